@@ -1,0 +1,136 @@
+# busi: breast-ultrasound scans -> honestly tested classifiers.
+#
+#   make demo    build, then run everything on built-in phantoms
+#   make check   build, then run every test
+#   make help    all targets and settings
+#
+# Programs are left in build/bin, plugins in build/lib/busi.
+
+BUILD   ?= build
+PREFIX  ?= /usr/local
+CC      ?= gcc
+OPT     ?= -O2
+SAN     ?=
+CFLAGS  = -std=c11 $(OPT) -g -fPIC -fno-math-errno -fvisibility=hidden \
+          -fstack-protector-strong \
+          -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+          -Wconversion -Wno-sign-conversion -Wvla $(SAN)
+CPPFLAGS = -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -Ilib -Ikernels -MMD -MP
+LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SAN)
+LDLIBS  = -lz -lm -lpthread -ldl
+
+BIN     = $(BUILD)/bin
+PLUGINS = $(BUILD)/lib/busi
+
+# The library: every layer; a program links the members that it needs.
+LAYERS  = base data model backend learn comm
+PLUGIN_SRC = lib/backend/backend_cpu.c lib/backend/backend_cuda.c \
+          lib/comm/comm_mpi.c lib/comm/comm_nccl.c
+LIB_SRC = $(filter-out $(PLUGIN_SRC) $(CPU_SRC),\
+          $(wildcard $(LAYERS:%=lib/%/*.c)))
+LIB_OBJ = $(LIB_SRC:%.c=$(BUILD)/%.o)
+LIB     = $(BUILD)/libbusi.a
+
+PROGRAMS = $(patsubst cmd/%.c,$(BIN)/%,$(wildcard cmd/busi-*.c))
+CHECKS   = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/check_*.c))
+SCRIPTS  = $(wildcard tests/t-*.sh)
+
+# The CPU plugin: oneDNN, and the kernels once per instruction set and type.
+CPU_SRC = $(wildcard lib/backend/cpu_*.c)
+ISAS    = plain avx2 avx512
+ISA_plain  =
+ISA_avx2   = -mavx2 -mfma
+ISA_avx512 = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma
+ifneq ($(shell uname -m),x86_64)
+ISAS    = plain
+CPPFLAGS += -DCPU_PLAIN_ONLY
+endif
+CPU_OBJ = $(BUILD)/lib/backend/backend_cpu.o $(CPU_SRC:%.c=$(BUILD)/%.o) \
+          $(foreach t,f32 bf16,$(ISAS:%=$(BUILD)/kernels/cpu_%_$t.o))
+
+all: $(PROGRAMS) $(PLUGINS)/backend_cpu.so $(PLUGINS)/comm_mpi.so
+
+include pipelines/deps.mk
+include pipelines/demo.mk
+-include $(wildcard pipelines/targets.mk)
+
+# ------------------------------------------------------------------ building
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+# Each foreign header has one home, and the flag for it goes there alone.
+$(BUILD)/lib/data/image_vips.o: CPPFLAGS += $(shell pkg-config --cflags vips)
+$(BUILD)/lib/comm/comm_mpi.o: CPPFLAGS += $(shell pkg-config --cflags ompi-c)
+$(BUILD)/lib/backend/backend_cpu.o $(CPU_SRC:%.c=$(BUILD)/%.o): \
+	CFLAGS += -fopenmp
+
+define kernel_rule
+$(BUILD)/kernels/cpu_$(1)_$(2).o: kernels/cpu.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(CPPFLAGS) $$(CFLAGS) -O3 -fopenmp $$(ISA_$(1)) \
+	    -DISA=$(1) -DDTYPE_$(2) -c -o $$@ $$<
+endef
+$(foreach i,$(ISAS),$(foreach t,f32 bf16,$(eval $(call kernel_rule,$i,$t))))
+
+$(LIB): $(LIB_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BIN)/%: $(BUILD)/cmd/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs vips) \
+	    $(FFTW_LIBS) $(LDLIBS)
+
+$(PLUGINS)/backend_cpu.so: $(CPU_OBJ) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) -shared $(filter-out -pie,$(LDFLAGS)) -fopenmp -o $@ $^ -ldnnl $(LDLIBS)
+
+$(PLUGINS)/comm_mpi.so: $(BUILD)/lib/comm/comm_mpi.o $(LIB)
+	@mkdir -p $(@D)
+	$(CC) -shared $(filter-out -pie,$(LDFLAGS)) -o $@ $^ \
+	    $(shell pkg-config --libs ompi-c) $(LDLIBS)
+
+$(BUILD)/tests/check_%: $(BUILD)/tests/check_%.o $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check vips) \
+	    $(FFTW_LIBS) $(LDLIBS)
+
+-include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
+
+# ------------------------------------------------------------------- testing
+
+check: deps
+	@$(MAKE) --no-print-directory -j$$(nproc) all checks
+	@sh tests/run.sh $(BUILD)
+
+checks: $(CHECKS)
+
+# One test by name: make t-strip, make check_graph
+t-%: all
+	@sh tests/run.sh $(BUILD) tests/$@.sh
+check_%: $(BUILD)/tests/check_%
+	$<
+
+# ---------------------------------------------------------------- installing
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/busi \
+	    $(DESTDIR)$(PREFIX)/share/man/man1 \
+	    $(DESTDIR)$(PREFIX)/share/man/man5 \
+	    $(DESTDIR)$(PREFIX)/share/man/man7 \
+	    $(DESTDIR)$(PREFIX)/share/busi
+	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(wildcard $(PLUGINS)/*.so) \
+	    $(DESTDIR)$(PREFIX)/lib/busi
+	for s in 1 5 7; do for f in man/*.$$s; do \
+	    [ ! -e "$$f" ] || install -m 644 "$$f" \
+	    $(DESTDIR)$(PREFIX)/share/man/man$$s; done; done
+	install -m 644 pipelines/*.mk $(DESTDIR)$(PREFIX)/share/busi
+
+clean:
+	rm -rf $(BUILD)
+
+.PHONY: all check checks install clean demo deps help
+.SECONDARY:

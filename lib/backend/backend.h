@@ -1,0 +1,154 @@
+/*
+ * backend: where a network is computed.
+ *
+ * A backend is a table of functions over its own memory.  The walk calls run()
+ * for each operation, forward in order and backward in reverse; a backend may
+ * do the work of several operations in one of them (batch-norm, add and ReLU,
+ * say) and nothing in the others.  Chosen by name:
+ *
+ *     ref     plain C, the oracle of the tests
+ *     cpu     oneDNN and own vector kernels
+ *     cuda    cuDNN and own kernels
+ *
+ * All but ref are plugins (lib/busi/backend_NAME.so beside the program's
+ * folder) that are opened when asked for, so that one program serves machines
+ * with and without the libraries they need.
+ *
+ * Semantics, the same everywhere (they are PyTorch's):
+ * - Batch normalisation: eps 1e-5; training normalises by the batch's biased
+ *   variance and moves the running statistics by momentum 0.1 towards the
+ *   batch's mean and unbiased variance; evaluation uses the running ones.
+ * - Dropout: y = x / (1-p) where the draw of (seed, RNG_DROPOUT, epoch,
+ *   sample), element number op * 2^20 + f, is >= p, else 0.
+ * - Loss: L = -sum_{n,k} target[n,k] * log softmax(z)[n,k].  Class weights,
+ *   label smoothing and the division by the global batch are in the targets;
+ *   dL/dz[n,k] = softmax(z)[n,k] * sum_j target[n,j] - target[n,k].
+ * - Gradients of parameters are stored, not added, by a backward pass.
+ */
+#ifndef BUSI_BACKEND_BACKEND_H
+#define BUSI_BACKEND_BACKEND_H
+
+#include "base/err.h"
+#include "model/graph.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BN_EPS 1e-5f
+#define BN_MOMENTUM 0.1f
+
+enum dtype_choice { DTYPE_AUTO, DTYPE_F32, DTYPE_BF16 };
+enum mode { MODE_TRAIN, MODE_EVAL };
+enum pass { PASS_FORWARD, PASS_BACKWARD };
+
+struct backend_conf {
+    enum dtype_choice dtype;    /* of activations; auto: what is fastest */
+    int threads;                /* 0: as many as the machine has */
+    int device;                 /* number of the GPU, -1: any */
+    bool deterministic;         /* same bits whatever the threads */
+};
+
+/* One batch, in host memory. */
+struct feed {
+    int n;                      /* pictures, at most the plan's */
+    const float *images;        /* [N,C,H,W], normalised */
+    const float *targets;       /* [N,K]; NULL: no loss is wanted */
+    const uint32_t *samples;    /* [N] numbers for dropout; NULL in eval */
+    uint64_t seed;
+    uint32_t epoch;
+};
+
+/* Vectors of one network in the backend's memory. */
+struct vectors {
+    float *params;              /* [graph.nparams] */
+    float *buffers;             /* [graph.nbuffers] */
+    float *grads;               /* [graph.nparams]; NULL in eval */
+};
+
+enum update_rule { UPDATE_SGD, UPDATE_ADAMW };
+
+/*
+ * One optimiser step over params[begin, end).  SGD as PyTorch's:
+ * g += decay * w; m = momentum * m + g (m = g at step 1); w -= lr * m.
+ * AdamW (Loshchilov, Hutter 2019): w -= lr * decay * w; m = b1 m + (1-b1) g;
+ * v = b2 v + (1-b2) g^2; w -= lr / (1-b1^t) * m / (sqrt(v / (1-b2^t)) + eps).
+ * EMA, where ema is given: ema += (1 - ema_decay) * (w - ema).
+ */
+struct update {
+    enum update_rule rule;
+    size_t begin, end;          /* floats */
+    int64_t step;               /* t, from 1 */
+    float lr, momentum, decay;
+    float beta1, beta2, eps;    /* AdamW */
+    float ema_decay;
+    float *params, *grads;      /* backend memory, whole vectors */
+    float *m, *v;               /* moments; v for AdamW only */
+    float *ema;                 /* NULL: none */
+};
+
+struct backend;
+struct plan;
+
+struct backend_class {
+    const char *name;
+    struct backend *(*open)(const struct backend_conf *c, struct err *e);
+    void (*close)(struct backend *b);
+    /* Vectors of n floats in the backend's memory, zeros at first. */
+    float *(*alloc)(struct backend *b, size_t n, struct err *e);
+    void (*release)(struct backend *b, float *p);
+    void (*put)(struct backend *b, float *to, const float *host, size_t n);
+    void (*get)(struct backend *b, float *host, const float *from, size_t n);
+    /*
+     * Prepare a graph for batches of exactly n pictures.  Plans of one backend
+     * share their activation memory: only one is in use at a time.
+     */
+    struct plan *(*plan)(struct backend *b, const struct graph *g, int n,
+                         enum mode mode, const struct vectors *v,
+                         struct err *e);
+    void (*unplan)(struct plan *p);
+    /* Take a batch in.  In eval mode n may be less than the plan's. */
+    void (*feed)(struct plan *p, const struct feed *f);
+    int (*run)(struct plan *p, int op, enum pass pass, struct err *e);
+    /* Softmax [N,K] of the batch and its loss; either may be NULL. */
+    void (*result)(struct plan *p, float *probs, double *loss);
+    void (*update)(struct backend *b, const struct update *u);
+    void (*sync)(struct backend *b);
+    /*
+     * For tests and heat maps: a value, or in a train plan after the backward
+     * pass its gradient, as f32 [N,C,H,W].  -1 where the plan does not keep
+     * it (fused away or overwritten).
+     */
+    int (*peek)(struct plan *p, int op, bool gradient, float *host);
+};
+
+struct backend {
+    const struct backend_class *class;
+    const char *dtype;          /* "f32" or "bf16": what was chosen */
+    char about[128];            /* library, version, instruction set */
+};
+
+/* The plan's head; backends put it first in their own struct. */
+struct plan {
+    struct backend *backend;
+    const struct graph *graph;
+    enum mode mode;
+    int n;                      /* pictures it was made for */
+    int fed;                    /* pictures of the last feed */
+    struct vectors v;
+    size_t nbytes;              /* activation memory of the backend */
+};
+
+/*
+ * Open by name: "ref", "cpu", "cuda", or "auto": cuda where there is one, else
+ * cpu; a note says why cuda was passed over.  Errors: EXIT_IO and which piece
+ * is missing.
+ */
+struct backend *backend_open(const char *name, const struct backend_conf *c,
+                             struct err *e);
+void backend_close(struct backend *b);
+
+/* Compare names that plugins export: `const struct backend_class *`. */
+#define BACKEND_SYMBOL "busi_backend_class"
+
+#endif

@@ -1,0 +1,143 @@
+#include "base/digest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+static const uint32_t K[64] = {
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1,
+    0x923f82a4, 0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3,
+    0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786,
+    0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147,
+    0x06ca6351, 0x14292967, 0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13,
+    0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85, 0xa2bfe8a1, 0xa81a664b,
+    0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a,
+    0x5b9cca4f, 0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208,
+    0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2
+};
+
+static uint32_t
+ror(uint32_t x, int n)
+{
+    return x >> n | x << (32 - n);
+}
+
+static void
+block(uint32_t state[8], const unsigned char *p)
+{
+    uint32_t w[64], v[8];
+
+    for (int i = 0; i < 16; i++, p += 4)
+        w[i] = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
+               (uint32_t)p[2] << 8 | p[3];
+    for (int i = 16; i < 64; i++) {
+        uint32_t a = w[i - 15], b = w[i - 2];
+
+        w[i] = w[i - 16] + (ror(a, 7) ^ ror(a, 18) ^ a >> 3) + w[i - 7] +
+               (ror(b, 17) ^ ror(b, 19) ^ b >> 10);
+    }
+    memcpy(v, state, sizeof v);
+    for (int i = 0; i < 64; i++) {
+        uint32_t a = v[0], f = v[4];
+        uint32_t t1 = v[7] + (ror(f, 6) ^ ror(f, 11) ^ ror(f, 25)) +
+                      ((f & v[5]) ^ (~f & v[6])) + K[i] + w[i];
+        uint32_t t2 = (ror(a, 2) ^ ror(a, 13) ^ ror(a, 22)) +
+                      ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
+
+        memmove(v + 1, v, 7 * sizeof v[0]);
+        v[4] += t1;
+        v[0] = t1 + t2;
+    }
+    for (int i = 0; i < 8; i++)
+        state[i] += v[i];
+}
+
+void
+digest_init(struct digest *d)
+{
+    static const uint32_t start[8] = {
+        0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+        0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19
+    };
+
+    memcpy(d->state, start, sizeof d->state);
+    d->nbytes = 0;
+}
+
+void
+digest_add(struct digest *d, const void *data, size_t nbytes)
+{
+    const unsigned char *p = data;
+    size_t have = d->nbytes % 64;
+
+    d->nbytes += nbytes;
+    if (have > 0) {
+        size_t n = 64 - have < nbytes ? 64 - have : nbytes;
+
+        memcpy(d->part + have, p, n);
+        p += n;
+        nbytes -= n;
+        if (have + n < 64)
+            return;
+        block(d->state, d->part);
+    }
+    for (; nbytes >= 64; p += 64, nbytes -= 64)
+        block(d->state, p);
+    memcpy(d->part, p, nbytes);
+}
+
+void
+digest_end(struct digest *d, char hex[DIGEST_HEX])
+{
+    static const unsigned char pad[64] = { 0x80 };
+    static const char digits[] = "0123456789abcdef";
+    uint64_t nbits = d->nbytes * 8;
+    unsigned char length[8];
+
+    for (int i = 0; i < 8; i++)
+        length[i] = (unsigned char)(nbits >> (56 - 8 * i));
+    digest_add(d, pad, 1 + (119 - d->nbytes % 64) % 64);
+    digest_add(d, length, 8);
+    for (int i = 0; i < 64; i++)
+        hex[i] = digits[d->state[i / 8] >> (28 - 4 * (i % 8)) & 15];
+    hex[64] = '\0';
+}
+
+void
+digest_bytes(const void *data, size_t nbytes, char hex[DIGEST_HEX])
+{
+    struct digest d;
+
+    digest_init(&d);
+    digest_add(&d, data, nbytes);
+    digest_end(&d, hex);
+}
+
+int
+digest_file(const char *path, char hex[DIGEST_HEX], struct err *e)
+{
+    unsigned char buf[65536];
+    struct digest d;
+    ssize_t n;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return err_errno(e, "cannot open '%s'", path);
+    digest_init(&d);
+    while ((n = read(fd, buf, sizeof buf)) != 0) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            err_errno(e, "cannot read '%s'", path);
+            close(fd);
+            return -1;
+        }
+        digest_add(&d, buf, (size_t)n);
+    }
+    close(fd);
+    digest_end(&d, hex);
+    return 0;
+}

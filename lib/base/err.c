@@ -1,0 +1,48 @@
+#include "base/err.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static void
+put(struct err *e, int status, const char *tail, const char *fmt, va_list ap)
+{
+    if (e == NULL || e->status != 0)
+        return;
+    e->status = status;
+    vsnprintf(e->text, sizeof e->text, fmt, ap);
+    if (tail != NULL) {
+        size_t n = strlen(e->text);
+        snprintf(e->text + n, sizeof e->text - n, ": %s", tail);
+    }
+}
+
+int
+err_set(struct err *e, int status, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    put(e, status, NULL, fmt, ap);
+    va_end(ap);
+    return -1;
+}
+
+int
+err_errno(struct err *e, const char *fmt, ...)
+{
+    const char *why = strerror(errno);
+    va_list ap;
+
+    va_start(ap, fmt);
+    put(e, EXIT_IO, why, fmt, ap);
+    va_end(ap);
+    return -1;
+}
+
+void
+err_clear(struct err *e)
+{
+    e->status = 0;
+    e->text[0] = '\0';
+}

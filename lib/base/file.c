@@ -1,0 +1,244 @@
+#include "base/file.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int
+file_map(struct file_map *m, const char *path, struct err *e)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC), rc = -1;
+    void *p;
+
+    memset(m, 0, sizeof *m);
+    if (fd < 0)
+        return err_errno(e, "cannot open '%s'", path);
+    if (fstat(fd, &st) != 0) {
+        err_errno(e, "cannot read '%s'", path);
+    } else if (!S_ISREG(st.st_mode)) {
+        err_set(e, EXIT_IO, "cannot read '%s': not a regular file", path);
+    } else if (st.st_size == 0) {
+        m->data = (const unsigned char *)"";
+        rc = 0;
+    } else {
+        p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+        if (p == MAP_FAILED) {
+            err_errno(e, "cannot map '%s'", path);
+        } else {
+            m->data = p;
+            m->nbytes = (size_t)st.st_size;
+            rc = 0;
+        }
+    }
+    close(fd);
+    return rc;
+}
+
+void
+file_unmap(struct file_map *m)
+{
+    if (m->nbytes > 0)
+        munmap((void *)m->data, m->nbytes);
+    memset(m, 0, sizeof *m);
+}
+
+int
+file_read(const char *path, char **data, size_t *nbytes, struct err *e)
+{
+    bool standard = strcmp(path, "-") == 0;
+    const char *name = standard ? "standard input" : path;
+    int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    size_t room = 65536, n = 0;
+    char *buf = NULL;
+    ssize_t got;
+
+    if (fd < 0)
+        return err_errno(e, "cannot open '%s'", path);
+    do {
+        if (buf == NULL || room - n < 32768)
+            buf = mem_grow(buf, room *= 2, 1);
+        got = read(fd, buf + n, room - n - 1);
+        if (got > 0)
+            n += (size_t)got;
+    } while (got > 0 || (got < 0 && errno == EINTR));
+    if (got < 0)
+        err_errno(e, "cannot read '%s'", name);
+    if (!standard)
+        close(fd);
+    if (got < 0) {
+        free(buf);
+        return -1;
+    }
+    buf[n] = '\0';
+    *data = buf;
+    *nbytes = n;
+    return 0;
+}
+
+/* The folder of a path, as a path; the caller frees it. */
+static char *
+folder_of(const char *path)
+{
+    const char *base = str_base(path);
+
+    if (base == path)
+        return mem_strdup(".");
+    return str_format("%.*s", (int)(base - path), path);
+}
+
+/*
+ * Open and lock the part file.  Between open and lock the holder may have
+ * renamed it away; then what we hold is its target, and we try again.
+ */
+static int
+open_part(const char *path, const char *part, struct err *e)
+{
+    for (;;) {
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+        struct stat mine, there;
+        int fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+
+        if (fd < 0)
+            return err_errno(e, "cannot write '%s'", path);
+        if (fcntl(fd, F_SETLK, &lock) != 0) {
+            lock.l_pid = 0;
+            if (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
+                err_set(e, EXIT_IO, "'%s' is being written by process %ld",
+                        path, (long)lock.l_pid);
+            else
+                err_errno(e, "cannot lock '%s'", part);
+            close(fd);
+            return -1;
+        }
+        if (fstat(fd, &mine) == 0 && stat(part, &there) == 0 &&
+            mine.st_ino == there.st_ino && mine.st_dev == there.st_dev) {
+            if (ftruncate(fd, 0) == 0)
+                return fd;
+            err_errno(e, "cannot write '%s'", part);
+            close(fd);
+            return -1;
+        }
+        close(fd);
+    }
+}
+
+int
+file_out_open(struct file_out *o, const char *path, struct err *e)
+{
+    struct stat st;
+    char *folder;
+    int fd;
+
+    memset(o, 0, sizeof *o);
+    if (strcmp(path, "-") == 0) {
+        o->path = mem_strdup("stdout");
+        o->stream = stdout;
+        return 0;
+    }
+    o->path = mem_strdup(path);
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        fd = open(path, O_WRONLY | O_CLOEXEC);
+    } else {
+        folder = folder_of(path);
+        o->part = str_format("%s/.%s.part", folder, str_base(path));
+        free(folder);
+        fd = open_part(path, o->part, e);
+    }
+    if (fd >= 0)
+        o->stream = fdopen(fd, "wb");
+    if (o->stream == NULL) {
+        err_errno(e, "cannot write '%s'", path);
+        free(o->path);
+        free(o->part);
+        memset(o, 0, sizeof *o);
+        return -1;
+    }
+    return 0;
+}
+
+static int
+sync_folder(const char *path, struct err *e)
+{
+    char *folder = folder_of(path);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+
+    /* Some file systems cannot fsync a folder; the rename is done anyway. */
+    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL && errno != EROFS))
+        rc = err_errno(e, "cannot sync the folder '%s'", folder);
+    if (fd >= 0)
+        close(fd);
+    free(folder);
+    return rc;
+}
+
+int
+file_out_close(struct file_out *o, struct err *e)
+{
+    bool good = !ferror(o->stream) && fflush(o->stream) == 0;
+
+    if (o->part == NULL) {
+        if (o->stream != stdout && fclose(o->stream) != 0)
+            good = false;
+        o->stream = NULL;
+        if (!good)
+            err_errno(e, "cannot write '%s'", o->path);
+    } else {
+        good = good && fsync(fileno(o->stream)) == 0 &&
+               rename(o->part, o->path) == 0;
+        if (!good) {
+            err_errno(e, "cannot write '%s'", o->path);
+        } else {
+            free(o->part);      /* it is the target now */
+            o->part = NULL;
+            good = fclose(o->stream) == 0 && sync_folder(o->path, e) == 0;
+            o->stream = NULL;
+        }
+    }
+    file_out_drop(o);
+    return good ? 0 : -1;
+}
+
+void
+file_out_drop(struct file_out *o)
+{
+    if (o->part != NULL)
+        unlink(o->part);        /* before the lock goes with the stream */
+    if (o->stream != NULL && o->stream != stdout)
+        fclose(o->stream);
+    free(o->part);
+    free(o->path);
+    memset(o, 0, sizeof *o);
+}
+
+int
+file_make_folder(const char *path, struct err *e)
+{
+    char *copy = mem_strdup(path);
+    struct stat st;
+    int rc = 0;
+
+    for (char *p = copy + 1;; p++) {
+        char c = *p;
+
+        if (c != '/' && c != '\0')
+            continue;
+        *p = '\0';
+        if (mkdir(copy, 0777) != 0 && errno != EEXIST)
+            rc = err_errno(e, "cannot create the folder '%s'", copy);
+        *p = c;
+        if (c == '\0' || rc != 0)
+            break;
+    }
+    if (rc == 0 && (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)))
+        rc = err_set(e, EXIT_IO, "'%s' is not a folder", path);
+    free(copy);
+    return rc;
+}

@@ -1,0 +1,45 @@
+/*
+ * log: what a program says on stderr.
+ *
+ * Each line is `PROGRAM: text`.  Errors are always printed; warnings unless
+ * -q; notes only with -v.  The level and the program's name are the only
+ * mutable globals of the project.
+ */
+#ifndef BUSI_BASE_LOG_H
+#define BUSI_BASE_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum log_level { LOG_QUIET, LOG_NORMAL, LOG_VERBOSE };
+
+void log_open(const char *program);     /* name that starts each line */
+void log_set_level(enum log_level level);
+enum log_level log_get_level(void);
+
+void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* With -v: version, wall and CPU seconds and peak memory, as the last line. */
+void log_usage(void);
+
+/*
+ * A progress bar on stderr: rate and time left, redrawn at most ten times a
+ * second; silent when stderr is no terminal or with -q.
+ */
+struct progress {
+    const char *what;   /* unit of the work, such as "scans" */
+    size_t total;       /* 0: unknown */
+    double start, last; /* seconds, monotonic */
+    bool shown;
+};
+
+void progress_open(struct progress *p, const char *what, size_t total);
+void progress_step(struct progress *p, size_t done);
+void progress_close(struct progress *p);
+
+/* Seconds of the monotonic clock. */
+double clock_seconds(void);
+
+#endif

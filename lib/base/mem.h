@@ -1,0 +1,24 @@
+/*
+ * mem: allocation that cannot fail.
+ *
+ * A program that runs out of memory prints one line and ends with EXIT_IO;
+ * outputs are renamed into place only when whole, so nothing is lost by it.
+ * Every size is checked for overflow before it is multiplied.
+ * Free what these return with free().
+ */
+#ifndef BUSI_BASE_MEM_H
+#define BUSI_BASE_MEM_H
+
+#include <stddef.h>
+
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+void *mem_alloc(size_t nbytes);                 /* not cleared */
+void *mem_array(size_t n, size_t size);         /* n * size bytes, zeros */
+void *mem_grow(void *p, size_t n, size_t size); /* realloc to n * size */
+char *mem_strdup(const char *s);
+
+/* Aligned to 64 bytes, zeros: for numbers that vector code reads. */
+void *mem_aligned(size_t n, size_t size);
+
+#endif

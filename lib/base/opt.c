@@ -1,0 +1,252 @@
+#include "base/opt.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/version.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LONG_ONLY = 256 };   /* getopt's value of option i: LONG_ONLY + i */
+
+static const struct opt common[] = {
+    { "quiet", 'q', OPT_FLAG, NULL, NULL, NULL, "no warnings, no progress",
+      0, 0 },
+    { "verbose", 'v', OPT_FLAG, NULL, NULL, NULL,
+      "say more; end with version, seconds and peak memory", 0, 0 },
+    { "help", 'h', OPT_FLAG, NULL, NULL, NULL, "print this help", 0, 0 },
+    { "version", 'V', OPT_FLAG, NULL, NULL, NULL, "print the version", 0, 0 },
+    OPT_END
+};
+
+static void
+print_opt(const struct opt *o)
+{
+    struct str left = { 0 };
+
+    if (o->key != 0)
+        str_addf(&left, "  -%c, --%s", o->key, o->name);
+    else
+        str_addf(&left, "      --%s", o->name);
+    if (o->arg != NULL)
+        str_addf(&left, "=%s", o->arg);
+    if (left.n < 30)
+        printf("%-30s", left.text);
+    else
+        printf("%s\n%30s", left.text, "");
+    printf("%s", o->help);
+    if (o->preset != NULL)
+        printf(" [%s]", o->preset);
+    putchar('\n');
+    str_release(&left);
+}
+
+static void
+print_help(const struct program *p)
+{
+    printf("usage: %s [OPTION...]%s%s\n%s\n\n", p->name,
+           p->args[0] != '\0' ? " " : "", p->args, p->summary);
+    for (const struct opt *o = p->opts; o->name != NULL; o++)
+        print_opt(o);
+    for (const struct opt *o = common; o->name != NULL; o++)
+        print_opt(o);
+    puts("\nexamples:");
+    for (const char *const *s = p->examples; *s != NULL; s++)
+        printf("  %s\n", *s);
+}
+
+/* Which of the words a|b|c is s?  -1: none. */
+static int
+choice(const char *words, const char *s)
+{
+    size_t n = strlen(s);
+
+    for (int i = 0;; i++) {
+        size_t m = strcspn(words, "|");
+
+        if (m == n && strncmp(words, s, n) == 0)
+            return i;
+        if (words[m] == '\0')
+            return -1;
+        words += m + 1;
+    }
+}
+
+static void __attribute__((noreturn, format(printf, 1, 2)))
+usage(const char *fmt, ...)
+{
+    va_list ap;
+    char text[512];
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    log_error("%s (see --help)", text);
+    exit(EXIT_USAGE);
+}
+
+static void
+set(const struct opt *o, const char *s)
+{
+    double real = 0;
+    int64_t whole = 0;
+    int word;
+
+    switch (o->kind) {
+    case OPT_FLAG:
+        *(bool *)o->at = true;
+        break;
+    case OPT_TEXT:
+        *(const char **)o->at = s;
+        break;
+    case OPT_LIST:
+        str_list_add(o->at, s);
+        break;
+    case OPT_INT:
+        if (!str_int(s, &whole) || (double)whole < o->lo ||
+            (double)whole > o->hi)
+            usage("--%s wants a whole number from %.0f to %.0f, not '%s'",
+                  o->name, o->lo, o->hi, s);
+        *(int64_t *)o->at = whole;
+        break;
+    case OPT_REAL:
+        if (!str_real(s, &real) || real < o->lo || real > o->hi)
+            usage("--%s wants a number from %g to %g, not '%s'", o->name,
+                  o->lo, o->hi, s);
+        *(double *)o->at = real;
+        break;
+    case OPT_CHOICE:
+        word = choice(o->arg, s);
+        if (word < 0)
+            usage("--%s wants one of %s, not '%s'", o->name, o->arg, s);
+        *(int *)o->at = word;
+        break;
+    }
+}
+
+static void
+set_common(const struct program *p, char key)
+{
+    switch (key) {
+    case 'q':
+        log_set_level(LOG_QUIET);
+        break;
+    case 'v':
+        log_set_level(LOG_VERBOSE);
+        break;
+    case 'V':
+        printf("%s %s\n", p->name, BUSI_VERSION);
+        exit(fflush(stdout) == 0 ? EXIT_DONE : EXIT_IO);
+    case 'h':
+        print_help(p);
+        exit(fflush(stdout) == 0 ? EXIT_DONE : EXIT_IO);
+    }
+}
+
+/* getopt_long's form of one table, appended. */
+static void
+translate(const struct opt *opts, int base, struct option *longs, size_t *n,
+          struct str *shorts)
+{
+    for (int i = 0; opts[i].name != NULL; i++) {
+        bool arg = opts[i].kind != OPT_FLAG;
+
+        longs[*n].name = opts[i].name;
+        longs[*n].has_arg = arg ? required_argument : no_argument;
+        longs[(*n)++].val = base + i;
+        if (opts[i].key != 0)
+            str_addf(shorts, "%c%s", opts[i].key, arg ? ":" : "");
+    }
+}
+
+/*
+ * Without descriptors 0 to 2, the next file opened would become stdin, stdout
+ * or stderr.  The stand-ins fail on the use they are not for.
+ */
+static void
+guard_descriptors(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+}
+
+int
+opt_start(const struct program *p, int argc, char **argv)
+{
+    struct option longs[128];
+    struct str shorts = { 0 };
+    size_t n = 0, nown = 0;
+    int c;
+
+    guard_descriptors();
+    log_open(p->name);
+    memset(longs, 0, sizeof longs);
+    for (const struct opt *o = p->opts; o->name != NULL; o++, nown++)
+        if (o->preset != NULL)
+            set(o, o->preset);
+    translate(p->opts, LONG_ONLY, longs, &n, &shorts);
+    translate(common, LONG_ONLY + (int)nown, longs, &n, &shorts);
+    argv[0] = (char *)p->name;      /* getopt's messages start with it */
+    while ((c = getopt_long(argc, argv, shorts.text, longs, NULL)) != -1) {
+        const struct opt *o;
+
+        if (c == '?')
+            exit(EXIT_USAGE);
+        if (c >= LONG_ONLY + (int)nown) {
+            set_common(p, common[c - LONG_ONLY - (int)nown].key);
+            continue;
+        }
+        for (o = p->opts; o->name != NULL; o++)
+            if (o->key == c || o - p->opts == c - LONG_ONLY)
+                break;
+        if (o->name != NULL)
+            set(o, optarg);
+        else
+            set_common(p, (char)c);
+    }
+    str_release(&shorts);
+    return optind;
+}
+
+int
+opt_finish(int status, const struct err *e)
+{
+    if (e->status != 0) {
+        log_error("%s", e->text);
+        status = e->status;
+    }
+    log_usage();
+    return status;
+}
+
+char *
+opt_command_line(int argc, char *const *argv)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn"
+                                "opqrstuvwxyz0123456789-_=./,:+@%";
+    struct str s = { 0 };
+
+    for (int i = 0; i < argc; i++) {
+        str_add(&s, i > 0 ? " " : "");
+        if (argv[i][0] != '\0' && argv[i][strspn(argv[i], plain)] == '\0') {
+            str_add(&s, argv[i]);
+            continue;
+        }
+        str_add(&s, "'");
+        for (const char *p = argv[i]; *p != '\0'; p++)
+            if (*p == '\'')
+                str_add(&s, "'\\''");
+            else
+                str_add_bytes(&s, p, 1);
+        str_add(&s, "'");
+    }
+    return s.text;
+}

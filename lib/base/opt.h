@@ -1,0 +1,65 @@
+/*
+ * opt: the options of a program as one table.
+ *
+ * The table makes the parser, the defaults and --help; a test holds it against
+ * the man page.  Every program also takes -h, -V, -q and -v.  Long options may
+ * be shortened while unique; "--" ends the options.
+ */
+#ifndef BUSI_BASE_OPT_H
+#define BUSI_BASE_OPT_H
+
+#include "base/err.h"
+
+enum opt_kind {
+    OPT_FLAG,       /* bool: set true */
+    OPT_TEXT,       /* const char *: the argument itself */
+    OPT_LIST,       /* struct str_list: every use adds one */
+    OPT_INT,        /* int64_t in [lo, hi] */
+    OPT_REAL,       /* double in [lo, hi] */
+    OPT_CHOICE      /* int: number of the word in arg, "a|b|c" */
+};
+
+struct opt {
+    const char *name;       /* long name; NULL ends the table */
+    char key;               /* short letter or 0 */
+    enum opt_kind kind;
+    void *at;               /* where the value goes */
+    const char *arg;        /* name of the argument in --help */
+    const char *preset;     /* default as it would be typed, or NULL */
+    const char *help;       /* one line, no full stop */
+    double lo, hi;          /* limits of OPT_INT and OPT_REAL */
+};
+
+struct program {
+    const char *name;
+    const char *args;       /* what follows the options in the usage line */
+    const char *summary;    /* one sentence */
+    const struct opt *opts;
+    const char *const *examples;    /* command lines, NULL-ended */
+};
+
+#define OPT_SEED(at) \
+    { "seed", 0, OPT_INT, at, "N", "1", "seed of all draws", 0, 0x1p53 }
+#define OPT_REJECTS(at) \
+    { "rejects", 0, OPT_TEXT, at, "FILE", NULL, \
+      "list rejected inputs here, not on stderr", 0, 0 }
+#define OPT_END { NULL, 0, OPT_FLAG, NULL, NULL, NULL, NULL, 0, 0 }
+
+/*
+ * Start a program: name it for messages, make sure that descriptors 0 to 2
+ * exist, set every default, parse.  Returns the index of the first operand in
+ * argv, which is permuted.  -h and -V print to stdout and exit; a wrong option
+ * prints one line and exits with EXIT_USAGE.
+ */
+int opt_start(const struct program *p, int argc, char **argv);
+
+/*
+ * End a program: print the error if there is one, with -v the usage of time
+ * and memory; returns the exit status (status, or the error's).
+ */
+int opt_finish(int status, const struct err *e);
+
+/* The command line as one string, quoted for a shell; the caller frees it. */
+char *opt_command_line(int argc, char *const *argv);
+
+#endif

@@ -1,0 +1,67 @@
+#include "base/pool.h"
+
+#include "base/mem.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+struct job {
+    void (*work)(void *ctx, size_t i, int thread);
+    void *ctx;
+    size_t n;
+    atomic_size_t next;
+};
+
+struct worker {
+    struct job *job;
+    int number;
+    pthread_t thread;
+};
+
+int
+pool_cores(void)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 1;
+    return CPU_COUNT(&set);
+}
+
+static void *
+labour(void *arg)
+{
+    struct worker *w = arg;
+    struct job *j = w->job;
+    size_t i;
+
+    while ((i = atomic_fetch_add(&j->next, 1)) < j->n)
+        j->work(j->ctx, i, w->number);
+    return NULL;
+}
+
+void
+pool_run(int threads, size_t n, void (*work)(void *, size_t, int), void *ctx)
+{
+    struct job job = { .work = work, .ctx = ctx, .n = n };
+    struct worker *w;
+    int started = 0;
+
+    if (threads <= 0)
+        threads = pool_cores();
+    if ((size_t)threads > n)
+        threads = n > 0 ? (int)n : 1;
+    w = mem_array((size_t)threads, sizeof *w);
+    for (int t = 0; t < threads; t++)
+        w[t] = (struct worker){ .job = &job, .number = t };
+    /* A thread that cannot be had costs time, not results. */
+    for (int t = 1; t < threads; t++, started++)
+        if (pthread_create(&w[t].thread, NULL, labour, &w[t]) != 0)
+            break;
+    labour(&w[0]);
+    for (int t = 1; t <= started; t++)
+        pthread_join(w[t].thread, NULL);
+    free(w);
+}

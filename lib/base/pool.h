@@ -1,0 +1,20 @@
+/*
+ * pool: the same work on many items, in threads.
+ */
+#ifndef BUSI_BASE_POOL_H
+#define BUSI_BASE_POOL_H
+
+#include <stddef.h>
+
+/* Processors this process may use. */
+int pool_cores(void);
+
+/*
+ * Call work(ctx, i, thread) for every i < n, in `threads` threads (at most n;
+ * 0: all cores), items handed out in order one by one, and return when all are
+ * done.  thread < threads.
+ */
+void pool_run(int threads, size_t n,
+              void (*work)(void *ctx, size_t i, int thread), void *ctx);
+
+#endif

@@ -1,0 +1,206 @@
+#include "base/str.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void
+str_add_bytes(struct str *s, const void *data, size_t nbytes)
+{
+    if (s->room - s->n <= nbytes) {
+        s->room = (s->n + nbytes + 1) * 2;
+        s->text = mem_grow(s->text, s->room, 1);
+    }
+    memcpy(s->text + s->n, data, nbytes);
+    s->n += nbytes;
+    s->text[s->n] = '\0';
+}
+
+void
+str_add(struct str *s, const char *text)
+{
+    str_add_bytes(s, text, strlen(text));
+}
+
+static char *
+vformat(const char *fmt, va_list ap)
+{
+    va_list again;
+    char *text;
+    int n;
+
+    va_copy(again, ap);
+    n = vsnprintf(NULL, 0, fmt, again);
+    va_end(again);
+    text = mem_alloc((size_t)n + 1);
+    vsnprintf(text, (size_t)n + 1, fmt, ap);
+    return text;
+}
+
+void
+str_addf(struct str *s, const char *fmt, ...)
+{
+    va_list ap;
+    char *text;
+
+    va_start(ap, fmt);
+    text = vformat(fmt, ap);
+    va_end(ap);
+    str_add(s, text);
+    free(text);
+}
+
+char *
+str_format(const char *fmt, ...)
+{
+    va_list ap;
+    char *text;
+
+    va_start(ap, fmt);
+    text = vformat(fmt, ap);
+    va_end(ap);
+    return text;
+}
+
+void
+str_release(struct str *s)
+{
+    free(s->text);
+    memset(s, 0, sizeof *s);
+}
+
+void
+str_list_add(struct str_list *l, const char *text)
+{
+    if (l->n == l->room) {
+        l->room = l->room * 2 + 8;
+        l->item = mem_grow(l->item, l->room, sizeof *l->item);
+    }
+    l->item[l->n++] = mem_strdup(text);
+}
+
+void
+str_list_split(struct str_list *l, const char *text, char at)
+{
+    char *copy = mem_strdup(text), *p = copy;
+
+    for (char *end; (end = strchr(p, at)) != NULL; p = end + 1) {
+        *end = '\0';
+        str_list_add(l, p);
+    }
+    str_list_add(l, p);
+    free(copy);
+}
+
+void
+str_list_release(struct str_list *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        free(l->item[i]);
+    free(l->item);
+    memset(l, 0, sizeof *l);
+}
+
+static bool
+digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* Compare two runs of digits by value; both pointers move behind them. */
+static int
+compare_runs(const char **a, const char **b)
+{
+    const char *p, *q;
+    size_t n, m;
+
+    while (**a == '0')
+        ++*a;
+    while (**b == '0')
+        ++*b;
+    p = *a;
+    q = *b;
+    while (digit(**a))
+        ++*a;
+    while (digit(**b))
+        ++*b;
+    n = (size_t)(*a - p);
+    m = (size_t)(*b - q);
+    if (n != m)
+        return n < m ? -1 : 1;
+    return memcmp(p, q, n);
+}
+
+int
+str_natural(const char *a, const char *b)
+{
+    const char *p = a, *q = b;
+
+    while (*p != '\0' && *q != '\0') {
+        if (digit(*p) && digit(*q)) {
+            int order = compare_runs(&p, &q);
+            if (order != 0)
+                return order;
+        } else if (*p != *q) {
+            return (unsigned char)*p < (unsigned char)*q ? -1 : 1;
+        } else {
+            p++;
+            q++;
+        }
+    }
+    if (*p != *q)
+        return *p == '\0' ? -1 : 1;
+    return strcmp(a, b);
+}
+
+bool
+str_ends(const char *s, const char *tail)
+{
+    size_t n = strlen(s), m = strlen(tail);
+
+    return n >= m && memcmp(s + n - m, tail, m) == 0;
+}
+
+const char *
+str_base(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash != NULL ? slash + 1 : path;
+}
+
+bool
+str_int(const char *s, int64_t *value)
+{
+    char *end;
+    long long v;
+
+    if (!digit(s[s[0] == '-']))
+        return false;
+    errno = 0;
+    v = strtoll(s, &end, 10);
+    if (errno != 0 || *end != '\0')
+        return false;
+    *value = v;
+    return true;
+}
+
+bool
+str_real(const char *s, double *value)
+{
+    char *end;
+    double v;
+
+    if (s[0] == '\0' || strspn(s, "+-.0123456789eE") != strlen(s))
+        return false;
+    errno = 0;
+    v = strtod(s, &end);
+    if (*end != '\0' || end == s || v > 1.7e308 || v < -1.7e308)
+        return false;
+    *value = v;
+    return true;
+}

@@ -1,0 +1,52 @@
+/*
+ * str: growing strings, lists of strings, order of names.
+ */
+#ifndef BUSI_BASE_STR_H
+#define BUSI_BASE_STR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A growing string; all zeros is an empty one.  text is NUL-ended once used. */
+struct str {
+    char *text;
+    size_t n, room;
+};
+
+void str_add(struct str *s, const char *text);
+void str_add_bytes(struct str *s, const void *data, size_t nbytes);
+void str_addf(struct str *s, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+void str_release(struct str *s);
+
+/* printf into new memory; the caller frees it. */
+char *str_format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* A list that owns its strings; all zeros is an empty one. */
+struct str_list {
+    char **item;
+    size_t n, room;
+};
+
+void str_list_add(struct str_list *l, const char *text);
+void str_list_split(struct str_list *l, const char *text, char at);
+void str_list_release(struct str_list *l);
+
+/*
+ * Natural order: runs of digits compare by value, all else by byte, ties by
+ * byte ("a2" < "a10", "a01" < "a1").  Independent of the locale.
+ */
+int str_natural(const char *a, const char *b);
+
+bool str_ends(const char *s, const char *tail);
+const char *str_base(const char *path);     /* what follows the last '/' */
+
+/*
+ * Numbers from whole strings: no blanks, nothing behind.  A real may be
+ * written as 1e-3, never as "inf", "nan" or hexadecimal.
+ */
+bool str_int(const char *s, int64_t *value);
+bool str_real(const char *s, double *value);
+
+#endif

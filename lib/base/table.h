@@ -1,0 +1,58 @@
+/*
+ * table: tab-separated text with one header line.
+ *
+ * Columns are found by name.  In cells, tab, newline, carriage return and
+ * backslash are written \t \n \r \\.  All else is bytes, whatever their
+ * encoding.  A row with another number of cells than the header, an unknown
+ * escape, a NUL byte or a column named twice makes the table invalid.
+ */
+#ifndef BUSI_BASE_TABLE_H
+#define BUSI_BASE_TABLE_H
+
+#include "base/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct table {
+    char *path;         /* for messages */
+    char **column;      /* [ncolumns] */
+    size_t ncolumns;
+    char ***row;        /* [nrows][ncolumns] */
+    size_t nrows, room;
+};
+
+/* An empty table of the named columns; the list ends with NULL. */
+void table_init(struct table *t, const char *const *columns);
+int table_read(struct table *t, const char *path, struct err *e);
+void table_release(struct table *t);
+
+/* Number of a column, or -1. */
+long table_find(const struct table *t, const char *column);
+/* The same; a missing column is an error that names the table. */
+long table_need(const struct table *t, const char *column, struct err *e);
+
+/* Add a row of copies of ncolumns cells; returns its number. */
+size_t table_add(struct table *t, const char *const *cells);
+/* Number of a column, added with empty cells if there is none. */
+size_t table_column(struct table *t, const char *column);
+void table_set(struct table *t, size_t row, size_t column, const char *text);
+
+/*
+ * A cell as a number; the error names table, line and column.
+ * Line numbers count the header as 1.
+ */
+int table_int(const struct table *t, size_t row, size_t column,
+              int64_t *value, struct err *e);
+int table_real(const struct table *t, size_t row, size_t column,
+               double *value, struct err *e);
+
+void table_write(const struct table *t, FILE *f);
+/* To a file, whole or not at all; "-" is stdout. */
+int table_save(const struct table *t, const char *path, struct err *e);
+
+/* One escaped cell. */
+void table_put(FILE *f, const char *text);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * augment: random changes of a picture that keep its diagnosis.
+ *
+ * Every draw is a function of (seed, epoch, sample), in a fixed order, so that
+ * a batch is the same for any number of threads or ranks.  One pass: where an
+ * output pixel comes from (crop, scale, rotation, flip: bilinear, border
+ * replicated), then its value on the 0..1 scale (gamma, contrast, brightness,
+ * depth gain, speckle), then normalisation.
+ *
+ *   none      centre crop
+ *   flip      left-right flip, half of the time
+ *   standard  flip, rotation, scale, crop, brightness, contrast, gamma
+ *   strong    wider, and depth gain, speckle, a masked-out rectangle
+ */
+#ifndef BUSI_DATA_AUGMENT_H
+#define BUSI_DATA_AUGMENT_H
+
+#include "data/recipe.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum augment_kind {
+    AUGMENT_NONE, AUGMENT_FLIP, AUGMENT_STANDARD, AUGMENT_STRONG
+};
+#define AUGMENT_NAMES "none|flip|standard|strong"
+
+/* What was drawn for one sample of one epoch. */
+struct augment {
+    bool flip;
+    float angle;            /* radians, counter-clockwise */
+    float scale;            /* > 1 shows a smaller part, larger */
+    float dx, dy;           /* shift of the centre, in source pixels */
+    float gamma, contrast, brightness;
+    float gain_top, gain_bottom;    /* depth gain, factors */
+    float speckle;          /* deviation of multiplicative noise */
+    float cut_x, cut_y, cut_w, cut_h;   /* rectangle, 0..1; w = 0: none */
+    uint64_t seed;          /* of the speckle's own draws */
+    uint32_t epoch, sample;
+};
+
+/* Nothing changes; the centre crop. */
+void augment_none(struct augment *a);
+
+/*
+ * Draw for a source of h x w pixels cropped to `size` x `size`.
+ */
+void augment_draw(struct augment *a, enum augment_kind kind, uint64_t seed,
+                  uint32_t epoch, uint32_t sample, int h, int w, int size);
+
+/*
+ * px [h,w,c] u8 -> out [c,size,size] normalised by level[c][256] where nothing
+ * is interpolated or changed in value (exactly the dataset's f32 values), by
+ * the same formula in float32 elsewhere.
+ */
+void augment_apply(const struct augment *a, const struct recipe *r,
+                   const uint8_t *px, int h, int w, int c, int size,
+                   float *out);
+
+#endif

@@ -1,0 +1,38 @@
+/*
+ * image: 8-bit pictures in memory, and pure functions on them.
+ */
+#ifndef BUSI_DATA_IMAGE_H
+#define BUSI_DATA_IMAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct image {
+    int w, h, c;            /* width, height, channels (1 gray, 3 RGB) */
+    uint8_t *px;            /* [h,w,c], rows without gaps */
+};
+
+void image_init(struct image *m, int w, int h, int c);      /* zeros */
+void image_release(struct image *m);
+
+/*
+ * Luma as Pillow's convert("L") and ITU-R BT.601:
+ * (19595 R + 38470 G + 7471 B + 32768) >> 16.  Of gray, a copy.
+ */
+void image_gray(struct image *to, const struct image *from);
+
+/* To RGB: gray three times, RGB copied. */
+void image_rgb(struct image *to, const struct image *from);
+
+/*
+ * Antialiased bilinear resize, equal to Pillow's resize(BILINEAR) bit for bit:
+ * two passes of a triangle filter, horizontal first, coefficients rounded to
+ * 22 bits, each pass rounded to 8 bits.
+ */
+void image_resize(struct image *to, const struct image *from, int w, int h);
+
+/* The w x h rectangle whose upper left pixel is (x, y); must lie inside. */
+void image_crop(struct image *to, const struct image *from, int x, int y,
+                int w, int h);
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * manifest: the table of scans that flows through the text tools.
+ *
+ * Columns: id, path, label, sha256, and what later tools add (group, conflict,
+ * fold).  Only the columns a tool needs must be there.
+ */
+#ifndef BUSI_DATA_MANIFEST_H
+#define BUSI_DATA_MANIFEST_H
+
+#include "base/err.h"
+#include "base/str.h"
+#include "base/table.h"
+
+/*
+ * Read a table that has a column `id` with no id twice.
+ */
+int manifest_read(struct table *t, const char *path, struct err *e);
+
+/* The labels that occur, without the empty one, in natural order. */
+void manifest_classes(const struct table *t, struct str_list *classes);
+
+/* Number of a label in the list, -1 if it is not there (or empty). */
+long manifest_class(const struct str_list *classes, const char *label);
+
+#endif

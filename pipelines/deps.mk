@@ -1,0 +1,20 @@
+# What Debian 12 must have installed, and the target that installs it.
+
+PACKAGES = gcc libc6-dev pkg-config libvips-dev zlib1g-dev libdnnl-dev \
+           libopenmpi-dev openmpi-bin libfftw3-dev
+PACKAGES_CHECK = check mandoc
+
+# Installs only what is missing, and only when it may (root, or sudo).
+deps:
+	@missing=$$(dpkg-query -W -f='$${Package} $${Status}\n' \
+	    $(PACKAGES) $(PACKAGES_CHECK) 2>/dev/null | \
+	    sed -n 's/ install ok installed$$//p' | sort > /tmp/busi-have.$$$$; \
+	    for p in $(PACKAGES) $(PACKAGES_CHECK); do \
+	        grep -qx "$$p" /tmp/busi-have.$$$$ || echo "$$p"; \
+	    done; rm -f /tmp/busi-have.$$$$); \
+	[ -n "$$missing" ] || exit 0; \
+	echo "installing:" $$missing; \
+	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	$$sudo apt-get update -q && \
+	$$sudo env DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -qy --no-install-recommends $$missing

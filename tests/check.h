@@ -1,0 +1,32 @@
+/* check.h: the frame of every tests/check_*.c (libcheck). */
+#ifndef BUSI_TESTS_CHECK_H
+#define BUSI_TESTS_CHECK_H
+
+#include "base/log.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+/* A main() that runs the tests named; a test may take up to `seconds`. */
+#define CHECK_MAIN(suite, seconds, ...)                                     \
+    int main(void)                                                          \
+    {                                                                       \
+        const TTest *const tests[] = { __VA_ARGS__ };                       \
+        Suite *s = suite_create(suite);                                     \
+        TCase *c = tcase_create(suite);                                     \
+        SRunner *r;                                                         \
+        int failed;                                                         \
+                                                                            \
+        log_open("check_" suite);                                           \
+        tcase_set_timeout(c, seconds);                                      \
+        for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)         \
+            tcase_add_test(c, tests[i]);                                    \
+        suite_add_tcase(s, c);                                              \
+        r = srunner_create(s);                                              \
+        srunner_run_all(r, CK_ENV);                                         \
+        failed = srunner_ntests_failed(r);                                  \
+        srunner_free(r);                                                    \
+        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;                   \
+    }
+
+#endif

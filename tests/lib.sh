@@ -1,0 +1,79 @@
+# Sourced by tests/t-*.sh: a scratch folder, the programs on PATH, and checks.
+# A test runs in its scratch folder, which is removed at the end; $top is the
+# source tree.
+#
+#   is WHAT EXPECTED GOT      two strings are equal
+#   runs STATUS COMMAND...    a command ends with that status; its output is
+#                             left in the files out and err
+#   says PATTERN              a line of err matches (grep -E)
+#   has FILE PATTERN          a line of FILE matches
+#   skip WHY                  leave a part out, loudly
+set -u
+top=$(cd "$(dirname "$0")/.." && pwd)
+PATH=$BUILD/bin:$PATH
+LC_ALL=C
+export PATH LC_ALL
+scratch=$(mktemp -d)
+failures=0
+trap 'rm -rf "$scratch"; [ "$failures" = 0 ] || exit 1' EXIT
+trap 'exit 1' INT TERM
+cd "$scratch" || exit 1
+
+bad() {
+    failures=$((failures + 1))
+    printf 'FAIL: %s\n' "$*"
+}
+
+is() {
+    [ "$2" = "$3" ] || bad "$1
+  expected: $2
+  got:      $3"
+}
+
+runs() {
+    want=$1
+    shift
+    "$@" >out 2>err </dev/null
+    got=$?
+    [ "$got" = "$want" ] || bad "status $got, not $want: $*
+$(head -n 5 err)"
+}
+
+says() {
+    grep -Eq -- "$1" err || bad "stderr does not say '$1': $(head -n 5 err)"
+}
+
+has() {
+    grep -Eq -- "$2" "$1" || bad "$1 has no line '$2': $(head -n 5 "$1")"
+}
+
+skip() {
+    echo "SKIP: $*"
+}
+
+# Every program: --help and --version work, unknown options are refused, and
+# the man page describes every option of --help.
+common_checks() {
+    runs 0 "$1" --help
+    is "$1 --help is silent on stderr" "" "$(cat err)"
+    sed -n 's/^ *\(-.,\)* *--\([a-z0-9-]*\).*/\2/p' out >options
+    [ -s options ] || bad "$1 --help lists no options"
+    while read -r name; do
+        grep -Eq "^\.It .*Fl -$name( |$)" "$top/man/$1.1" ||
+            bad "man/$1.1 does not describe --$name"
+    done <options
+    runs 0 "$1" --version
+    has out "^$1 [0-9]"
+    runs 2 "$1" --no-such-option
+    says "no-such-option"
+    if [ -e /dev/full ]; then
+        "$1" --help >/dev/full 2>err
+        is "$1 --help to a full device" 4 $?
+    fi
+    if command -v mandoc >/dev/null; then
+        is "mandoc -T lint man/$1.1" "" "$(mandoc -T lint -W warning \
+            "$top/man/$1.1" 2>&1)"
+    else
+        skip "mandoc is not installed: man/$1.1 not linted"
+    fi
+}
