@@ -39,6 +39,27 @@ rng_init(struct rng *r, uint64_t seed, enum rng_stream stream, uint32_t epoch,
     r->used = 4;
 }
 
+void
+rng_block(uint64_t seed, enum rng_stream stream, uint32_t epoch,
+          uint32_t sample, uint32_t block, uint32_t word[4])
+{
+    struct rng r;
+
+    rng_init(&r, seed, stream, epoch, sample);
+    r.counter[0] = block;
+    philox(r.counter, r.key, word);
+}
+
+uint32_t
+rng_at(uint64_t seed, enum rng_stream stream, uint32_t epoch, uint32_t sample,
+       uint32_t draw)
+{
+    uint32_t word[4];
+
+    rng_block(seed, stream, epoch, sample, draw / 4, word);
+    return word[draw % 4];
+}
+
 uint32_t
 rng_u32(struct rng *r)
 {

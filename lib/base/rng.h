@@ -34,6 +34,15 @@ struct rng {
 void rng_init(struct rng *r, uint64_t seed, enum rng_stream stream,
               uint32_t epoch, uint32_t sample);
 
+/*
+ * The same draws by number, with no state: words 4 * block .. 4 * block + 3,
+ * and one alone.
+ */
+void rng_block(uint64_t seed, enum rng_stream stream, uint32_t epoch,
+               uint32_t sample, uint32_t block, uint32_t word[4]);
+uint32_t rng_at(uint64_t seed, enum rng_stream stream, uint32_t epoch,
+                uint32_t sample, uint32_t draw);
+
 uint32_t rng_u32(struct rng *r);
 double rng_real(struct rng *r);                 /* uniform in [0, 1) */
 double rng_range(struct rng *r, double lo, double hi);

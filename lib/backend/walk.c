@@ -1,0 +1,29 @@
+#include "backend/walk.h"
+
+int
+walk_forward(struct plan *p, struct err *e)
+{
+    const struct backend_class *c = p->backend->class;
+
+    for (int i = 0; i < p->graph->nops; i++)
+        if (c->run(p, i, PASS_FORWARD, e) < 0)
+            return -1;
+    return 0;
+}
+
+int
+walk_backward(struct plan *p, walk_ready *ready, void *ctx, struct err *e)
+{
+    const struct backend_class *c = p->backend->class;
+
+    for (int i = p->graph->nops - 1; i >= 0; i--) {
+        const struct op *op = &p->graph->op[i];
+
+        if (c->run(p, i, PASS_BACKWARD, e) < 0)
+            return -1;
+        if (ready && op->nparams > 0
+            && ready(ctx, op->param, op->param + op->nparams, e) < 0)
+            return -1;
+    }
+    return 0;
+}
