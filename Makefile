@@ -15,7 +15,7 @@ CFLAGS  = -std=c11 $(OPT) -g -fPIC -fno-math-errno -fvisibility=hidden \
           -fstack-protector-strong \
           -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
           -Wconversion -Wno-sign-conversion -Wvla $(SAN)
-CPPFLAGS = -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -Ilib -Ikernels -MMD -MP
+CPPFLAGS = -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -I. -Ilib -MMD -MP
 LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SAN)
 LDLIBS  = -lz -lm -lpthread -ldl
 

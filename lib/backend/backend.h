@@ -148,7 +148,7 @@ struct backend *backend_open(const char *name, const struct backend_conf *c,
                              struct err *e);
 void backend_close(struct backend *b);
 
-/* Compare names that plugins export: `const struct backend_class *`. */
+/* What a plugin exports: a `const struct backend_class *`. */
 #define BACKEND_SYMBOL "busi_backend_class"
 
 #endif

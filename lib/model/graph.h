@@ -55,7 +55,9 @@ struct op {
     int size;               /* input, avgpool: height and width */
     bool bias;              /* conv */
     double p;               /* dropout */
+    double std;             /* linear: deviation of initial weights; 0: U */
     int c, h, w;            /* shape of the value, per picture; flat: h=w=1 */
+    bool flat;              /* the value is [N,c], not [N,c,h,w] */
     int uses;               /* operations that read the value */
     size_t param;           /* offset of its parameters, in floats */
     size_t nparams;         /* weight, then bias */
@@ -111,6 +113,5 @@ double graph_macs(const struct graph *g);
 const struct op *graph_input(const struct graph *g);
 int graph_classes(const struct graph *g);       /* outputs of the last layer */
 const char *op_kind_name(enum op_kind kind);
-bool op_flat(const struct graph *g, int op);    /* is the value flat? */
 
 #endif
