@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -74,6 +75,47 @@ file_read(const char *path, char **data, size_t *nbytes, struct err *e)
     if (!standard)
         close(fd);
     if (got < 0) {
+        free(buf);
+        return -1;
+    }
+    buf[n] = '\0';
+    *data = buf;
+    *nbytes = n;
+    return 0;
+}
+
+int
+file_load(const char *path, size_t limit, char **data, size_t *nbytes,
+          struct err *e)
+{
+    /* O_NONBLOCK: a pipe without a writer must not hold us up. */
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC), rc = -1;
+    struct stat st;
+    char *buf = NULL;
+    size_t n = 0, want;
+    ssize_t got = 1;
+
+    if (fd < 0)
+        return err_errno(e, "cannot open '%s'", path);
+    if (fstat(fd, &st) != 0) {
+        err_errno(e, "cannot read '%s'", path);
+    } else if (!S_ISREG(st.st_mode)) {
+        err_set(e, EXIT_IO, "cannot read '%s': not a regular file", path);
+    } else if ((uint64_t)st.st_size > limit) {
+        err_set(e, EXIT_INVALID, "larger than %zu MB", limit >> 20);
+    } else {
+        want = (size_t)st.st_size;
+        buf = mem_alloc(want + 1);
+        while (n < want && got != 0) {
+            got = read(fd, buf + n, want - n);
+            if (got < 0 && errno != EINTR)
+                break;
+            n += got > 0 ? (size_t)got : 0;
+        }
+        rc = got < 0 ? err_errno(e, "cannot read '%s'", path) : 0;
+    }
+    close(fd);
+    if (rc != 0) {
         free(buf);
         return -1;
     }

@@ -157,6 +157,28 @@ str_natural(const char *a, const char *b)
     return strcmp(a, b);
 }
 
+size_t
+str_utf8(const char *p, size_t n)
+{
+    /* The least character of each length: anything below is overlong. */
+    static const uint32_t least[5] = { 0, 0, 0x80, 0x800, 0x10000 };
+    unsigned char lead = n > 0 ? (unsigned char)p[0] : 0xff;
+    size_t k = lead < 0x80 ? 1 : lead < 0xc0 ? 0 : lead < 0xe0 ? 2
+             : lead < 0xf0 ? 3 : lead < 0xf8 ? 4 : 0;
+    uint32_t c = k > 1 ? lead & (0x7fu >> k) : lead;
+
+    if (k == 0 || k > n)
+        return 0;
+    for (size_t i = 1; i < k; i++) {
+        if (((unsigned char)p[i] & 0xc0) != 0x80)
+            return 0;
+        c = c << 6 | ((unsigned char)p[i] & 0x3f);
+    }
+    if (c < least[k] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+        return 0;
+    return k;
+}
+
 bool
 str_ends(const char *s, const char *tail)
 {

@@ -39,6 +39,9 @@ void str_list_release(struct str_list *l);
  */
 int str_natural(const char *a, const char *b);
 
+/* Bytes of the UTF-8 character that starts at p (n bytes are there), or 0. */
+size_t str_utf8(const char *p, size_t n);
+
 bool str_ends(const char *s, const char *tail);
 const char *str_base(const char *path);     /* what follows the last '/' */
 

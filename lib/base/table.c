@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,33 +129,47 @@ check_columns(const struct table *t, struct err *e)
 }
 
 int
-table_read(struct table *t, const char *path, struct err *e)
+table_parse(struct table *t, const char *name, char *text, size_t nbytes,
+            struct err *e)
 {
-    char *data = NULL, *p, *end;
-    size_t nbytes, line = 0;
+    char *end;
+    size_t line = 0;
     int rc = 0;
 
     memset(t, 0, sizeof *t);
-    if (file_read(path, &data, &nbytes, e) != 0)
-        return -1;
-    t->path = mem_strdup(strcmp(path, "-") == 0 ? "standard input" : path);
+    t->path = mem_strdup(name);
     if (nbytes == 0)
         rc = err_set(e, EXIT_INVALID, "'%s' is empty: no header line",
                      t->path);
-    else if (memchr(data, '\0', nbytes) != NULL)
+    else if (memchr(text, '\0', nbytes) != NULL)
         rc = err_set(e, EXIT_INVALID, "'%s' is no table: it has NUL bytes",
                      t->path);
-    for (p = data; rc == 0 && p < data + nbytes; p = end + 1) {
-        end = memchr(p, '\n', (size_t)(data + nbytes - p));
+    for (char *p = text; rc == 0 && p < text + nbytes; p = end + 1) {
+        end = memchr(p, '\n', (size_t)(text + nbytes - p));
         if (end == NULL)
-            end = data + nbytes;
+            end = text + nbytes;
         rc = parse_line(t, p, end, ++line, e);
         if (rc == 0 && line == 1)
             rc = check_columns(t, e);
     }
-    free(data);
     if (rc != 0)
         table_release(t);
+    return rc;
+}
+
+int
+table_read(struct table *t, const char *path, struct err *e)
+{
+    bool standard = strcmp(path, "-") == 0;
+    char *text;
+    size_t nbytes;
+    int rc;
+
+    memset(t, 0, sizeof *t);
+    if (file_read(path, &text, &nbytes, e) != 0)
+        return -1;
+    rc = table_parse(t, standard ? "standard input" : path, text, nbytes, e);
+    free(text);
     return rc;
 }
 

@@ -26,6 +26,9 @@ struct table {
 /* An empty table of the named columns; the list ends with NULL. */
 void table_init(struct table *t, const char *const *columns);
 int table_read(struct table *t, const char *path, struct err *e);
+/* From text in memory, which is changed; `name` is for messages. */
+int table_parse(struct table *t, const char *name, char *text, size_t nbytes,
+                struct err *e);
 void table_release(struct table *t);
 
 /* Number of a column, or -1. */
