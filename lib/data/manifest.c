@@ -1,5 +1,6 @@
 #include "data/manifest.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -47,18 +48,36 @@ check_ids(const struct table *t, size_t column, struct err *e)
 }
 
 int
-manifest_read(struct table *t, const char *path, struct err *e)
+manifest_read_digest(struct table *t, const char *path, char hex[DIGEST_HEX],
+                     struct err *e)
 {
-    long id;
+    const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
+    char *text;
+    size_t nbytes;
+    long id = -1;
+    int rc;
 
-    if (table_read(t, path, e) != 0)
+    memset(t, 0, sizeof *t);
+    if (file_read(path, &text, &nbytes, e) != 0)
         return -1;
-    id = table_need(t, "id", e);
+    digest_bytes(text, nbytes, hex);
+    rc = table_parse(t, name, text, nbytes, e);
+    free(text);
+    if (rc == 0)
+        id = table_need(t, "id", e);
     if (id < 0 || check_ids(t, (size_t)id, e) != 0) {
         table_release(t);
         return -1;
     }
     return 0;
+}
+
+int
+manifest_read(struct table *t, const char *path, struct err *e)
+{
+    char hex[DIGEST_HEX];
+
+    return manifest_read_digest(t, path, hex, e);
 }
 
 void

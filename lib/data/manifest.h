@@ -7,6 +7,7 @@
 #ifndef BUSI_DATA_MANIFEST_H
 #define BUSI_DATA_MANIFEST_H
 
+#include "base/digest.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "base/table.h"
@@ -15,6 +16,9 @@
  * Read a table that has a column `id` with no id twice.
  */
 int manifest_read(struct table *t, const char *path, struct err *e);
+/* The same, with the SHA-256 of the text that was read. */
+int manifest_read_digest(struct table *t, const char *path,
+                         char hex[DIGEST_HEX], struct err *e);
 
 /* The labels that occur, without the empty one, in natural order. */
 void manifest_classes(const struct table *t, struct str_list *classes);
