@@ -1,0 +1,537 @@
+#include "data/scan.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/pool.h"
+#include "base/str.h"
+#include "data/mask.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A folder being walked, and those it was reached through. */
+struct folder {
+    const char *path;
+    const char *id;             /* below the root; "" for the root */
+    const struct folder *up;
+    dev_t dev;
+    ino_t ino;
+};
+
+void
+scan_release(struct scan_list *l)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        free(l->item[i].id);
+        free(l->item[i].path);
+        free(l->item[i].label);
+        free(l->item[i].detail);
+    }
+    free(l->item);
+    memset(l, 0, sizeof *l);
+}
+
+const char *
+scan_ending(const char *name)
+{
+    static const char *const known[] = {
+        "png", "jpg", "jpeg", "tif", "tiff", "bmp", "webp"
+    };
+    const char *point = strrchr(name, '.');
+
+    if (point == NULL || name[0] == '.')
+        return NULL;
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (strcasecmp(point + 1, known[i]) == 0)
+            return point;
+    return NULL;
+}
+
+bool
+scan_mask_name(const char *name, size_t *stem)
+{
+    const char *end = scan_ending(name), *p = end;
+
+    if (end == NULL)
+        return false;
+    while (p > name && p[-1] >= '0' && p[-1] <= '9')
+        p--;
+    if (p == end)
+        p = end;
+    else if (p == name || *--p != '_')
+        return false;
+    if (p - name <= 5 || memcmp(p - 5, "_mask", 5) != 0)
+        return false;
+    *stem = (size_t)(p - 5 - name);
+    return true;
+}
+
+/* ----------------------------------------------------------------- listing */
+
+static void
+add_file(struct scan_list *l, const char *path, const char *id)
+{
+    const char *base = str_base(id), *from;
+    struct scan *s;
+
+    if (l->n == l->room) {
+        l->room = l->room * 2 + 64;
+        l->item = mem_grow(l->item, l->room, sizeof *l->item);
+    }
+    s = &l->item[l->n++];
+    memset(s, 0, sizeof *s);
+    s->path = mem_strdup(path);
+    s->id = mem_strdup(id);
+    if (base == id) {
+        s->label = mem_strdup("");
+        return;
+    }
+    for (from = base - 1; from > id && from[-1] != '/'; from--)
+        ;
+    s->label = str_format("%.*s", (int)(base - 1 - from), from);
+}
+
+static bool
+walked_already(const struct folder *f, const struct stat *st)
+{
+    for (; f != NULL; f = f->up)
+        if (f->dev == st->st_dev && f->ino == st->st_ino)
+            return true;
+    return false;
+}
+
+static int walk(struct scan_list *l, const struct folder *f,
+                const struct stat *avoid, struct err *e);
+
+/* One entry of a folder. */
+static int
+visit(struct scan_list *l, const struct folder *f, const char *name,
+      const struct stat *avoid, struct err *e)
+{
+    const char *slash = str_ends(f->path, "/") ? "" : "/";
+    char *path = str_format("%s%s%s", f->path, slash, name);
+    char *id = str_format("%s%s%s", f->id, f->id[0] != '\0' ? "/" : "", name);
+    struct stat st;
+    bool there = stat(path, &st) == 0;
+    int rc = 0;
+
+    if (name[0] == '.') {
+        log_note("passed over '%s': hidden", path);
+    } else if (there && S_ISDIR(st.st_mode)) {
+        struct folder sub = { path, id, f, st.st_dev, st.st_ino };
+
+        if (walked_already(f, &st))
+            log_note("passed over '%s': a folder above it", path);
+        else if (avoid != NULL && avoid->st_dev == st.st_dev &&
+                 avoid->st_ino == st.st_ino)
+            log_note("passed over '%s': the output", path);
+        else
+            rc = walk(l, &sub, avoid, e);
+    } else if (scan_ending(name) != NULL) {
+        add_file(l, path, id);
+    } else {
+        log_note("passed over '%s': no picture", path);
+    }
+    free(path);
+    free(id);
+    return rc;
+}
+
+static int
+walk(struct scan_list *l, const struct folder *f, const struct stat *avoid,
+     struct err *e)
+{
+    DIR *d = opendir(f->path);
+    struct dirent *entry;
+    int rc = 0;
+
+    if (d == NULL)
+        return err_errno(e, "cannot open the folder '%s'", f->path);
+    while (errno = 0, rc == 0 && (entry = readdir(d)) != NULL)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            rc = visit(l, f, entry->d_name, avoid, e);
+    if (rc == 0 && errno != 0)
+        rc = err_errno(e, "cannot read the folder '%s'", f->path);
+    closedir(d);
+    return rc;
+}
+
+int
+scan_add(struct scan_list *l, const char *path, const char *avoid,
+         struct err *e)
+{
+    struct stat st, out;
+    const char *id = path;
+
+    if (stat(path, &st) != 0)
+        return err_errno(e, "cannot open '%s'", path);
+    if (S_ISDIR(st.st_mode)) {
+        struct folder root = { path, "", NULL, st.st_dev, st.st_ino };
+        bool known = avoid != NULL && stat(avoid, &out) == 0;
+
+        return walk(l, &root, known ? &out : NULL, e);
+    }
+    while (strncmp(id, "./", 2) == 0)
+        for (id += 2; *id == '/'; id++)
+            ;
+    if (scan_ending(str_base(path)) != NULL)
+        add_file(l, path, id);
+    else
+        log_note("passed over '%s': no picture", path);
+    return 0;
+}
+
+static int
+by_path(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int
+by_id(const void *a, const void *b)
+{
+    const struct scan *s = a, *t = b;
+
+    return str_natural(s->id, t->id);
+}
+
+int
+scan_sort(struct scan_list *l, struct err *e)
+{
+    char **path = mem_array(l->n, sizeof *path);
+    int rc = 0;
+
+    for (size_t i = 0; i < l->n; i++)
+        path[i] = l->item[i].path;
+    qsort(path, l->n, sizeof *path, by_path);
+    for (size_t i = 1; i < l->n && rc == 0; i++)
+        if (strcmp(path[i - 1], path[i]) == 0)
+            rc = err_set(e, EXIT_INVALID, "'%s' is given twice", path[i]);
+    free(path);
+    if (l->n > 0)
+        qsort(l->item, l->n, sizeof *l->item, by_id);
+    for (size_t i = 1; i < l->n && rc == 0; i++)
+        if (strcmp(l->item[i - 1].id, l->item[i].id) == 0)
+            rc = err_set(e, EXIT_INVALID,
+                         "'%s' and '%s' would have the same id '%s'",
+                         l->item[i - 1].path, l->item[i].path, l->item[i].id);
+    return rc;
+}
+
+/* ------------------------------------------------------- masks and reading */
+
+/* Scans by their id without its ending. */
+struct stem {
+    char *text;
+    const struct scan *scan;
+};
+
+static int
+by_stem(const void *a, const void *b)
+{
+    const struct stem *s = a, *t = b;
+
+    return strcmp(s->text, t->text);
+}
+
+static const struct scan *
+find_stem(const struct stem *stems, size_t n, const char *id, size_t nbytes,
+          const char *ending)
+{
+    struct stem key = { str_format("%.*s", (int)nbytes, id), NULL };
+    const struct stem *at = bsearch(&key, stems, n, sizeof key, by_stem);
+    const struct scan *found = NULL;
+
+    if (at != NULL) {
+        while (at > stems && strcmp(at[-1].text, key.text) == 0)
+            at--;
+        found = at->scan;
+        for (; at < stems + n && strcmp(at->text, key.text) == 0; at++)
+            if (strcmp(scan_ending(at->scan->id), ending) == 0)
+                found = at->scan;
+    }
+    free(key.text);
+    return found;
+}
+
+static bool
+name_byte(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+           (c >= 'a' && c <= 'z') || (unsigned char)c >= 0x80;
+}
+
+/*
+ * The scan of a mask.  A mask known by its content alone belongs to the scan
+ * with the longest name that its own begins with, cut where a word ends.
+ */
+static const struct scan *
+scan_of(const struct scan *mask, const struct stem *stems, size_t n)
+{
+    const char *base = str_base(mask->id), *ending = scan_ending(base);
+    size_t folder = (size_t)(base - mask->id), cut;
+    const struct scan *found = NULL;
+
+    if (mask->mask == SCAN_MASK_NAME) {
+        scan_mask_name(base, &cut);
+        return find_stem(stems, n, mask->id, folder + cut, ending);
+    }
+    cut = (size_t)(ending - base);
+    while (found == NULL && --cut > 0)
+        if (!name_byte(base[cut]))
+            found = find_stem(stems, n, mask->id, folder + cut, ending);
+    return found;
+}
+
+static void
+pair_masks(struct scan_list *l)
+{
+    struct stem *stems = mem_array(l->n, sizeof *stems);
+    size_t n = 0;
+
+    for (size_t i = 0; i < l->n; i++)
+        if (l->item[i].mask == SCAN_NO_MASK) {
+            const char *id = l->item[i].id;
+            int length = (int)(strrchr(id, '.') - id);
+
+            stems[n].text = str_format("%.*s", length, id);
+            stems[n++].scan = &l->item[i];
+        }
+    qsort(stems, n, sizeof *stems, by_stem);
+    for (size_t i = 0; i < l->n; i++)
+        if (l->item[i].mask != SCAN_NO_MASK)
+            l->item[i].of = scan_of(&l->item[i], stems, n);
+    for (size_t i = 0; i < n; i++)
+        free(stems[i].text);
+    free(stems);
+}
+
+struct reading {
+    struct scan_list *list;
+    bool by_content;
+};
+
+static void
+reject(struct scan *s, const char *reason, const char *detail)
+{
+    s->reason = reason;
+    s->detail = mem_strdup(detail);
+}
+
+static void
+read_one(void *ctx, size_t i, int thread)
+{
+    const struct reading *r = ctx;
+    struct scan *s = &r->list->item[i];
+    struct err e = { 0 };
+    struct stat st;
+    size_t stem;
+
+    (void)thread;
+    if (scan_mask_name(str_base(s->id), &stem)) {
+        s->mask = SCAN_MASK_NAME;
+    } else if (stat(s->path, &st) != 0) {
+        reject(s, "unreadable", strerror(errno));
+    } else if (!S_ISREG(st.st_mode)) {
+        reject(s, "not-a-file", "not a regular file");
+    } else if (st.st_size == 0) {
+        reject(s, "empty", "the file has no bytes");
+    } else if (r->by_content && mask_look(s->path)) {
+        s->mask = SCAN_MASK_CONTENT;
+    } else if (digest_file(s->path, s->sha256, &e) != 0) {
+        reject(s, "unreadable", e.text);
+    }
+}
+
+void
+scan_read(struct scan_list *l, bool by_content)
+{
+    struct reading r = { l, by_content };
+
+    pool_run(0, l->n, read_one, &r);
+    pair_masks(l);
+}
+
+/* ----------------------------------------------------------- what is asked */
+
+struct count {
+    const char *label;
+    size_t n;
+};
+
+static int
+by_label(const void *a, const void *b)
+{
+    const struct count *s = a, *t = b;
+
+    return str_natural(s->label, t->label);
+}
+
+/* Scans per label, in natural order; the caller frees the array. */
+static struct count *
+count_labels(const struct scan_list *l, size_t *n)
+{
+    struct count *c = mem_array(l->n, sizeof *c);
+    size_t all = 0;
+
+    for (size_t i = 0; i < l->n; i++)
+        if (l->item[i].mask == SCAN_NO_MASK && l->item[i].reason == NULL)
+            c[all++] = (struct count){ l->item[i].label, 1 };
+    qsort(c, all, sizeof *c, by_label);
+    *n = 0;
+    for (size_t i = 0; i < all; i++)
+        if (*n > 0 && strcmp(c[*n - 1].label, c[i].label) == 0)
+            c[*n - 1].n++;
+        else
+            c[(*n)++] = c[i];
+    return c;
+}
+
+/* Does one "CLASS=COUNT" hold?  The count is cut off; -1: it is none. */
+static int
+holds(char *want, const struct count *have, size_t n)
+{
+    char *equals = strrchr(want, '=');
+    int64_t count;
+
+    if (equals == NULL || !str_int(equals + 1, &count) || count < 0)
+        return -1;
+    *equals = '\0';
+    for (size_t k = 0; k < n; k++)
+        if (strcmp(have[k].label, want) == 0)
+            return have[k].n == (size_t)count;
+    return count == 0;
+}
+
+int
+scan_expect(const struct scan_list *l, const char *text, struct err *e)
+{
+    struct str_list want = { 0 };
+    struct str found = { 0 };
+    size_t n, named = 0;
+    struct count *have = count_labels(l, &n);
+    bool good = true;
+    int rc = 0;
+
+    for (size_t k = 0; k < n; k++)
+        str_addf(&found, "%s%s=%zu", k > 0 ? "," : "", have[k].label,
+                 have[k].n);
+    str_list_split(&want, text, ',');
+    for (size_t i = 0; i < want.n && rc == 0; i++) {
+        int held = holds(want.item[i], have, n);
+
+        if (held < 0)
+            rc = err_set(e, EXIT_USAGE,
+                         "--expect wants CLASS=COUNT,..., not '%s'", text);
+        good = good && held > 0;
+    }
+    for (size_t k = 0; k < n; k++)
+        for (size_t i = 0; i < want.n; i++)
+            if (strcmp(have[k].label, want.item[i]) == 0) {
+                named++;
+                break;
+            }
+    if (rc == 0 && (!good || named < n))
+        rc = err_set(e, EXIT_INVALID, "expected %s scans, found %s", text,
+                     n > 0 ? found.text : "none");
+    str_list_release(&want);
+    str_release(&found);
+    free(have);
+    return rc;
+}
+
+static bool
+same_bytes(const char *path, const char *sha256)
+{
+    struct err quiet = { 0 };
+    char hex[DIGEST_HEX];
+
+    return digest_file(path, hex, &quiet) == 0 && strcmp(hex, sha256) == 0;
+}
+
+static int
+copy_file(const char *from, const char *to, struct err *e)
+{
+    struct file_map map;
+    struct file_out out;
+    int rc = -1;
+
+    if (file_map(&map, from, e) != 0)
+        return -1;
+    if (file_out_open(&out, to, e) == 0) {
+        fwrite(map.data, 1, map.nbytes, out.stream);
+        rc = file_out_close(&out, e);
+    }
+    file_unmap(&map);
+    return rc;
+}
+
+/* Would the id lead out of a folder? */
+static bool
+leads_out(const char *id)
+{
+    for (const char *p = id; (p = strstr(p, "..")) != NULL; p += 2)
+        if ((p == id || p[-1] == '/') && (p[2] == '/' || p[2] == '\0'))
+            return true;
+    return false;
+}
+
+static int
+place(const struct scan *s, const char *to, struct err *e)
+{
+    char *folder = str_format("%.*s", (int)(str_base(to) - to - 1), to);
+    struct stat st;
+    int rc = file_make_folder(folder, e);
+
+    free(folder);
+    if (rc != 0)
+        return -1;
+    if (linkat(AT_FDCWD, s->path, AT_FDCWD, to, AT_SYMLINK_FOLLOW) == 0)
+        return 0;
+    if (errno == EEXIST || lstat(to, &st) == 0) {
+        if (same_bytes(to, s->sha256))
+            return 0;
+        return err_set(e, EXIT_INVALID,
+                       "'%s' is there already and differs from '%s'", to,
+                       s->path);
+    }
+    /* Another file system, one without links, or too many of them. */
+    return copy_file(s->path, to, e);
+}
+
+int
+scan_tree(const struct scan_list *l, const char *folder, struct err *e)
+{
+    int rc = file_make_folder(folder, e);
+
+    for (size_t i = 0; i < l->n && rc == 0; i++) {
+        const struct scan *s = &l->item[i];
+        char *to;
+
+        if (s->mask != SCAN_NO_MASK || s->reason != NULL)
+            continue;
+        if (leads_out(s->id))
+            return err_set(e, EXIT_INVALID, "'%s' would lie outside '%s'",
+                           s->id, folder);
+        to = str_format("%s/%s", folder, s->id);
+        rc = place(s, to, e);
+        free(to);
+    }
+    return rc;
+}
+
+int
+scan_delete_masks(const struct scan_list *l, struct err *e)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (l->item[i].mask != SCAN_NO_MASK && unlink(l->item[i].path) != 0)
+            return err_errno(e, "cannot remove '%s'", l->item[i].path);
+    return 0;
+}

@@ -1,0 +1,83 @@
+/*
+ * scan: the pictures below folders, told apart into scans and masks.
+ *
+ * A picture is a file named *.png, .jpg, .jpeg, .tif, .tiff, .bmp or .webp, in
+ * any case.  Hidden files and all others are passed over.  Its id is its path
+ * below the folder it was found in, its label the name of the folder directly
+ * above it, empty for one that lies loose in the folder given.  A file given
+ * by its own path has that path, without leading "./", as id.
+ *
+ * A mask is NAME_mask.EXT or NAME_mask_N.EXT; its scan is NAME, with the same
+ * ending or another, in the same folder.
+ */
+#ifndef BUSI_DATA_SCAN_H
+#define BUSI_DATA_SCAN_H
+
+#include "base/digest.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum scan_mask { SCAN_NO_MASK, SCAN_MASK_NAME, SCAN_MASK_CONTENT };
+
+struct scan {
+    char *id;                   /* unique in a list */
+    char *path;                 /* opens the file */
+    char *label;
+    char sha256[DIGEST_HEX];    /* of the bytes; scans only */
+    enum scan_mask mask;        /* how it was found to be one */
+    const struct scan *of;      /* of a mask: its scan, or NULL */
+    const char *reason;         /* why it is rejected, or NULL */
+    char *detail;               /* the same as a sentence */
+};
+
+struct scan_list {
+    struct scan *item;          /* [n] */
+    size_t n, room;
+};
+
+void scan_release(struct scan_list *l);
+
+/*
+ * Add a picture or all pictures below a folder.  Links are followed, circles
+ * are not walked twice.  `avoid` (or NULL) is a folder that is passed over.
+ * Errors (EXIT_IO): the path or a folder below it cannot be read.
+ */
+int scan_add(struct scan_list *l, const char *path, const char *avoid,
+             struct err *e);
+
+/* Put into natural order of ids.  Error: two have the same id or path. */
+int scan_sort(struct scan_list *l, struct err *e);
+
+/*
+ * Find the masks, by name and if asked by content (mask.h), pair them with
+ * their scans, and hash all that are scans, in all cores.  What cannot be
+ * read, is empty or no regular file gets a reason.
+ */
+void scan_read(struct scan_list *l, bool by_content);
+
+/*
+ * Compare the number of scans of each label with "benign=437,malignant=210";
+ * a label that is not named must not occur.  Error: EXIT_INVALID, expected and
+ * found in one line; EXIT_USAGE if the text is none.
+ */
+int scan_expect(const struct scan_list *l, const char *text, struct err *e);
+
+/*
+ * Put every scan into `folder` under its id, by a hard link, by a copy where
+ * links cannot be made.  A file that is there with the same bytes stays; one
+ * with others is EXIT_INVALID.
+ */
+int scan_tree(const struct scan_list *l, const char *folder, struct err *e);
+
+/* Remove the masks from disk. */
+int scan_delete_masks(const struct scan_list *l, struct err *e);
+
+/* Is this a picture by its name?  The ending with its point, or NULL. */
+const char *scan_ending(const char *name);
+
+/* Is this a mask by its name?  *stem: bytes of its scan's name, no ending. */
+bool scan_mask_name(const char *name, size_t *stem);
+
+#endif
