@@ -1,0 +1,44 @@
+/*
+ * evaluate: predictions in, a table of metrics out.
+ *
+ * Columns: metric, class, value, lo, hi, n, and with several files fold.  A
+ * metric over all classes has the class "all", a mean of classes "macro", a
+ * confusion count "true>predicted".  Undefined numbers are NA.
+ */
+#ifndef BUSI_LEARN_EVALUATE_H
+#define BUSI_LEARN_EVALUATE_H
+
+#include "base/err.h"
+#include "base/table.h"
+#include "learn/predictions.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+struct evaluate_conf {
+    const char *positive;   /* class of the binary rows; NULL: none */
+    uint64_t seed;          /* of the bootstrap */
+    size_t nboot;           /* replicates, 0: none */
+};
+
+/*
+ * Metrics of settled predictions.  Of several files: of all together (fold
+ * "pooled"), of each (fold: the value of its column fold where that is one and
+ * no other file's, else its number from 0), and the mean and the standard
+ * deviation (n - 1) of those (fold "mean" and "sd"; n: folds where it is
+ * defined).  Errors: EXIT_USAGE for a positive class that is not there.
+ */
+int evaluate_table(const struct predictions *p, const struct evaluate_conf *c,
+                   struct table *out, struct err *e);
+
+/*
+ * The first file of paired predictions against the second: McNemar's exact
+ * test of the decisions, DeLong's paired test of each class's AUROC.  A scan
+ * that either rejected is left out.
+ */
+void evaluate_compare(const struct predictions *p, struct table *out);
+
+/* The table as a JSON array of objects; NA is null. */
+void evaluate_json(const struct table *t, FILE *f);
+
+#endif

@@ -1,0 +1,387 @@
+#include "learn/predictions.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "data/manifest.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CLASS_PREFIX "p_"
+#define SUM_SLACK (1e-3 + 1e-9)    /* printed digits; 0.999 is still in */
+
+/* ------------------------------------------------------------------ labels */
+
+struct labelled {
+    const char *id;
+    size_t row;
+};
+
+static int
+by_labelled_id(const void *a, const void *b)
+{
+    return strcmp(((const struct labelled *)a)->id,
+                  ((const struct labelled *)b)->id);
+}
+
+int
+labels_read(struct labels *l, const char *path, struct err *e)
+{
+    struct table *t = &l->table;
+    size_t id;
+
+    memset(l, 0, sizeof *l);
+    if (manifest_read(t, path, e) != 0)
+        return -1;
+    id = (size_t)table_find(t, "id");
+    l->label = table_find(t, "label");
+    l->group = table_find(t, "group");
+    l->by_id = mem_array(t->nrows, sizeof *l->by_id);
+    for (size_t i = 0; i < t->nrows; i++)
+        l->by_id[i] = (struct labelled){ t->row[i][id], i };
+    qsort(l->by_id, t->nrows, sizeof *l->by_id, by_labelled_id);
+    return 0;
+}
+
+void
+labels_release(struct labels *l)
+{
+    table_release(&l->table);
+    free(l->by_id);
+    memset(l, 0, sizeof *l);
+}
+
+/* A cell of a row, NULL if there is no such column or the cell is empty. */
+static const char *
+cell(const struct table *t, size_t row, long column)
+{
+    if (column < 0 || t->row[row][column][0] == '\0')
+        return NULL;
+    return t->row[row][column];
+}
+
+/* ----------------------------------------------------------------- reading */
+
+/* Where a prediction table keeps what is read of it. */
+struct layout {
+    long id, label, status, pred, group, fold;
+    size_t *p;                  /* [K] columns */
+};
+
+static int
+find_columns(const struct table *t, struct layout *at,
+             struct str_list *classes, struct err *e)
+{
+    if ((at->id = table_need(t, "id", e)) < 0 ||
+        (at->pred = table_need(t, "pred", e)) < 0)
+        return -1;
+    at->label = table_find(t, "label");
+    at->status = table_find(t, "status");
+    at->group = table_find(t, "group");
+    at->fold = table_find(t, "fold");
+    at->p = mem_array(t->ncolumns, sizeof *at->p);
+    for (size_t j = 0; j < t->ncolumns; j++)
+        if (strncmp(t->column[j], CLASS_PREFIX, strlen(CLASS_PREFIX)) == 0) {
+            at->p[classes->n] = j;
+            str_list_add(classes, t->column[j] + strlen(CLASS_PREFIX));
+        }
+    if (classes->n < 2)
+        return err_set(e, EXIT_INVALID,
+                       "'%s' has fewer than two columns p_CLASS", t->path);
+    return 0;
+}
+
+static int
+same_classes(const struct predictions *p, const struct str_list *classes,
+             const char *path, struct err *e)
+{
+    bool same = p->classes.n == classes->n;
+
+    for (size_t c = 0; same && c < classes->n; c++)
+        same = strcmp(p->classes.item[c], classes->item[c]) == 0;
+    if (!same)
+        return err_set(e, EXIT_INVALID,
+                       "'%s' and '%s' have other classes, or in another order",
+                       p->file[0].table.path, path);
+    return 0;
+}
+
+static int
+read_probabilities(const struct table *t, size_t row, const struct layout *at,
+                   int k, double *p, struct err *e)
+{
+    double sum = 0;
+
+    for (int c = 0; c < k; c++) {
+        if (table_real(t, row, at->p[c], &p[c], e) != 0)
+            return -1;
+        if (p[c] < 0 || p[c] > 1)
+            return err_set(e, EXIT_INVALID,
+                           "'%s' line %zu: %s is %g, not between 0 and 1",
+                           t->path, row + 2, t->column[at->p[c]], p[c]);
+        sum += p[c];
+    }
+    if (fabs(sum - 1) > SUM_SLACK)
+        return err_set(e, EXIT_INVALID,
+                       "'%s' line %zu: the probabilities sum to %g, not 1",
+                       t->path, row + 2, sum);
+    return 0;
+}
+
+static int
+read_class(const struct table *t, size_t row, const char *column,
+           const char *name, const struct str_list *classes, int *class,
+           struct err *e)
+{
+    long c = manifest_class(classes, name);
+
+    if (c < 0)
+        return err_set(e, EXIT_INVALID,
+                       "'%s' line %zu: %s '%s' is no class of the columns "
+                       "p_CLASS", t->path, row + 2, column, name);
+    *class = (int)c;
+    return 0;
+}
+
+/* Label and group of a row, from its own cells or from the labels. */
+static int
+join(const struct table *t, size_t row, const struct layout *at,
+     const struct labels *l, const char **label, const char **group,
+     struct err *e)
+{
+    const char *id = t->row[row][at->id], *known = NULL;
+
+    *label = cell(t, row, at->label);
+    *group = cell(t, row, at->group);
+    if (l != NULL) {
+        const struct labelled key = { id, 0 }, *found;
+
+        found = bsearch(&key, l->by_id, l->table.nrows, sizeof key,
+                        by_labelled_id);
+        if (found == NULL)
+            return err_set(e, EXIT_INVALID,
+                           "'%s' line %zu: the id '%s' is not in '%s'",
+                           t->path, row + 2, id, l->table.path);
+        known = cell(&l->table, found->row, l->label);
+        if (*group == NULL)
+            *group = cell(&l->table, found->row, l->group);
+    }
+    if (*label != NULL && known != NULL && strcmp(*label, known) != 0)
+        return err_set(e, EXIT_INVALID,
+                       "'%s' line %zu: '%s' has the label '%s', but '%s' "
+                       "in '%s'", t->path, row + 2, id, *label, known,
+                       l->table.path);
+    if (*label == NULL)
+        *label = known;
+    if (*label == NULL)
+        return err_set(e, EXIT_INVALID,
+                       "'%s' line %zu: '%s' has no label%s", t->path, row + 2,
+                       id, l == NULL ? "; name a manifest by -l" : "");
+    return 0;
+}
+
+static int
+read_row(const struct predictions *p, const struct table *t, size_t row,
+         const struct layout *at, const struct labels *l,
+         struct prediction *r, double *prob, struct err *e)
+{
+    const char *status = cell(t, row, at->status), *label;
+    int k = (int)p->classes.n;
+
+    *r = (struct prediction){ .id = t->row[row][at->id], .file = p->nfiles };
+    if (at->status >= 0 && (status == NULL || strcmp(status, "ok") != 0))
+        return 0;
+    r->ok = true;
+    r->outcome.p = prob;
+    if (read_probabilities(t, row, at, k, prob, e) != 0 ||
+        join(t, row, at, l, &label, &r->group, e) != 0 ||
+        read_class(t, row, "label", label, &p->classes, &r->outcome.truth,
+                   e) != 0)
+        return -1;
+    return read_class(t, row, "pred", t->row[row][at->pred], &p->classes,
+                      &r->outcome.pred, e);
+}
+
+/* The value of a column if it is the same in all rows. */
+static const char *
+constant(const struct table *t, long column)
+{
+    for (size_t i = 0; i < t->nrows; i++)
+        if (column < 0 ||
+            strcmp(t->row[i][column], t->row[0][column]) != 0)
+            return NULL;
+    return t->nrows > 0 ? cell(t, 0, column) : NULL;
+}
+
+/*
+ * Decisions are the column pred, which may have been made by a threshold; that
+ * they are not the most probable class is said aloud.
+ */
+static void
+warn_decisions(const struct prediction *row, size_t n, int k,
+               const char *path)
+{
+    size_t other = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct outcome *o = &row[i].outcome;
+        bool less = false;
+
+        for (int c = 0; row[i].ok && c < k; c++)
+            less |= o->p[c] > o->p[o->pred];
+        other += less;
+    }
+    if (other > 0)
+        log_warn("'%s': in %zu rows pred is not the most probable class; "
+                 "pred is taken as the decision", path, other);
+}
+
+static int
+read_rows(struct predictions *p, struct prediction_file *f,
+          const struct layout *at, const struct labels *l, struct err *e)
+{
+    const struct table *t = &f->table;
+    size_t k = p->classes.n;
+    struct prediction *row;
+
+    p->row = mem_grow(p->row, p->n + t->nrows, sizeof *p->row);
+    row = p->row + p->n;
+    f->p = mem_array(t->nrows * k, sizeof *f->p);
+    for (size_t i = 0; i < t->nrows; i++)
+        if (read_row(p, t, i, at, l, &row[i], f->p + i * k, e) != 0)
+            return -1;
+    f->fold = constant(t, at->fold);
+    warn_decisions(row, t->nrows, (int)k, t->path);
+    p->n += t->nrows;
+    return 0;
+}
+
+int
+predictions_add(struct predictions *p, const char *path,
+                const struct labels *l, struct err *e)
+{
+    struct prediction_file f = { 0 };
+    struct layout at = { 0 };
+    struct str_list classes = { 0 };
+    int rc;
+
+    if (manifest_read(&f.table, path, e) != 0)
+        return -1;
+    rc = find_columns(&f.table, &at, &classes, e);
+    if (rc == 0 && p->nfiles > 0) {
+        rc = same_classes(p, &classes, f.table.path, e);
+    } else if (rc == 0) {
+        p->classes = classes;
+        memset(&classes, 0, sizeof classes);
+    }
+    if (rc == 0)
+        rc = read_rows(p, &f, &at, l, e);
+    str_list_release(&classes);
+    free(at.p);
+    if (rc != 0) {
+        table_release(&f.table);
+        free(f.p);
+        return -1;
+    }
+    p->file = mem_grow(p->file, p->nfiles + 1, sizeof *p->file);
+    p->file[p->nfiles++] = f;
+    return 0;
+}
+
+/* ---------------------------------------------------------------- settling */
+
+static int
+by_id(const void *a, const void *b)
+{
+    const struct prediction *x = a, *y = b;
+    int order = strcmp(x->id, y->id);
+
+    return order != 0 ? order : (x->file > y->file) - (x->file < y->file);
+}
+
+static void
+sort(struct predictions *p)
+{
+    if (p->n > 0)
+        qsort(p->row, p->n, sizeof *p->row, by_id);
+}
+
+static int
+by_group(const void *a, const void *b)
+{
+    return strcmp((*(struct prediction *const *)a)->group,
+                  (*(struct prediction *const *)b)->group);
+}
+
+static void
+number_groups(struct predictions *p)
+{
+    struct prediction **named = mem_array(p->n, sizeof *named);
+    size_t n = 0;
+
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->row[i].group != NULL)
+            named[n++] = &p->row[i];
+        else
+            p->row[i].outcome.group = (uint32_t)p->ngroups++;
+    }
+    qsort(named, n, sizeof *named, by_group);
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || strcmp(named[i - 1]->group, named[i]->group) != 0)
+            p->ngroups++;
+        named[i]->outcome.group = (uint32_t)(p->ngroups - 1);
+    }
+    p->grouped = n > 0;
+    free(named);
+}
+
+int
+predictions_settle(struct predictions *p, struct err *e)
+{
+    sort(p);
+    for (size_t i = 1; i < p->n; i++)
+        if (strcmp(p->row[i - 1].id, p->row[i].id) == 0)
+            return err_set(e, EXIT_INVALID,
+                           "the id '%s' is in '%s' and in '%s': test folds "
+                           "must not share scans", p->row[i].id,
+                           p->file[p->row[i - 1].file].table.path,
+                           p->file[p->row[i].file].table.path);
+    number_groups(p);
+    return 0;
+}
+
+int
+predictions_pair(struct predictions *p, struct err *e)
+{
+    sort(p);
+    for (size_t i = 0; i < p->n; i += 2) {
+        struct prediction *a = &p->row[i], *b = &p->row[i + 1];
+
+        if (i + 1 == p->n || strcmp(a->id, b->id) != 0)
+            return err_set(e, EXIT_INVALID,
+                           "the id '%s' is in '%s' only: both must score the "
+                           "same scans", a->id, p->file[a->file].table.path);
+        if (a->ok && b->ok && a->outcome.truth != b->outcome.truth)
+            return err_set(e, EXIT_INVALID,
+                           "'%s' has the label '%s' in '%s', but '%s' in '%s'",
+                           a->id, p->classes.item[a->outcome.truth],
+                           p->file[a->file].table.path,
+                           p->classes.item[b->outcome.truth],
+                           p->file[b->file].table.path);
+    }
+    return 0;
+}
+
+void
+predictions_release(struct predictions *p)
+{
+    for (size_t i = 0; i < p->nfiles; i++) {
+        table_release(&p->file[i].table);
+        free(p->file[i].p);
+    }
+    free(p->file);
+    free(p->row);
+    str_list_release(&p->classes);
+    memset(p, 0, sizeof *p);
+}

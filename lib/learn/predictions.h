@@ -1,0 +1,79 @@
+/*
+ * predictions: the tables that busi-predict writes, read for evaluation.
+ *
+ * Columns: id, pred, p_CLASS (one per class, in the model's order); and where
+ * they are there: label (or the cells are empty), status (anything but "ok"
+ * is a rejected row, of which nothing else is read), group, fold.  Labels and
+ * groups that are not there come from a manifest.
+ *
+ * Several tables are the folds of one cross-validation: same classes, and no
+ * id twice.
+ */
+#ifndef BUSI_LEARN_PREDICTIONS_H
+#define BUSI_LEARN_PREDICTIONS_H
+
+#include "base/err.h"
+#include "base/str.h"
+#include "base/table.h"
+#include "learn/metric.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct prediction {
+    const char *id;
+    const char *group;          /* NULL: it is its own */
+    size_t file;
+    bool ok;                    /* else rejected, outcome is not set */
+    struct outcome outcome;
+};
+
+struct prediction_file {
+    struct table table;         /* owns the strings of the rows */
+    double *p;                  /* [rows, K] */
+    const char *fold;           /* the one value of its column fold, or NULL */
+};
+
+/* All zeros is an empty one. */
+struct predictions {
+    struct str_list classes;
+    struct prediction_file *file;
+    size_t nfiles;
+    struct prediction *row;     /* [n], after settling by id (bytes) */
+    size_t n;
+    size_t ngroups;             /* outcome.group counts to it */
+    bool grouped;               /* does any row name a group? */
+};
+
+/* Labels and groups by id. */
+struct labels {
+    struct table table;
+    struct labelled *by_id;     /* [table.nrows], sorted */
+    long label, group;          /* columns, -1: none */
+};
+
+int labels_read(struct labels *l, const char *path, struct err *e);
+void labels_release(struct labels *l);
+
+/*
+ * Read one more table; labels may be NULL.  Errors: whatever is no prediction
+ * (a probability outside 0..1, a sum more than 1e-3 from 1, an unknown class),
+ * an id that the labels lack, a label that they contradict, no label at all,
+ * other classes than in the first table.
+ */
+int predictions_add(struct predictions *p, const char *path,
+                    const struct labels *l, struct err *e);
+
+/* Once all are read: sort by id, refuse an id in two tables, number groups. */
+int predictions_settle(struct predictions *p, struct err *e);
+
+/*
+ * Or, of two tables about the same scans: sort so that rows 2 i and 2 i + 1
+ * are the first's and the second's of one id; refuse an id or a label that is
+ * not in both.  Groups are not numbered.
+ */
+int predictions_pair(struct predictions *p, struct err *e);
+
+void predictions_release(struct predictions *p);
+
+#endif
