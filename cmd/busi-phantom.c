@@ -1,0 +1,156 @@
+/* busi-phantom: draw synthetic breast ultrasound scans with their masks. */
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/opt.h"
+#include "base/pool.h"
+#include "base/str.h"
+#include "data/image_vips.h"
+#include "data/phantom.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct settings {
+    const char *out;
+    int64_t n[PHANTOM_CLASSES], seed, jobs;
+};
+
+struct run {
+    const struct settings *s;
+    pthread_mutex_t lock;       /* of what follows */
+    struct progress bar;
+    size_t done;
+    struct err err;             /* the first; the others' work is left out */
+};
+
+static const char *const examples[] = {
+    "busi-phantom -o phantoms",
+    "busi-phantom -o phantoms --benign 437 --malignant 210 --normal 133",
+    "busi-phantom -o other --seed 2 && busi-strip other > manifest.tsv",
+    NULL
+};
+
+/* An earlier run may have drawn a second lesion where this one has none. */
+static int
+remove_mask(const char *path, struct err *e)
+{
+    if (unlink(path) != 0 && errno != ENOENT)
+        return err_errno(e, "cannot remove '%s'", path);
+    return 0;
+}
+
+static int
+save(const struct phantom *p, const char *stem, struct err *e)
+{
+    char *path = str_format("%s.png", stem);
+    int rc = image_save_png(&p->scan, path, e);
+
+    free(path);
+    for (int k = 0; k < PHANTOM_MASKS && rc == 0; k++) {
+        path = k == 0 ? str_format("%s_mask.png", stem)
+                      : str_format("%s_mask_%d.png", stem, k);
+        rc = k < p->nmasks ? image_save_png(&p->mask[k], path, e)
+                           : remove_mask(path, e);
+        free(path);
+    }
+    return rc;
+}
+
+/* Item i of all classes in a row. */
+static void
+draw(void *ctx, size_t i, int thread)
+{
+    struct run *r = ctx;
+    struct phantom p;
+    struct err e = { 0 };
+    const char *name;
+    char *stem;
+    int c = 0;
+
+    (void)thread;
+    pthread_mutex_lock(&r->lock);
+    if (r->err.status != 0) {
+        pthread_mutex_unlock(&r->lock);
+        return;
+    }
+    pthread_mutex_unlock(&r->lock);
+    for (; i >= (size_t)r->s->n[c]; c++)
+        i -= (size_t)r->s->n[c];
+    name = phantom_class_name(c);
+    stem = str_format("%s/%s/%s (%zu)", r->s->out, name, name, i + 1);
+    phantom_draw(&p, (uint64_t)r->s->seed, c, (uint32_t)i + 1);
+    save(&p, stem, &e);
+    phantom_release(&p);
+    free(stem);
+    pthread_mutex_lock(&r->lock);
+    if (e.status != 0 && r->err.status == 0)
+        r->err = e;
+    progress_step(&r->bar, ++r->done);
+    pthread_mutex_unlock(&r->lock);
+}
+
+static int
+draw_all(const struct settings *s, struct err *e)
+{
+    struct run r = { .s = s, .lock = PTHREAD_MUTEX_INITIALIZER };
+    size_t n = 0;
+
+    if (s->out == NULL)
+        return err_set(e, EXIT_USAGE, "say where to: -o DIR (see --help)");
+    for (int c = 0; c < PHANTOM_CLASSES; c++) {
+        char *folder = str_format("%s/%s", s->out, phantom_class_name(c));
+        int rc = s->n[c] > 0 ? file_make_folder(folder, e) : 0;
+
+        free(folder);
+        if (rc != 0)
+            return -1;
+        n += (size_t)s->n[c];
+    }
+    if (image_vips_open(e) != 0)
+        return -1;
+    progress_open(&r.bar, "scans", n);
+    pool_run((int)s->jobs, n, draw, &r);
+    progress_close(&r.bar);
+    image_vips_close();
+    *e = r.err;
+    if (e->status == 0)
+        log_note("%zu scans in '%s'", n, s->out);
+    return e->status == 0 ? 0 : -1;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct settings s = { 0 };
+    const struct opt opts[] = {
+        { "output", 'o', OPT_TEXT, &s.out, "DIR", NULL,
+          "folder to draw into; made if it is not there", 0, 0 },
+        { "benign", 0, OPT_INT, &s.n[PHANTOM_BENIGN], "N", "44",
+          "scans with a benign lesion", 0, 1e6 },
+        { "malignant", 0, OPT_INT, &s.n[PHANTOM_MALIGNANT], "N", "21",
+          "scans with a malignant lesion", 0, 1e6 },
+        { "normal", 0, OPT_INT, &s.n[PHANTOM_NORMAL], "N", "13",
+          "scans without a lesion", 0, 1e6 },
+        OPT_SEED(&s.seed),
+        { "jobs", 'j', OPT_INT, &s.jobs, "N", "0",
+          "scans drawn at a time; 0: one for each core", 0, 4096 },
+        OPT_END
+    };
+    const struct program p = {
+        "busi-phantom", "",
+        "Draw synthetic breast ultrasound scans with masks, in BUSI's layout.",
+        opts, examples
+    };
+    struct err e = { 0 };
+    int first = opt_start(&p, argc, argv), status;
+
+    if (first < argc)
+        status = err_set(&e, EXIT_USAGE, "what is '%s'? All goes by options "
+                         "(see --help)", argv[first]);
+    else
+        status = draw_all(&s, &e);
+    return opt_finish(status, &e);
+}
