@@ -229,6 +229,23 @@ table_set(struct table *t, size_t row, size_t column, const char *text)
     t->row[row][column] = copy;
 }
 
+void
+table_filter(struct table *t, const bool *keep)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < t->nrows; i++) {
+        if (keep[i]) {
+            t->row[n++] = t->row[i];
+            continue;
+        }
+        for (size_t j = 0; j < t->ncolumns; j++)
+            free(t->row[i][j]);
+        free(t->row[i]);
+    }
+    t->nrows = n;
+}
+
 static int
 bad_number(const struct table *t, size_t row, size_t column, const char *kind,
            struct err *e)

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -41,6 +42,8 @@ size_t table_add(struct table *t, const char *const *cells);
 /* Number of a column, added with empty cells if there is none. */
 size_t table_column(struct table *t, const char *column);
 void table_set(struct table *t, size_t row, size_t column, const char *text);
+/* Remove the rows whose keep[] is false. */
+void table_filter(struct table *t, const bool *keep);
 
 /*
  * A cell as a number; the error names table, line and column.

@@ -1,0 +1,185 @@
+/* busi-split: deal scans into folds for cross-validation, or prove a split. */
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/opt.h"
+#include "base/table.h"
+#include "data/fold.h"
+#include "data/manifest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct settings {
+    const char *out, *group;
+    int64_t k, seed, repeat;
+    bool drop_conflicts, one_per_group, check;
+};
+
+static const char *const examples[] = {
+    "busi-strip scans | busi-dup | busi-split > folds.tsv",
+    "busi-split -k 10 --seed 7 --drop-conflicts -o folds.tsv dup.tsv",
+    "busi-split --check folds.tsv",
+    NULL
+};
+
+/* The group column to use, or NULL. */
+static const char *
+group_column(const struct settings *s, const struct table *t)
+{
+    if (s->group != NULL)
+        return s->group;
+    if (table_find(t, "group") >= 0)
+        return "group";
+    log_warn("'%s' has no column 'group': near-copies may cross folds "
+             "(busi-dup finds them)", t->path);
+    return NULL;
+}
+
+/* "fold", "fold_2", "fold_3", ...; the caller frees it. */
+static char *
+fold_column(int64_t round)
+{
+    return round == 0 ? mem_strdup("fold")
+                      : str_format("fold_%d", (int)round + 1);
+}
+
+static int
+split(struct table *t, const char *group, const struct settings *s,
+      struct err *e)
+{
+    struct fold_set set;
+    int *fold, rc = 0;
+
+    if (fold_open(&set, t, group, e) != 0)
+        return -1;
+    fold = mem_array(set.n, sizeof *fold);
+    for (int64_t round = 0; round < s->repeat && rc == 0; round++) {
+        char *name = fold_column(round);
+
+        rc = fold_assign(&set, (int)s->k, (uint64_t)s->seed, (uint32_t)round,
+                         fold, e);
+        if (rc == 0) {
+            size_t column = table_column(t, name);
+
+            for (size_t i = 0; i < set.n; i++) {
+                char text[16];
+
+                snprintf(text, sizeof text, "%d", fold[i]);
+                table_set(t, i, column, text);
+            }
+        }
+        free(name);
+    }
+    for (size_t c = 0; c < set.classes.n && rc == 0; c++)
+        if (fold_units(&set, c) < (size_t)s->k)
+            log_warn("label '%s' has %zu groups for %d folds: some have none "
+                     "of it", set.classes.item[c], fold_units(&set, c),
+                     (int)s->k);
+    if (rc == 0)
+        rc = table_save(t, s->out, e);
+    fold_close(&set);
+    free(fold);
+    return rc;
+}
+
+/* Prove every fold column; the counts of the first go out. */
+static int
+check(const struct table *t, const char *group, const struct settings *s,
+      struct err *e)
+{
+    struct str_list faults = { 0 };
+    struct table counts = { 0 };
+    struct fold_set set;
+    int *fold, rc = table_need(t, "fold", e) < 0 ? -1 : 0;
+
+    if (rc != 0 || fold_open(&set, t, group, e) != 0)
+        return -1;
+    fold = mem_array(set.n, sizeof *fold);
+    for (int64_t round = 0;; round++) {
+        char *name = fold_column(round);
+        long column = table_find(t, name);
+        int k;
+
+        free(name);
+        if (column < 0)
+            break;
+        k = fold_read(&set, (size_t)column, (int)s->k, fold, &faults);
+        fold_check(&set, fold, k, &faults);
+        if (round == 0)
+            fold_counts(&set, fold, k, &counts);
+    }
+    for (size_t i = 0; i < faults.n; i++)
+        log_error("%s", faults.item[i]);
+    if (faults.n > 0)
+        rc = err_set(e, EXIT_INVALID, "'%s' is no valid split: %zu faults",
+                     t->path, faults.n);
+    else
+        rc = table_save(&counts, s->out, e);
+    table_release(&counts);
+    str_list_release(&faults);
+    fold_close(&set);
+    free(fold);
+    return rc;
+}
+
+static int
+work(struct settings *s, const char *path, struct err *e)
+{
+    struct table t;
+    const char *group;
+    int rc = 0;
+
+    if (manifest_read(&t, path, e) != 0)
+        return -1;
+    group = group_column(s, &t);
+    if (s->check) {
+        rc = check(&t, group, s, e);
+    } else {
+        if (s->k == 0)
+            s->k = 5;
+        rc = fold_filter(&t, group, s->drop_conflicts, s->one_per_group, e);
+        if (rc == 0)
+            rc = split(&t, group, s, e);
+    }
+    table_release(&t);
+    return rc;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct settings s = { 0 };
+    const struct opt opts[] = {
+        { "folds", 'k', OPT_INT, &s.k, "N", NULL,
+          "number of folds; 5, for --check what is there", 2, 1000 },
+        OPT_SEED(&s.seed),
+        { "group", 0, OPT_TEXT, &s.group, "COLUMN", NULL,
+          "scans that share a cell stay together; group", 0, 0 },
+        { "drop-conflicts", 0, OPT_FLAG, &s.drop_conflicts, NULL, NULL,
+          "leave out groups of more than one label", 0, 0 },
+        { "one-per-group", 0, OPT_FLAG, &s.one_per_group, NULL, NULL,
+          "keep the first scan of every group only", 0, 0 },
+        { "repeat", 0, OPT_INT, &s.repeat, "N", "1",
+          "splits to draw: columns fold, fold_2, ...", 1, 1000 },
+        { "check", 0, OPT_FLAG, &s.check, NULL, NULL,
+          "prove the folds of a manifest, print counts", 0, 0 },
+        { "output", 'o', OPT_TEXT, &s.out, "FILE", "-",
+          "where the table goes", 0, 0 },
+        OPT_END
+    };
+    const struct program p = {
+        "busi-split", "[MANIFEST]",
+        "Add a column `fold` to a manifest: labels balanced, groups whole.",
+        opts, examples
+    };
+    struct err e = { 0 };
+    int first = opt_start(&p, argc, argv), status;
+
+    if (argc - first > 1)
+        status = err_set(&e, EXIT_USAGE, "one manifest at a time, not %d",
+                         argc - first);
+    else
+        status = work(&s, first < argc ? argv[first] : "-", &e);
+    return opt_finish(status, &e);
+}
