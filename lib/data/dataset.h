@@ -4,7 +4,7 @@
  * Tensors: images (U8 [N,H,W,C] or F32 [N,C,H,W]), labels (I64 [N], -1
  * unknown), row_crc (U32 [N]), sha256 (U8 [N,32], of the scan files), ids (U8,
  * NUL-ended one after the other).  Metadata: classes (tab-separated), recipe,
- * manifest_sha256, command, version.
+ * manifest_sha256, content (dataset_digest), command, version.
  *
  * Pixels are handed out as U8 whatever the file's type: a normalised f32 row
  * is turned back exactly, so both types give a network the same bits.
@@ -12,6 +12,7 @@
 #ifndef BUSI_DATA_DATASET_H
 #define BUSI_DATA_DATASET_H
 
+#include "base/digest.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "data/recipe.h"
@@ -28,9 +29,27 @@ struct dataset {
     struct str_list classes;
     struct recipe recipe;
     bool f32;
+    const unsigned char *images;    /* rows of row_nbytes, as in the file */
+    size_t row_nbytes;
+    int64_t *own_labels;        /* what labels points to */
+    uint32_t *row_crc;          /* [n] */
     void *index;                /* of ids */
 };
 
+/* What a dataset's digest is made from. */
+struct dataset_parts {
+    size_t n;
+    const int64_t *labels;      /* [n] */
+    const uint32_t *row_crc;    /* [n], of a row's bytes in the file */
+    const char *ids;            /* NUL-ended one after the other */
+    size_t ids_nbytes;
+    const char *classes, *recipe;   /* as in the metadata */
+};
+
+/* SHA-256 of labels, ids, row CRCs, classes and recipe in this order. */
+void dataset_digest(const struct dataset_parts *p, char hex[DIGEST_HEX]);
+
+/* Checks everything but the pixels, which dataset_row() does. */
 int dataset_open(struct dataset *d, const char *path, struct err *e);
 void dataset_close(struct dataset *d);
 

@@ -13,7 +13,11 @@
 #include "base/err.h"
 #include "data/image.h"
 
-enum { IMAGE_MAX_SIDE = 16384, IMAGE_MAX_PIXELS = 1 << 26 };
+enum {
+    IMAGE_MAX_SIDE = 16384,         /* pixels */
+    IMAGE_MAX_PIXELS = 1 << 26,
+    IMAGE_MAX_BYTES = 1 << 28       /* of a file */
+};
 
 /* Once per process, before the first thread that decodes. */
 int image_vips_open(struct err *e);

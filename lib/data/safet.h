@@ -4,13 +4,17 @@
  * Layout: u64 little-endian length of the header, the header as JSON, the
  * tensors' bytes.  Our files carry `__metadata__` (text to text), in it
  * "format" (BUSI_FORMAT), "kind" (dataset, model, state) and "crc32": the
- * zlib CRC-32 of each tensor, `name=8 hex digits`, blank-separated.
+ * zlib CRC-32 of each tensor, `name=8 hex digits`, blank-separated, and "self":
+ * the CRC-32 of the header's text with these 8 digits taken as zeros.
  *
  * Opening checks everything but the tensors' bytes: lengths, JSON, types,
  * shapes without overflow, ranges that tile the data exactly (no overlap, no
  * hole, nothing behind), no name twice, header at most 100 MB and at most the
  * file.  A file that fails is refused with its name and the reason
- * (EXIT_INVALID).
+ * (EXIT_INVALID).  Files of others, without our metadata, open just as well.
+ *
+ * Where a tensor starts follows from those before it: data may lie at any
+ * address, so copy what is wider than a byte unless you know better.
  */
 #ifndef BUSI_DATA_SAFET_H
 #define BUSI_DATA_SAFET_H
@@ -38,6 +42,8 @@ struct safet_tensor {
     int ndims;
     int64_t dims[SAFET_DIMS];
     size_t begin, nbytes;       /* in the data section */
+    bool has_crc;
+    uint32_t crc;               /* as written, or as the metadata says */
 };
 
 struct safet {
@@ -46,8 +52,10 @@ struct safet {
     const unsigned char *data;  /* the data section */
     struct safet_tensor *tensor;    /* [ntensors], in order of begin */
     size_t ntensors;
+    struct safet_tensor **by_name;  /* [ntensors], in order of names */
     char **key, **value;        /* [nmeta], metadata */
     size_t nmeta;
+    const char *self;           /* the digits of "self" in the file */
 };
 
 int safet_open(struct safet *s, const char *path, struct err *e);
@@ -76,7 +84,8 @@ int safet_verify_one(const struct safet *s, const struct safet_tensor *t,
 /*
  * Writing.  Tensors are streamed one after the other; their shapes may be
  * known only at their end.  The header is written last, into room kept before
- * the data, so `header_room` bounds its size (bytes).
+ * the data, so `header_room` bounds its size (bytes).  The data section starts
+ * at a multiple of 64.  Text that is no UTF-8 is written with U+FFFD in it.
  */
 struct safet_out {
     struct file_out out;
@@ -84,7 +93,6 @@ struct safet_out {
     size_t ntensors;
     char **key, **value;
     size_t nmeta;
-    uint32_t *crc;              /* [ntensors] */
     size_t header_room;
 };
 

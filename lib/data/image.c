@@ -1,0 +1,200 @@
+#include "data/image.h"
+
+#include "base/mem.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { COEFF_BITS = 22 };       /* 32 less 8 of a pixel less 2 of headroom */
+
+/* For each output position: its first input position and its weights. */
+struct taps {
+    int ksize;                  /* weights kept for each position */
+    int *first, *count;         /* [n] */
+    int32_t *weight;            /* [n,ksize] */
+};
+
+void
+image_init(struct image *m, int w, int h, int c)
+{
+    assert(w > 0 && h > 0 && c > 0);
+    m->w = w;
+    m->h = h;
+    m->c = c;
+    m->px = mem_array((size_t)w * (size_t)h, (size_t)c);
+}
+
+void
+image_release(struct image *m)
+{
+    free(m->px);
+    memset(m, 0, sizeof *m);
+}
+
+void
+image_gray(struct image *to, const struct image *from)
+{
+    size_t n = (size_t)from->w * (size_t)from->h;
+    const uint8_t *p = from->px;
+
+    image_init(to, from->w, from->h, 1);
+    if (from->c == 1) {
+        memcpy(to->px, p, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++, p += 3)
+        to->px[i] = (uint8_t)((19595u * p[0] + 38470u * p[1] +
+                               7471u * p[2] + 32768u) >> 16);
+}
+
+void
+image_rgb(struct image *to, const struct image *from)
+{
+    size_t n = (size_t)from->w * (size_t)from->h;
+
+    image_init(to, from->w, from->h, 3);
+    if (from->c == 3) {
+        memcpy(to->px, from->px, 3 * n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        memset(to->px + 3 * i, from->px[i], 3);
+}
+
+/*
+ * Doubles in Pillow's order of operations (Resample.c, precompute_coeffs and
+ * normalize_coeffs_8bpc), so that the rounded weights are the same integers.
+ */
+static void
+taps_init(struct taps *t, int from, int to)
+{
+    double scale = (double)from / to;
+    double support = scale < 1.0 ? 1.0 : scale, step = 1.0 / support;
+    double *w;
+
+    t->ksize = (int)ceil(support) * 2 + 1;
+    t->first = mem_array((size_t)to, sizeof *t->first);
+    t->count = mem_array((size_t)to, sizeof *t->count);
+    t->weight = mem_array((size_t)to * (size_t)t->ksize, sizeof *t->weight);
+    w = mem_array((size_t)t->ksize, sizeof *w);
+    for (int i = 0; i < to; i++) {
+        int32_t *out = t->weight + (size_t)i * (size_t)t->ksize;
+        double center = (i + 0.5) * scale, sum = 0.0;
+        int lo = (int)(center - support + 0.5);
+        int hi = (int)(center + support + 0.5);
+
+        lo = lo < 0 ? 0 : lo;
+        hi = hi > from ? from : hi;
+        for (int k = 0; k < hi - lo; k++) {
+            double x = fabs((k + lo - center + 0.5) * step);
+
+            w[k] = x < 1.0 ? 1.0 - x : 0.0;
+            sum += w[k];
+        }
+        for (int k = 0; k < hi - lo; k++) {
+            double v = sum != 0.0 ? w[k] / sum : w[k];
+
+            out[k] = (int32_t)(0.5 + v * (1 << COEFF_BITS));
+        }
+        t->first[i] = lo;
+        t->count[i] = hi - lo;
+    }
+    free(w);
+}
+
+static void
+taps_release(struct taps *t)
+{
+    free(t->first);
+    free(t->count);
+    free(t->weight);
+}
+
+/* No weight is negative and they sum to one: no clamp but for rounding. */
+static uint8_t
+round_off(int32_t sum)
+{
+    int32_t v = (sum + (1 << (COEFF_BITS - 1))) >> COEFF_BITS;
+
+    return (uint8_t)(v > 255 ? 255 : v);
+}
+
+static void
+resize_rows(struct image *to, const struct image *from, const struct taps *t)
+{
+    int c = from->c;
+
+    for (int y = 0; y < from->h; y++) {
+        const uint8_t *in = from->px + (size_t)y * (size_t)(from->w * c);
+        uint8_t *out = to->px + (size_t)y * (size_t)(to->w * c);
+
+        for (int x = 0; x < to->w; x++) {
+            const int32_t *w = t->weight + (size_t)x * (size_t)t->ksize;
+
+            for (int i = 0; i < c; i++) {
+                const uint8_t *p = in + t->first[x] * c + i;
+                int32_t sum = 0;
+
+                for (int k = 0; k < t->count[x]; k++, p += c)
+                    sum += *p * w[k];
+                *out++ = round_off(sum);
+            }
+        }
+    }
+}
+
+/* Row by row into sums, so that the inner loop runs along memory. */
+static void
+resize_columns(struct image *to, const struct image *from,
+               const struct taps *t)
+{
+    int n = to->w * to->c;
+    int32_t *sum = mem_array((size_t)n, sizeof *sum);
+
+    for (int y = 0; y < to->h; y++) {
+        const uint8_t *in = from->px + (size_t)t->first[y] * (size_t)n;
+        const int32_t *w = t->weight + (size_t)y * (size_t)t->ksize;
+        uint8_t *out = to->px + (size_t)y * (size_t)n;
+
+        memset(sum, 0, (size_t)n * sizeof *sum);
+        for (int k = 0; k < t->count[y]; k++, in += n)
+            for (int x = 0; x < n; x++)
+                sum[x] += in[x] * w[k];
+        for (int x = 0; x < n; x++)
+            out[x] = round_off(sum[x]);
+    }
+    free(sum);
+}
+
+void
+image_resize(struct image *to, const struct image *from, int w, int h)
+{
+    struct image wide;
+    struct taps t;
+
+    taps_init(&t, from->w, w);
+    image_init(&wide, w, from->h, from->c);
+    resize_rows(&wide, from, &t);
+    taps_release(&t);
+    taps_init(&t, from->h, h);
+    image_init(to, w, h, from->c);
+    resize_columns(to, &wide, &t);
+    taps_release(&t);
+    image_release(&wide);
+}
+
+void
+image_crop(struct image *to, const struct image *from, int x, int y, int w,
+           int h)
+{
+    size_t c = (size_t)from->c;
+
+    assert(x >= 0 && y >= 0 && w <= from->w - x && h <= from->h - y);
+    image_init(to, w, h, from->c);
+    for (int i = 0; i < h; i++)
+        memcpy(to->px + (size_t)i * (size_t)w * c,
+               from->px + ((size_t)(y + i) * (size_t)from->w + (size_t)x) * c,
+               (size_t)w * c);
+}
