@@ -288,8 +288,9 @@ bn_moments(const struct job *j, int c)
     m.mean /= count;
     for (int n = 0; n < j->n; n++)
         for (size_t i = 0; i < plane; i++) {
-            double d = j->x[0][((size_t)n * j->op->c + c) * plane + i]
-                       - m.mean;
+            double d = j->x[0][((size_t)n * j->op->c + c) * plane + i] -
+                       m.mean;
+
             m.var += d * d;
         }
     m.var /= count;
@@ -321,8 +322,8 @@ bn_forward(const struct job *j)
         for (int n = 0; n < j->n; n++)
             for (size_t i = 0; i < plane; i++) {
                 size_t at = ((size_t)n * nc + c) * plane + i;
-                j->y[at] = (float)((j->x[0][at] - m.mean) * scale
-                                   + j->w[nc + c]);
+                j->y[at] = (float)((j->x[0][at] - m.mean) * scale +
+                                   j->w[nc + c]);
             }
     }
 }
@@ -352,8 +353,8 @@ bn_backward(const struct job *j)
             for (size_t i = 0; i < plane; i++) {
                 size_t at = ((size_t)n * nc + c) * plane + i;
                 double xhat = (j->x[0][at] - m.mean) * inverse;
-                give(j, 0, at, j->w[c] * inverse
-                     * (j->dy[at] - dshift / count - xhat * dscale / count));
+                give(j, 0, at, j->w[c] * inverse *
+                     (j->dy[at] - dshift / count - xhat * dscale / count));
             }
     }
 }
@@ -540,8 +541,8 @@ avgpool_backward(const struct job *j)
         for (int a = 0; a < size; a++)
             for (int b = 0; b < size; b++) {
                 struct span h = bin(a, height, size), w = bin(b, width, size);
-                double share = *dy++ / (double)((h.hi - h.lo)
-                                                * (w.hi - w.lo));
+                int count = (h.hi - h.lo) * (w.hi - w.lo);
+                double share = *dy++ / (double)count;
 
                 for (int r = h.lo; r < h.hi; r++)
                     for (int s = w.lo; s < w.hi; s++)
@@ -827,8 +828,8 @@ ref_result(struct plan *head, float *probs, double *loss)
     int last = head->graph->nops - 1;
 
     if (probs)
-        memcpy(probs, p->value[last], (size_t)head->fed
-               * graph_classes(head->graph) * sizeof *probs);
+        memcpy(probs, p->value[last], (size_t)head->fed *
+               graph_classes(head->graph) * sizeof *probs);
     if (loss)
         *loss = p->loss;
 }

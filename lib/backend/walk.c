@@ -21,8 +21,8 @@ walk_backward(struct plan *p, walk_ready *ready, void *ctx, struct err *e)
 
         if (c->run(p, i, PASS_BACKWARD, e) < 0)
             return -1;
-        if (ready && op->nparams > 0
-            && ready(ctx, op->param, op->param + op->nparams, e) < 0)
+        if (ready && op->nparams > 0 &&
+            ready(ctx, op->param, op->param + op->nparams, e) < 0)
             return -1;
     }
     return 0;
