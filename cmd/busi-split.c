@@ -5,13 +5,13 @@
 #include "base/table.h"
 #include "data/fold.h"
 #include "data/manifest.h"
+#include "data/probe.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct settings {
-    const char *out, *group;
+    const char *out, *group, *probe;
     int64_t k, seed, repeat;
     bool drop_conflicts, one_per_group, check;
 };
@@ -23,27 +23,6 @@ static const char *const examples[] = {
     NULL
 };
 
-/* The group column to use, or NULL. */
-static const char *
-group_column(const struct settings *s, const struct table *t)
-{
-    if (s->group != NULL)
-        return s->group;
-    if (table_find(t, "group") >= 0)
-        return "group";
-    log_warn("'%s' has no column 'group': near-copies may cross folds "
-             "(busi-dup finds them)", t->path);
-    return NULL;
-}
-
-/* "fold", "fold_2", "fold_3", ...; the caller frees it. */
-static char *
-fold_column(int64_t round)
-{
-    return round == 0 ? mem_strdup("fold")
-                      : str_format("fold_%d", (int)round + 1);
-}
-
 static int
 split(struct table *t, const char *group, const struct settings *s,
       struct err *e)
@@ -53,29 +32,17 @@ split(struct table *t, const char *group, const struct settings *s,
 
     if (fold_open(&set, t, group, e) != 0)
         return -1;
+    fold_warn(&set, (int)s->k);
     fold = mem_array(set.n, sizeof *fold);
     for (int64_t round = 0; round < s->repeat && rc == 0; round++) {
         char *name = fold_column(round);
 
         rc = fold_assign(&set, (int)s->k, (uint64_t)s->seed, (uint32_t)round,
                          fold, e);
-        if (rc == 0) {
-            size_t column = table_column(t, name);
-
-            for (size_t i = 0; i < set.n; i++) {
-                char text[16];
-
-                snprintf(text, sizeof text, "%d", fold[i]);
-                table_set(t, i, column, text);
-            }
-        }
+        if (rc == 0)
+            fold_write(t, name, fold);
         free(name);
     }
-    for (size_t c = 0; c < set.classes.n && rc == 0; c++)
-        if (fold_units(&set, c) < (size_t)s->k)
-            log_warn("label '%s' has %zu groups for %d folds: some have none "
-                     "of it", set.classes.item[c], fold_units(&set, c),
-                     (int)s->k);
     if (rc == 0)
         rc = table_save(t, s->out, e);
     fold_close(&set);
@@ -83,41 +50,75 @@ split(struct table *t, const char *group, const struct settings *s,
     return rc;
 }
 
+/* Report what is wrong with a split. */
+static int
+judge(const struct str_list *faults, const struct table *t, struct err *e)
+{
+    for (size_t i = 0; i < faults->n; i++)
+        log_error("%s", faults->item[i]);
+    if (faults->n > 0)
+        return err_set(e, EXIT_INVALID, "'%s' is no valid split: %zu faults",
+                       t->path, faults->n);
+    return 0;
+}
+
 /* Prove every fold column; the counts of the first go out. */
 static int
-check(const struct table *t, const char *group, const struct settings *s,
-      struct err *e)
+check(const struct fold_set *set, const struct settings *s, int *fold,
+      struct table *out, struct err *e)
 {
     struct str_list faults = { 0 };
-    struct table counts = { 0 };
-    struct fold_set set;
-    int *fold, rc = table_need(t, "fold", e) < 0 ? -1 : 0;
+    int rc;
 
-    if (rc != 0 || fold_open(&set, t, group, e) != 0)
-        return -1;
-    fold = mem_array(set.n, sizeof *fold);
     for (int64_t round = 0;; round++) {
         char *name = fold_column(round);
-        long column = table_find(t, name);
+        long column = table_find(set->table, name);
         int k;
 
         free(name);
         if (column < 0)
             break;
-        k = fold_read(&set, (size_t)column, (int)s->k, fold, &faults);
-        fold_check(&set, fold, k, &faults);
+        k = fold_read(set, (size_t)column, (int)s->k, fold, &faults);
+        fold_check(set, fold, k, &faults);
         if (round == 0)
-            fold_counts(&set, fold, k, &counts);
+            fold_counts(set, fold, k, out);
     }
-    for (size_t i = 0; i < faults.n; i++)
-        log_error("%s", faults.item[i]);
-    if (faults.n > 0)
-        rc = err_set(e, EXIT_INVALID, "'%s' is no valid split: %zu faults",
-                     t->path, faults.n);
-    else
-        rc = table_save(&counts, s->out, e);
-    table_release(&counts);
+    rc = judge(&faults, set->table, e);
     str_list_release(&faults);
+    return rc;
+}
+
+static int
+probe(struct fold_set *set, const struct settings *s, int *fold,
+      struct table *out, struct err *e)
+{
+    struct str_list faults = { 0 };
+    size_t column = (size_t)table_find(set->table, "fold");
+    int k = fold_read(set, column, (int)s->k, fold, &faults);
+    int rc = judge(&faults, set->table, e);
+
+    str_list_release(&faults);
+    return rc != 0 ? -1 : probe_scores(set, fold, k, (uint64_t)s->seed,
+                                       s->probe, out, e);
+}
+
+/* What --check and --probe say about the folds of a manifest. */
+static int
+examine(const struct table *t, const char *group, const struct settings *s,
+        struct err *e)
+{
+    struct table out = { 0 };
+    struct fold_set set;
+    int *fold, rc;
+
+    if (table_need(t, "fold", e) < 0 || fold_open(&set, t, group, e) != 0)
+        return -1;
+    fold = mem_array(set.n, sizeof *fold);
+    rc = s->check ? check(&set, s, fold, &out, e)
+                  : probe(&set, s, fold, &out, e);
+    if (rc == 0)
+        rc = table_save(&out, s->out, e);
+    table_release(&out);
     fold_close(&set);
     free(fold);
     return rc;
@@ -132,9 +133,9 @@ work(struct settings *s, const char *path, struct err *e)
 
     if (manifest_read(&t, path, e) != 0)
         return -1;
-    group = group_column(s, &t);
-    if (s->check) {
-        rc = check(&t, group, s, e);
+    group = fold_group(&t, s->group);
+    if (s->check || s->probe != NULL) {
+        rc = examine(&t, group, s, e);
     } else {
         if (s->k == 0)
             s->k = 5;
@@ -152,7 +153,7 @@ main(int argc, char **argv)
     struct settings s = { 0 };
     const struct opt opts[] = {
         { "folds", 'k', OPT_INT, &s.k, "N", NULL,
-          "number of folds; 5, for --check what is there", 2, 1000 },
+          "number of folds; 5, or those that are there", 2, 1000 },
         OPT_SEED(&s.seed),
         { "group", 0, OPT_TEXT, &s.group, "COLUMN", NULL,
           "scans that share a cell stay together; group", 0, 0 },
@@ -164,6 +165,8 @@ main(int argc, char **argv)
           "splits to draw: columns fold, fold_2, ...", 1, 1000 },
         { "check", 0, OPT_FLAG, &s.check, NULL, NULL,
           "prove the folds of a manifest, print counts", 0, 0 },
+        { "probe", 0, OPT_TEXT, &s.probe, "DATA", NULL,
+          "accuracy of one nearest neighbour on the folds", 0, 0 },
         { "output", 'o', OPT_TEXT, &s.out, "FILE", "-",
           "where the table goes", 0, 0 },
         OPT_END
@@ -179,6 +182,8 @@ main(int argc, char **argv)
     if (argc - first > 1)
         status = err_set(&e, EXIT_USAGE, "one manifest at a time, not %d",
                          argc - first);
+    else if (s.check && s.probe != NULL)
+        status = err_set(&e, EXIT_USAGE, "--check or --probe, not both");
     else
         status = work(&s, first < argc ? argv[first] : "-", &e);
     return opt_finish(status, &e);

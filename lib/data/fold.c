@@ -93,6 +93,18 @@ number_units(struct fold_set *s, size_t *parent)
     }
 }
 
+const char *
+fold_group(const struct table *t, const char *asked)
+{
+    if (asked != NULL)
+        return asked;
+    if (table_find(t, "group") >= 0)
+        return "group";
+    log_warn("'%s' has no column 'group': near-copies may cross folds "
+             "(busi-dup finds them)", t->path);
+    return NULL;
+}
+
 int
 fold_open(struct fold_set *s, const struct table *t, const char *group,
           struct err *e)
@@ -330,6 +342,40 @@ fold_assign(const struct fold_set *s, int k, uint64_t seed, uint32_t round,
     return 0;
 }
 
+void
+fold_warn(const struct fold_set *s, int k)
+{
+    for (size_t c = 0; c < s->classes.n; c++)
+        if (fold_units(s, c) < (size_t)k)
+            log_warn("label '%s' has %zu groups for %d folds: some have none "
+                     "of it", s->classes.item[c], fold_units(s, c), k);
+}
+
+char *
+fold_column(int64_t round)
+{
+    return round == 0 ? mem_strdup("fold")
+                      : str_format("fold_%d", (int)round + 1);
+}
+
+static void
+set_number(struct table *t, size_t row, size_t column, size_t value)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%zu", value);
+    table_set(t, row, column, text);
+}
+
+void
+fold_write(struct table *t, const char *column, const int *fold)
+{
+    size_t at = table_column(t, column);
+
+    for (size_t i = 0; i < t->nrows; i++)
+        set_number(t, i, at, (size_t)fold[i]);
+}
+
 /* ----------------------------------------------------------------- proving */
 
 static void __attribute__((format(printf, 2, 3)))
@@ -448,15 +494,6 @@ fold_check(const struct fold_set *s, const int *fold, int k,
     free(n);
     check_units(s, fold, faults);
     check_balance(s, fold, k, faults);
-}
-
-static void
-set_number(struct table *t, size_t row, size_t column, size_t value)
-{
-    char text[32];
-
-    snprintf(text, sizeof text, "%zu", value);
-    table_set(t, row, column, text);
 }
 
 void

@@ -38,6 +38,12 @@ struct fold_set {
     size_t *size;               /* [nunits] scans, with or without label */
 };
 
+/*
+ * The column that groups scans: the one asked for; else "group"; else NULL,
+ * with a warning that near-copies may cross folds.
+ */
+const char *fold_group(const struct table *t, const char *asked);
+
 /* group NULL: identical bytes alone make units. */
 int fold_open(struct fold_set *s, const struct table *t, const char *group,
               struct err *e);
@@ -63,6 +69,15 @@ int fold_filter(struct table *t, const char *group, bool conflicts,
  */
 int fold_assign(const struct fold_set *s, int k, uint64_t seed,
                 uint32_t round, int *fold, struct err *e);
+
+/* Warn of labels in fewer units than there are folds. */
+void fold_warn(const struct fold_set *s, int k);
+
+/* "fold", "fold_2", "fold_3", ... for round 0, 1, 2, ...; free it. */
+char *fold_column(int64_t round);
+
+/* Into a column, which is added if it is not there. */
+void fold_write(struct table *t, const char *column, const int *fold);
 
 /* Every row a unit of its own: what a split that knows no groups does. */
 void fold_ungroup(struct fold_set *s);
