@@ -328,12 +328,26 @@ percentiles(const double *value, size_t nboot, size_t step, struct metric *m)
     free(x);
 }
 
+/*
+ * Calibration error is an absolute value: resampling adds to it, and the
+ * percentiles lie above the truth.  Reflected about the value they do not.
+ */
+static void
+reflect(struct metric *m)
+{
+    double lo = 2 * m->value - m->hi, hi = 2 * m->value - m->lo;
+
+    m->lo = fmax(fmin(lo, m->value), 0);
+    m->hi = fmin(fmax(hi, m->value), 1);
+}
+
 static void
 bootstrap(const struct scorer *s, uint64_t seed, size_t nboot,
           struct metric *metric)
 {
     size_t step = nvalues(s->k), threads = (size_t)pool_cores();
     struct bootstrap b = { s, seed, NULL, NULL };
+    struct metric *ece;
 
     if (s->ngroups == 0 || nboot == 0)
         return;
@@ -342,6 +356,9 @@ bootstrap(const struct scorer *s, uint64_t seed, size_t nboot,
     pool_run((int)threads, nboot, replicate, &b);
     for (size_t i = 0; i < step; i++)
         percentiles(b.value + i, nboot, step, &metric[i]);
+    ece = &metric[metric_at(METRIC_ECE, -1, s->k)];
+    if (!isnan(ece->lo))
+        reflect(ece);
     free(b.weight);
     free(b.value);
 }
