@@ -168,21 +168,42 @@ resize_columns(struct image *to, const struct image *from,
     free(sum);
 }
 
-void
-image_resize(struct image *to, const struct image *from, int w, int h)
+static void
+resize_width(struct image *to, const struct image *from, int w)
 {
-    struct image wide;
     struct taps t;
 
     taps_init(&t, from->w, w);
-    image_init(&wide, w, from->h, from->c);
-    resize_rows(&wide, from, &t);
+    image_init(to, w, from->h, from->c);
+    resize_rows(to, from, &t);
     taps_release(&t);
+}
+
+static void
+resize_height(struct image *to, const struct image *from, int h)
+{
+    struct taps t;
+
     taps_init(&t, from->h, h);
-    image_init(to, w, h, from->c);
-    resize_columns(to, &wide, &t);
+    image_init(to, from->w, h, from->c);
+    resize_columns(to, from, &t);
     taps_release(&t);
-    image_release(&wide);
+}
+
+void
+image_resize(struct image *to, const struct image *from, int w, int h)
+{
+    int shorter = from->h - h, narrower = from->w - w;
+    struct image half;
+
+    if (shorter > 0 && shorter > 2 * narrower) {
+        resize_height(&half, from, h);
+        resize_width(to, &half, w);
+    } else {
+        resize_width(&half, from, w);
+        resize_height(to, &half, h);
+    }
+    image_release(&half);
 }
 
 void

@@ -25,9 +25,10 @@ void image_gray(struct image *to, const struct image *from);
 void image_rgb(struct image *to, const struct image *from);
 
 /*
- * Antialiased bilinear resize, equal to Pillow's resize(BILINEAR) bit for bit:
- * two passes of a triangle filter, horizontal first, coefficients rounded to
- * 22 bits, each pass rounded to 8 bits.
+ * Antialiased bilinear resize, equal to resize(BILINEAR) of Pillow 13 bit for
+ * bit: two passes of a triangle filter, coefficients rounded to 22 bits, each
+ * pass rounded to 8 bits.  The width goes first, but where the height loses
+ * more than twice as many pixels as the width, the height does.
  */
 void image_resize(struct image *to, const struct image *from, int w, int h);
 
