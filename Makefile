@@ -17,7 +17,7 @@ CFLAGS  = -std=c11 $(OPT) -g -fPIC -fno-math-errno -fvisibility=hidden \
           -Wconversion -Wno-sign-conversion -Wvla $(SAN)
 CPPFLAGS = -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -I. -Ilib -MMD -MP
 LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SAN)
-LDLIBS  = -lz -lm -lpthread -ldl
+LDLIBS  = -lz -ldeflate -lm -lpthread -ldl
 
 BIN     = $(BUILD)/bin
 PLUGINS = $(BUILD)/lib/busi

@@ -15,6 +15,13 @@ struct image {
 void image_init(struct image *m, int w, int h, int c);      /* zeros */
 void image_release(struct image *m);
 
+/* A value of 0..255 with alpha, flattened on black: rounded to nearest. */
+static inline uint8_t
+image_on_black(unsigned value, unsigned alpha)
+{
+    return (uint8_t)((value * alpha + 127) / 255);
+}
+
 /*
  * Luma as Pillow's convert("L") and ITU-R BT.601:
  * (19595 R + 38470 G + 7471 B + 32768) >> 16.  Of gray, a copy.

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "data/image_png.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -113,7 +114,7 @@ put_row(uint8_t *to, int c, const void *from, int bands, bool wide, int w)
 
             if (bands > c)
                 a = wide ? p16[c] >> 8 : p8[c];
-            *to++ = (uint8_t)((v * a + 127) / 255);
+            *to++ = image_on_black(v, a);
         }
 }
 
@@ -211,6 +212,13 @@ image_decode(struct image *m, const void *data, size_t nbytes, struct err *e)
     if (load == NULL)
         return invalid(e, nbytes == 0 ? "is empty" : "is no PNG, JPEG, TIFF "
                        "or WebP picture");
+    if (load == vips_pngload_buffer) {
+        if (image_png_check(data, nbytes, e) != 0)
+            return -1;
+        rc = image_png_decode(m, data, nbytes, e);
+        if (rc <= 0)
+            return rc;
+    }
     pthread_rwlock_rdlock(&errors);
     rc = attempt(m, load, data, nbytes, &failed, &first);
     pthread_rwlock_unlock(&errors);

@@ -1,0 +1,267 @@
+#include "data/image_png.h"
+
+#include "base/mem.h"
+#include "data/image_vips.h"
+
+#include <libdeflate.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SIGNATURE = 8,
+    FRAME = 12,             /* a chunk's length, type and CRC */
+    HEADER = 13             /* bytes of IHDR */
+};
+
+/* One chunk, and what lies behind it. */
+struct chunk {
+    const uint8_t *type, *data;
+    size_t nbytes;
+};
+
+static uint32_t
+be32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
+           (uint32_t)p[2] << 8 | p[3];
+}
+
+/* The chunk at *p, if there is a whole one before end; *p moves behind it. */
+static bool
+next_chunk(struct chunk *c, const uint8_t **p, const uint8_t *end)
+{
+    if (end - *p < FRAME || be32(*p) > (size_t)(end - *p) - FRAME)
+        return false;
+    c->nbytes = be32(*p);
+    c->type = *p + 4;
+    c->data = *p + 8;
+    *p += c->nbytes + FRAME;
+    return true;
+}
+
+static bool
+is_type(const struct chunk *c, const char *type)
+{
+    return memcmp(c->type, type, 4) == 0;
+}
+
+int
+image_png_check(const void *data, size_t nbytes, struct err *e)
+{
+    const uint8_t *p = data, *end = p + nbytes;
+    struct chunk c;
+    bool first = true;
+
+    for (p += SIGNATURE; next_chunk(&c, &p, end); first = false) {
+        if (libdeflate_crc32(0, c.type, 4 + c.nbytes) !=
+            be32(c.data + c.nbytes))
+            return err_set(e, EXIT_INVALID, "is damaged: CRC-32 of a part "
+                           "of the PNG differs");
+        if (first && (!is_type(&c, "IHDR") || c.nbytes != HEADER))
+            break;
+        if (is_type(&c, "IEND"))
+            return 0;
+    }
+    return err_set(e, EXIT_INVALID, "is a PNG that is cut short or damaged");
+}
+
+/* ------------------------------------------------------------------ filters */
+
+static void
+undo_sub(uint8_t *row, size_t n, size_t bpp)
+{
+    for (size_t i = bpp; i < n; i++)
+        row[i] = (uint8_t)(row[i] + row[i - bpp]);
+}
+
+static void
+undo_up(uint8_t *row, const uint8_t *above, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        row[i] = (uint8_t)(row[i] + above[i]);
+}
+
+static void
+undo_average(uint8_t *row, const uint8_t *above, size_t n, size_t bpp)
+{
+    for (size_t i = 0; i < bpp; i++)
+        row[i] = (uint8_t)(row[i] + above[i] / 2);
+    for (size_t i = bpp; i < n; i++)
+        row[i] = (uint8_t)(row[i] + (row[i - bpp] + above[i]) / 2);
+}
+
+/* Whichever of a, b, c is nearest to a + b - c. */
+static int
+paeth(int a, int b, int c)
+{
+    int pa = abs(b - c), pb = abs(a - c), pc = abs(a + b - 2 * c);
+    int ab = pb < pa ? b : a;
+
+    return pc < (pb < pa ? pb : pa) ? c : ab;
+}
+
+/* With bpp known, the channels of a pixel run side by side in registers. */
+static inline __attribute__((always_inline)) void
+undo_paeth_of(uint8_t *row, const uint8_t *above, size_t n, size_t bpp)
+{
+    int a[4] = { 0 }, c[4] = { 0 };
+
+    for (size_t i = 0; i < n; i += bpp)
+        for (size_t k = 0; k < bpp; k++) {
+            int b = above[i + k];
+
+            a[k] = (row[i + k] + paeth(a[k], b, c[k])) & 255;
+            c[k] = b;
+            row[i + k] = (uint8_t)a[k];
+        }
+}
+
+static void
+undo_paeth(uint8_t *row, const uint8_t *above, size_t n, size_t bpp)
+{
+    switch (bpp) {
+    case 1: undo_paeth_of(row, above, n, 1); break;
+    case 2: undo_paeth_of(row, above, n, 2); break;
+    case 3: undo_paeth_of(row, above, n, 3); break;
+    case 4: undo_paeth_of(row, above, n, 4); break;
+    }
+}
+
+/* Rows of a filter byte and n bytes each; the first is below one of zeros. */
+static int
+undo_filters(uint8_t *rows, int h, size_t n, size_t bpp)
+{
+    uint8_t *zeros = mem_array(n, 1);
+    const uint8_t *above = zeros;
+    int rc = 0;
+
+    for (int y = 0; y < h && rc == 0; y++, rows += n + 1) {
+        uint8_t *row = rows + 1;
+
+        switch (rows[0]) {
+        case 0: break;
+        case 1: undo_sub(row, n, bpp); break;
+        case 2: undo_up(row, above, n); break;
+        case 3: undo_average(row, above, n, bpp); break;
+        case 4: undo_paeth(row, above, n, bpp); break;
+        default: rc = -1;
+        }
+        above = row;
+    }
+    free(zeros);
+    return rc;
+}
+
+/* ------------------------------------------------------------------- pixels */
+
+static void
+put_row(uint8_t *to, const uint8_t *from, int w, int c, int bpp)
+{
+    if (bpp == c) {
+        memcpy(to, from, (size_t)w * (size_t)c);
+        return;
+    }
+    for (int x = 0; x < w; x++, from += bpp)
+        for (int i = 0; i < c; i++)
+            *to++ = image_on_black(from[i], from[c]);
+}
+
+/* The pixels' stream in one piece: *own is to be freed. */
+static const uint8_t *
+gather(const uint8_t *p, const uint8_t *end, size_t *nbytes, uint8_t **own)
+{
+    const uint8_t *start = p, *only = NULL;
+    struct chunk c;
+    size_t n = 0, pieces = 0;
+
+    *own = NULL;
+    while (next_chunk(&c, &p, end))
+        if (is_type(&c, "IDAT")) {
+            only = c.data;
+            n += c.nbytes;
+            pieces++;
+        }
+    *nbytes = n;
+    if (pieces <= 1)
+        return only;
+    *own = mem_alloc(n);
+    for (n = 0, p = start; next_chunk(&c, &p, end);)
+        if (is_type(&c, "IDAT")) {
+            memcpy(*own + n, c.data, c.nbytes);
+            n += c.nbytes;
+        }
+    return *own;
+}
+
+/* Is it of a kind taken here?  Then bpp is the bytes of a pixel. */
+static bool
+taken(const uint8_t *p, const uint8_t *end, int *bpp)
+{
+    static const int channels[7] = { 1, 0, 3, 0, 2, 0, 4 };
+    const uint8_t *header = p + 8;
+    struct chunk c;
+    uint32_t w = be32(header), h = be32(header + 4);
+
+    if (header[8] != 8 || header[9] > 6 || header[10] != 0 ||
+        header[11] != 0 || header[12] != 0 || w == 0 || h == 0 ||
+        w > IMAGE_MAX_SIDE || h > IMAGE_MAX_SIDE ||
+        (uint64_t)w * h > IMAGE_MAX_PIXELS)
+        return false;
+    *bpp = channels[header[9]];
+    /* A transparent colour is left to the library. */
+    while (next_chunk(&c, &p, end))
+        if (is_type(&c, "tRNS"))
+            return false;
+    return *bpp > 0;
+}
+
+/* Exactly nbytes, with the checksum behind them right. */
+static int
+inflate(uint8_t *to, size_t nbytes, const uint8_t *packed, size_t npacked)
+{
+    struct libdeflate_decompressor *d;
+    enum libdeflate_result got;
+
+    /* Deflate packs at most 1 to 1032: less cannot make these pixels. */
+    if (npacked < nbytes / 1032)
+        return -1;
+    d = libdeflate_alloc_decompressor();
+    if (d == NULL)
+        return -1;
+    got = libdeflate_zlib_decompress(d, packed, npacked, to, nbytes, NULL);
+    libdeflate_free_decompressor(d);
+    return got == LIBDEFLATE_SUCCESS ? 0 : -1;
+}
+
+int
+image_png_decode(struct image *m, const void *data, size_t nbytes,
+                 struct err *e)
+{
+    const uint8_t *p = (const uint8_t *)data + SIGNATURE;
+    const uint8_t *end = (const uint8_t *)data + nbytes, *packed;
+    uint8_t *own, *rows;
+    size_t npacked, row, all;
+    int bpp, w, h, rc;
+
+    if (!taken(p, end, &bpp))
+        return 1;
+    w = (int)be32(p + 8);
+    h = (int)be32(p + 12);
+    row = (size_t)w * (size_t)bpp;
+    all = (row + 1) * (size_t)h;
+    packed = gather(p, end, &npacked, &own);
+    rows = mem_alloc(all);
+    rc = inflate(rows, all, packed, npacked);
+    free(own);
+    if (rc == 0)
+        rc = undo_filters(rows, h, row, (size_t)bpp);
+    if (rc == 0) {
+        image_init(m, w, h, bpp < 3 ? 1 : 3);
+        for (int y = 0; y < h; y++)
+            put_row(m->px + (size_t)y * (size_t)(w * m->c),
+                    rows + (size_t)y * (row + 1) + 1, w, m->c, bpp);
+    }
+    free(rows);
+    return rc == 0 ? 0 : err_set(e, EXIT_INVALID, "is a PNG whose pixels are "
+                                 "damaged");
+}
