@@ -69,8 +69,8 @@ $(BUILD)/lib/backend/backend_cpu.o $(CPU_SRC:%.c=$(BUILD)/%.o): \
 define kernel_rule
 $(BUILD)/kernels/cpu_$(1)_$(2).o: kernels/cpu.c
 	@mkdir -p $$(@D)
-	$$(CC) $$(CPPFLAGS) $$(CFLAGS) -O3 -fopenmp $$(ISA_$(1)) \
-	    -DISA=$(1) -DDTYPE_$(2) -c -o $$@ $$<
+	$$(CC) $$(CPPFLAGS) $$(CFLAGS) -O3 -ffp-contract=fast -Wno-psabi -fopenmp \
+	    $$(ISA_$(1)) -DISA=$(1) -DDTYPE_$(2) -c -o $$@ $$<
 endef
 $(foreach i,$(ISAS),$(foreach t,f32 bf16,$(eval $(call kernel_rule,$i,$t))))
 

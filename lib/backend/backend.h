@@ -47,6 +47,7 @@ struct backend_conf {
     int threads;                /* 0: as many as the machine has */
     int device;                 /* number of the GPU, -1: any */
     bool deterministic;         /* same bits whatever the threads */
+    bool keep;                  /* share no memory, so that peek() works */
 };
 
 /* One batch, in host memory. */
@@ -115,9 +116,9 @@ struct backend_class {
     void (*update)(struct backend *b, const struct update *u);
     void (*sync)(struct backend *b);
     /*
-     * For tests and heat maps: a value, or in a train plan after the backward
-     * pass its gradient, as f32 [N,C,H,W].  -1 where the plan does not keep
-     * it (fused away or overwritten).
+     * For tests and heat maps: a value, or in a train plan its gradient, as
+     * f32 [N,C,H,W].  -1 where the plan does not have it at this moment
+     * (fused away, not made yet, or overwritten).
      */
     int (*peek)(struct plan *p, int op, bool gradient, float *host);
 };

@@ -1,0 +1,803 @@
+/* The backend "cpu": oneDNN's convolutions, own kernels around them. */
+#include "backend/backend.h"
+#include "backend/cpu_plan.h"
+#include "backend/update.h"
+#include "base/mem.h"
+#include "base/pool.h"
+#include "base/rng.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct cpu {
+    struct backend head;
+    struct dn *dn;
+    const struct cpu_kernels *k;
+    struct cpu_shape shape;
+    bool bf16;
+    uint64_t version;       /* counts changes of any vector */
+    char *arena;            /* activation memory of all plans */
+    size_t narena;
+    double *sums;           /* scratch of the kernels */
+    size_t nsums;
+    float *wide;            /* scratch of the stem's weight gradient */
+    size_t nwide;
+};
+
+static struct cpu *
+cpu_of(const struct cpu_plan *p)
+{
+    return (struct cpu *)p->head.backend;
+}
+
+/* ---------------------------------------------------------- open and close */
+
+static const struct cpu_kernels *
+kernels(const struct dn_cpu *m, bool bf16)
+{
+#ifndef CPU_PLAIN_ONLY
+    if (m->avx512)
+        return bf16 ? &cpu_avx512_bf16 : &cpu_avx512_f32;
+    if (m->avx2)
+        return &cpu_avx2_f32;
+#endif
+    (void)m;
+    return bf16 ? &cpu_plain_bf16 : &cpu_plain_f32;
+}
+
+static void
+cpu_close(struct backend *b)
+{
+    struct cpu *c = (struct cpu *)b;
+
+    dn_close(c->dn);
+    free(c->arena);
+    free(c->sums);
+    free(c->wide);
+    free(c);
+}
+
+extern const struct backend_class backend_cpu_class;
+
+static struct backend *
+cpu_open(const struct backend_conf *conf, struct err *e)
+{
+    struct cpu *c;
+    struct dn_cpu m;
+
+    dn_cpu(&m);
+    if (conf->dtype == DTYPE_BF16 && !m.bf16) {
+        err_set(e, EXIT_IO, "bf16 on the CPU needs AVX-512, which this one "
+                "lacks; take --dtype f32");
+        return NULL;
+    }
+    c = mem_array(1, sizeof *c);
+    c->bf16 = conf->dtype == DTYPE_BF16 ||
+              (conf->dtype == DTYPE_AUTO && m.amx);
+    c->k = kernels(&m, c->bf16);
+    /* Measured: f32 is fastest in blocks, bf16 with AMX in nhwc. */
+    c->shape = (struct cpu_shape){ c->k->lanes, c->k->lanes, c->k->size,
+                                   conf->keep };
+    if (c->bf16 && m.amx)
+        c->shape.block = 0;
+    c->head.class = &backend_cpu_class;
+    c->head.dtype = c->bf16 ? "bf16" : "f32";
+    snprintf(c->head.about, sizeof c->head.about, "%s", m.about);
+    c->version = 1;
+    omp_set_num_threads(conf->threads > 0 ? conf->threads : pool_cores());
+    c->dn = dn_open(e);
+    if (c->dn == NULL) {
+        cpu_close(&c->head);
+        return NULL;
+    }
+    return &c->head;
+}
+
+/* ----------------------------------------------------------------- vectors */
+
+static float *
+cpu_alloc(struct backend *b, size_t n, struct err *e)
+{
+    (void)b;
+    (void)e;
+    return mem_aligned(n, sizeof(float));
+}
+
+static void
+cpu_release(struct backend *b, float *p)
+{
+    (void)b;
+    free(p);
+}
+
+static void
+cpu_put(struct backend *b, float *to, const float *host, size_t n)
+{
+    ((struct cpu *)b)->version++;
+    memcpy(to, host, n * sizeof *to);
+}
+
+static void
+cpu_get(struct backend *b, float *host, const float *from, size_t n)
+{
+    (void)b;
+    memcpy(host, from, n * sizeof *host);
+}
+
+static void
+cpu_update(struct backend *b, const struct update *u)
+{
+    enum { CHUNK = 1 << 16 };
+
+    ((struct cpu *)b)->version++;
+#pragma omp parallel for
+    for (size_t i = u->begin; i < u->end; i += CHUNK) {
+        struct update part = *u;
+
+        part.begin = i;
+        part.end = i + CHUNK < u->end ? i + CHUNK : u->end;
+        update_host(&part);
+    }
+}
+
+static void
+cpu_sync(struct backend *b)
+{
+    (void)b;
+}
+
+/* ---------------------------------------------------------------- planning */
+
+static struct dn_conf
+conv_conf(const struct cpu_plan *p, const struct unit *u)
+{
+    const struct graph *g = p->head.graph;
+    const struct cpu *c = cpu_of(p);
+    const struct op *o = &g->op[u->op], *x = &g->op[o->in[0]];
+    bool plain = p->layout[o->in[0]].plain;
+
+    return (struct dn_conf){
+        .op = o, .n = p->head.n, .c = x->c, .h = x->h, .w = x->w,
+        .lanes = c->shape.lanes, .block = c->shape.block, .bf16 = c->bf16,
+        .train = p->head.mode == MODE_TRAIN, .plain = plain,
+        .own_weights = plain && !c->bf16, .act = u->act,
+        .sum = u->z != NONE, .bias = o->bias || u->bn != NONE
+    };
+}
+
+static void
+bn_setup(struct cpu_plan *p, struct unit *u)
+{
+    struct cpu_bn *b = &u->norm;
+    const struct op *o = &p->head.graph->op[u->op];
+    const struct vectors *v = &p->head.v;
+    int c;
+
+    b->s = p->layout[u->op].s;
+    c = b->s.c;
+    b->channels = o->c;
+    b->act = u->act;
+    b->gamma = v->params + o->param;
+    b->beta = b->gamma + o->c;
+    b->run_mean = v->buffers + o->buffer;
+    b->run_var = b->run_mean + o->c;
+    u->own = mem_aligned(4 * (size_t)c, sizeof *u->own);
+    b->mean = u->own;
+    b->invstd = u->own + c;
+    b->scale = u->own + 2 * c;
+    b->shift = u->own + 3 * c;
+    b->sums = mem_aligned(cpu_of(p)->k->bn_sums(b), sizeof *b->sums);
+}
+
+static struct cpu_stem
+stem_of(const struct cpu_plan *p, const struct unit *u)
+{
+    const struct op *o = &p->head.graph->op[u->op];
+    const struct op *x = &p->head.graph->op[o->in[0]];
+
+    return (struct cpu_stem){ p->head.n, x->c, x->h, x->w,
+                              p->layout[u->last].s, o->kernel, o->stride,
+                              o->pad };
+}
+
+static int
+unit_setup(struct cpu_plan *p, struct unit *u, struct err *e)
+{
+    struct cpu *c = cpu_of(p);
+    const struct op *o = &p->head.graph->op[u->op];
+    struct dn_conf conf;
+    struct cpu_stem s;
+    size_t n;
+
+    if (u->kind == OP_BN)
+        bn_setup(p, u);
+    if (u->kind != OP_CONV)
+        return 0;
+    conf = conv_conf(p, u);
+    u->conv = dn_conv_new(c->dn, &conf, true, e);
+    if (u->conv == NULL)
+        return -1;
+    if (u->bn != NONE)
+        u->own = mem_aligned(o->nparams + (size_t)o->out, sizeof *u->own);
+    if (conf.train && conf.own_weights) {
+        s = stem_of(p, u);
+        n = c->k->stem_sums(&s);
+        if (n > c->nsums) {
+            free(c->sums);
+            c->sums = mem_aligned(n, sizeof *c->sums);
+            c->nsums = n;
+        }
+        n = (size_t)s.out.c * (o->nparams / (size_t)o->out);
+        if (n > c->nwide) {
+            free(c->wide);
+            c->wide = mem_aligned(n, sizeof *c->wide);
+            c->nwide = n;
+        }
+    }
+    return 0;
+}
+
+/* May the input stay as it comes?  Only for one convolution that reads it. */
+static bool
+plain_input(const struct graph *g)
+{
+    for (int i = 1; i < g->nops; i++)
+        if (g->op[i].in[0] == 0)
+            return g->op[0].uses == 1 && g->op[i].kind == OP_CONV &&
+                   g->op[i].groups == 1 && g->op[0].c <= 3;
+    return false;
+}
+
+static struct cpu_plan *
+try_plan(struct cpu *c, const struct graph *g, int n, enum mode mode,
+         const struct vectors *v, bool plain, struct err *e)
+{
+    struct cpu_plan *p = mem_array(1, sizeof *p);
+    size_t nbytes, k = (size_t)graph_classes(g);
+
+    p->head = (struct plan){ .backend = &c->head, .graph = g, .mode = mode,
+                             .n = n, .v = *v };
+    p->layout = mem_array((size_t)g->nops, sizeof *p->layout);
+    p->layout[0].plain = plain;
+    nbytes = cpu_plan_make(p, &c->shape);
+    p->head.nbytes = nbytes;
+    p->targets = mem_array((size_t)n * k, sizeof *p->targets);
+    p->samples = mem_array((size_t)n, sizeof *p->samples);
+    for (int i = 0; i < p->nunits; i++)
+        if (unit_setup(p, &p->unit[i], e) != 0) {
+            cpu_plan_release(p);
+            return NULL;
+        }
+    if (nbytes > c->narena) {
+        free(c->arena);
+        c->arena = mem_aligned(nbytes, 1);
+        c->narena = nbytes;
+    }
+    return p;
+}
+
+static struct plan *
+cpu_plan(struct backend *b, const struct graph *g, int n, enum mode mode,
+         const struct vectors *v, struct err *e)
+{
+    struct cpu *c = (struct cpu *)b;
+    struct cpu_plan *p = NULL;
+    struct err why = { 0 };
+
+    if (plain_input(g))
+        p = try_plan(c, g, n, mode, v, true, &why);
+    if (p == NULL)
+        p = try_plan(c, g, n, mode, v, false, e);
+    return p != NULL ? &p->head : NULL;
+}
+
+static void
+cpu_unplan(struct plan *p)
+{
+    if (p != NULL)
+        cpu_plan_release((struct cpu_plan *)p);
+}
+
+/* ----------------------------------------------------------------- running */
+
+static void *
+memory(const struct cpu_plan *p, int slot)
+{
+    return cpu_of(p)->arena + p->arena.slot[slot].offset;
+}
+
+static void *
+value(const struct cpu_plan *p, int v)
+{
+    return memory(p, p->value[v]);
+}
+
+static size_t
+floats(const struct cpu_plan *p, int v)
+{
+    const struct op *o = &p->head.graph->op[v];
+
+    return (size_t)p->head.n * o->c * o->h * o->w;
+}
+
+static void
+cpu_feed(struct plan *head, const struct feed *f)
+{
+    struct cpu_plan *p = (struct cpu_plan *)head;
+    struct cpu *c = cpu_of(p);
+    const struct op *in = graph_input(head->graph);
+    size_t one = (size_t)in->c * in->h * in->w, n = floats(p, 0);
+    size_t k = (size_t)graph_classes(head->graph);
+    const float *images = f->images;
+    float *padded = NULL;
+
+    if (f->n < head->n || (p->layout[0].plain && n % (size_t)c->k->lanes)) {
+        padded = mem_aligned(n + 64, sizeof *padded);
+        memcpy(padded, images, (size_t)f->n * one * sizeof *images);
+        images = padded;
+    }
+    if (p->layout[0].plain)
+        c->k->narrow(images, value(p, 0), n);
+    else
+        c->k->pack(&p->layout[0].s, in->c, images, value(p, 0));
+    free(padded);
+    memset(p->targets, 0, (size_t)head->n * k * sizeof *p->targets);
+    p->has_targets = f->targets != NULL;
+    if (f->targets != NULL)
+        memcpy(p->targets, f->targets, (size_t)f->n * k * sizeof *f->targets);
+    if (f->samples != NULL)
+        memcpy(p->samples, f->samples, (size_t)f->n * sizeof *f->samples);
+    p->seed = f->seed;
+    p->epoch = f->epoch;
+    head->fed = f->n;
+    if (head->mode == MODE_TRAIN)
+        c->version++;       /* running statistics are about to move */
+}
+
+/* Fold a batch-norm into weights and bias: w' = w s, b' = (b - mean) s + beta
+ * with s = gamma / sqrt(var + eps). */
+static void
+fold(const struct cpu_plan *p, const struct unit *u)
+{
+    const struct op *o = &p->head.graph->op[u->op];
+    const struct op *bn = &p->head.graph->op[u->bn];
+    const struct vectors *v = &p->head.v;
+    const float *w = v->params + o->param, *gamma = v->params + bn->param;
+    const float *mean = v->buffers + bn->buffer;
+    size_t n = (o->nparams - (o->bias ? (size_t)o->out : 0)) /
+               (size_t)o->out;
+    float *bias = u->own + n * (size_t)o->out;
+
+    for (int k = 0; k < o->out; k++) {
+        float s = gamma[k] / sqrtf(mean[bn->c + k] + BN_EPS);
+        float b = o->bias ? w[n * (size_t)o->out + (size_t)k] : 0;
+
+        for (size_t i = 0; i < n; i++)
+            u->own[(size_t)k * n + i] = w[(size_t)k * n + i] * s;
+        bias[k] = gamma[bn->c + k] + (b - mean[k]) * s;
+    }
+}
+
+static int
+conv_forward(struct cpu_plan *p, struct unit *u)
+{
+    const struct op *o = &p->head.graph->op[u->op];
+    struct cpu *c = cpu_of(p);
+    const float *w = p->head.v.params + o->param;
+    int rc = 0;
+
+    if (u->version != c->version) {
+        if (u->bn != NONE) {
+            fold(p, u);
+            w = u->own;
+        }
+        rc = dn_conv_pack(u->conv, w, w + o->nparams -
+                          (o->bias ? (size_t)o->out : 0));
+        u->version = c->version;
+    }
+    if (u->z != NONE && p->value[u->z] != p->value[u->last])
+        memcpy(value(p, u->last), value(p, u->z), p->layout[u->last].nbytes);
+    if (rc == 0)
+        rc = dn_conv_forward(u->conv, value(p, o->in[0]),
+                             value(p, u->last));
+    return rc;
+}
+
+static void
+bn_forward(struct cpu_plan *p, struct unit *u)
+{
+    const struct cpu_kernels *k = cpu_of(p)->k;
+    struct cpu_bn *b = &u->norm;
+    const void *x = value(p, p->head.graph->op[u->op].in[0]);
+    const void *z = u->z != NONE ? value(p, u->z) : NULL;
+
+    if (p->head.mode == MODE_TRAIN) {
+        k->bn_train(b, x, z, value(p, u->last));
+        return;
+    }
+    for (int c = 0; c < b->channels; c++) {
+        b->scale[c] = b->gamma[c] / sqrtf(b->run_var[c] + BN_EPS);
+        b->shift[c] = b->beta[c] - b->run_mean[c] * b->scale[c];
+    }
+    k->bn_apply(b, x, z, value(p, u->last));
+}
+
+/* Keep or drop each of n x f numbers: y = x / (1 - p) or 0; y may be x. */
+static void
+dropout(const struct cpu_plan *p, int op, const float *x, float *y, bool add)
+{
+    const struct op *o = &p->head.graph->op[op];
+    float up = 1 / (1 - (float)o->p);
+
+#pragma omp parallel for
+    for (int n = 0; n < p->head.n; n++)
+        for (int f = 0; f < o->c; f++) {
+            size_t i = (size_t)n * o->c + f;
+            uint32_t u = rng_at(p->seed, RNG_DROPOUT, p->epoch,
+                                p->samples[n],
+                                ((uint32_t)op << 20) + (uint32_t)f);
+            float v = u * 0x1p-32 >= o->p ? x[i] * up : 0;
+
+            y[i] = add ? y[i] + v : v;
+        }
+}
+
+static void
+linear_forward(const struct cpu_plan *p, int op)
+{
+    const struct op *o = &p->head.graph->op[op];
+    const struct op *x = &p->head.graph->op[o->in[0]];
+    const float *w = p->head.v.params + o->param;
+    float *y = value(p, op);
+
+    for (int n = 0; n < p->head.n; n++)
+        memcpy(y + (size_t)n * o->c, w + (size_t)o->c * x->c,
+               (size_t)o->c * sizeof *y);
+    dn_gemm(false, true, p->head.n, o->c, x->c, value(p, o->in[0]), w, 1, y);
+}
+
+static void
+linear_backward(struct cpu_plan *p, struct unit *u, bool add)
+{
+    const struct op *o = &p->head.graph->op[u->op];
+    const struct op *x = &p->head.graph->op[o->in[0]];
+    const float *w = p->head.v.params + o->param;
+    const float *dy = memory(p, p->grad[0][u->op]);
+    float *dw = p->head.v.grads + o->param, *db = dw + (size_t)o->c * x->c;
+
+    dn_gemm(true, false, o->c, x->c, p->head.n, dy, value(p, o->in[0]), 0,
+            dw);
+    memset(db, 0, (size_t)o->c * sizeof *db);
+    for (int n = 0; n < p->head.n; n++)
+        for (int k = 0; k < o->c; k++)
+            db[k] += dy[(size_t)n * o->c + k];
+    dn_gemm(false, false, p->head.n, x->c, o->c, dy, w, add,
+            memory(p, u->dx[0]));
+}
+
+/* Softmax and the loss; z - max keeps the exponentials finite. */
+static void
+xent_forward(struct cpu_plan *p, int op)
+{
+    const struct op *o = &p->head.graph->op[op];
+    const float *z = value(p, o->in[0]);
+    float *y = value(p, op);
+
+    p->loss = 0;
+    for (int n = 0; n < p->head.fed; n++, z += o->c, y += o->c) {
+        double sum = 0;
+        float max = z[0];
+
+        for (int k = 1; k < o->c; k++)
+            max = z[k] > max || z[k] != z[k] ? z[k] : max;
+        for (int k = 0; k < o->c; k++)
+            sum += exp((double)(z[k] - max));
+        for (int k = 0; k < o->c; k++) {
+            double logp = (double)(z[k] - max) - log(sum);
+
+            y[k] = (float)exp(logp);
+            if (p->targets[(size_t)n * o->c + k] != 0)
+                p->loss -= (double)p->targets[(size_t)n * o->c + k] * logp;
+        }
+    }
+}
+
+static void
+xent_backward(struct cpu_plan *p, struct unit *u)
+{
+    const struct op *o = &p->head.graph->op[u->op];
+    const float *y = value(p, u->op), *t = p->targets;
+    float *dz = memory(p, u->dx[0]);
+
+    for (int n = 0; n < p->head.n; n++, y += o->c, t += o->c, dz += o->c) {
+        float sum = 0;
+
+        for (int k = 0; k < o->c; k++)
+            sum += t[k];
+        for (int k = 0; k < o->c; k++)
+            dz[k] = n < p->head.fed ? y[k] * sum - t[k] : 0;
+    }
+}
+
+static void
+relu_flat(float *y, const float *x, size_t n, bool six)
+{
+    for (size_t i = 0; i < n; i++) {
+        y[i] = x[i] > 0 ? x[i] : 0;
+        if (six && y[i] > 6)
+            y[i] = 6;
+    }
+}
+
+static struct cpu_pool
+pool_of(const struct cpu_plan *p, const struct unit *u)
+{
+    const struct op *o = &p->head.graph->op[u->op];
+
+    return (struct cpu_pool){ p->layout[o->in[0]].s, p->layout[u->last].s,
+                              o->kernel, o->stride, o->pad };
+}
+
+static int
+forward(struct cpu_plan *p, struct unit *u)
+{
+    const struct cpu_kernels *k = cpu_of(p)->k;
+    const struct graph *g = p->head.graph;
+    const struct op *o = &g->op[u->op];
+    const void *x = o->in[0] != NONE ? value(p, o->in[0]) : NULL;
+    void *y = value(p, u->last);
+    struct cpu_pool pool;
+
+    switch (u->kind) {
+    case OP_INPUT:
+        break;
+    case OP_CONV:
+        return conv_forward(p, u);
+    case OP_BN:
+        bn_forward(p, u);
+        break;
+    case OP_ADD:
+        k->add(&p->layout[u->last].s, u->act, x, value(p, u->z), y);
+        break;
+    case OP_RELU:
+    case OP_RELU6:
+        if (o->flat)
+            relu_flat(y, x, floats(p, u->op), u->kind == OP_RELU6);
+        else
+            k->add(&p->layout[u->last].s, u->act, x, NULL, y);
+        break;
+    case OP_MAXPOOL:
+        pool = pool_of(p, u);
+        k->maxpool(&pool, x, y, memory(p, u->at));
+        break;
+    case OP_AVGPOOL:
+        k->avgpool(&p->layout[o->in[0]].s, g->op[o->in[0]].c, o->size, x, y);
+        break;
+    case OP_DROPOUT:
+        if (p->head.mode == MODE_TRAIN)
+            dropout(p, u->op, x, y, false);
+        else
+            memcpy(y, x, p->layout[u->op].nbytes);
+        break;
+    case OP_LINEAR:
+        linear_forward(p, u->op);
+        break;
+    case OP_XENT:
+        xent_forward(p, u->op);
+        break;
+    }
+    return 0;
+}
+
+static int
+conv_backward(struct cpu_plan *p, struct unit *u, void *dy)
+{
+    const struct cpu_kernels *k = cpu_of(p)->k;
+    const struct op *o = &p->head.graph->op[u->op];
+    struct cpu *c = cpu_of(p);
+    const void *x = value(p, o->in[0]);
+    float *dw = p->head.v.grads + o->param;
+    size_t n = o->nparams - (o->bias ? (size_t)o->out : 0);
+    struct cpu_stem s;
+
+    if (u->act != ACT_NONE)
+        k->act_back(&p->layout[u->last].s, u->act, value(p, u->last), dy, dy,
+                    false);
+    if (p->layout[o->in[0]].plain && !c->bf16) {
+        s = stem_of(p, u);
+        k->stem_back(&s, x, dy, c->wide, c->sums);
+        memcpy(dw, c->wide, n * sizeof *dw);
+        if (o->bias)
+            k->channel_sums(&s.out, o->out, dy, dw + n);
+    } else if (dn_conv_weights(u->conv, x, dy, dw,
+                               o->bias ? dw + n : NULL) != 0) {
+        return -1;
+    }
+    return u->dx[0] == NONE ? 0 : dn_conv_data(u->conv, dy,
+                                               memory(p, u->dx[0]));
+}
+
+static void
+bn_backward(struct cpu_plan *p, struct unit *u, void *dy)
+{
+    const struct op *o = &p->head.graph->op[u->op];
+    int dy2 = p->grad[1][u->last];
+    struct cpu_bn_back g = {
+        .x = value(p, o->in[0]),
+        .y = u->z != NONE ? value(p, u->last) : NULL,
+        .dy = dy,
+        .dy2 = dy2 != NONE ? memory(p, dy2) : NULL,
+        .z = u->z != NONE,
+        .dz = u->dx_add[1] ? memory(p, u->dx[1]) : NULL,
+        .dx = memory(p, u->dx[0]),
+        .dgamma = p->head.v.grads + o->param,
+        .dbeta = p->head.v.grads + o->param + o->c,
+    };
+
+    cpu_of(p)->k->bn_back(&u->norm, &g);
+}
+
+static void
+relu_flat_back(float *dx, const float *dy, const float *y, size_t n,
+               bool six)
+{
+    for (size_t i = 0; i < n; i++)
+        dx[i] = y[i] > 0 && (!six || y[i] < 6) ? dy[i] : 0;
+}
+
+static int
+backward(struct cpu_plan *p, struct unit *u)
+{
+    const struct cpu_kernels *k = cpu_of(p)->k;
+    const struct graph *g = p->head.graph;
+    const struct op *o = &g->op[u->op];
+    const struct cpu_pix *s = &p->layout[u->last].s;
+    void *dy = p->grad[0][u->last] != NONE
+                   ? memory(p, p->grad[0][u->last]) : NULL;
+    void *dx = u->dx[0] != NONE ? memory(p, u->dx[0]) : NULL;
+    struct cpu_pool pool;
+
+    switch (u->kind) {
+    case OP_INPUT:
+        break;
+    case OP_CONV:
+        return conv_backward(p, u, dy);
+    case OP_BN:
+        bn_backward(p, u, dy);
+        break;
+    case OP_ADD:
+        k->act_back(s, u->act, value(p, u->last), dy, dx, false);
+        k->act_back(s, u->act, value(p, u->last), dy, memory(p, u->dx[1]),
+                    false);
+        break;
+    case OP_RELU:
+    case OP_RELU6:
+        if (o->flat)
+            relu_flat_back(dx, dy, value(p, u->op), floats(p, u->op),
+                           u->kind == OP_RELU6);
+        else
+            k->act_back(s, u->act, value(p, u->last), dy, dx, false);
+        break;
+    case OP_MAXPOOL:
+        pool = pool_of(p, u);
+        k->maxpool_back(&pool, memory(p, u->at), dy, dx, false);
+        break;
+    case OP_AVGPOOL:
+        k->avgpool_back(&p->layout[o->in[0]].s, g->op[o->in[0]].c, o->size,
+                        dy, dx, false);
+        break;
+    case OP_DROPOUT:
+        dropout(p, u->op, dy, dx, false);
+        break;
+    case OP_LINEAR:
+        linear_backward(p, u, false);
+        break;
+    case OP_XENT:
+        xent_backward(p, u);
+        break;
+    }
+    return 0;
+}
+
+/* Add what a unit wrote to a slot of its own to the gradient it belongs to. */
+static void
+gather(struct cpu_plan *p, struct unit *u)
+{
+    const struct op *o = &p->head.graph->op[u->op];
+
+    for (int i = 0; i < 2; i++) {
+        int v = i == 0 ? o->in[0] : u->z;
+        float *to, *from;
+
+        if (u->dx_into[i] == NONE)
+            continue;
+        to = memory(p, u->dx_into[i]);
+        from = memory(p, u->dx[i]);
+        if (p->head.graph->op[v].flat)
+            for (size_t j = 0; j < floats(p, v); j++)
+                to[j] += from[j];
+        else
+            cpu_of(p)->k->add(&p->layout[v].s, ACT_NONE, to, from, to);
+    }
+}
+
+static int
+cpu_run(struct plan *head, int op, enum pass pass, struct err *e)
+{
+    struct cpu_plan *p = (struct cpu_plan *)head;
+    int n = head->graph->nops, rc;
+    struct unit *u;
+
+    p->step = pass == PASS_FORWARD ? op : 2 * n - 1 - op;
+    if (p->unit_at[op] == NONE)
+        return 0;
+    u = &p->unit[p->unit_at[op]];
+    rc = pass == PASS_FORWARD ? forward(p, u) : backward(p, u);
+    if (pass == PASS_BACKWARD)
+        gather(p, u);
+    return rc == 0 ? 0 : err_set(e, EXIT_IO, "oneDNN failed in '%s'",
+                                 head->graph->op[u->op].name);
+}
+
+static void
+cpu_result(struct plan *head, float *probs, double *loss)
+{
+    struct cpu_plan *p = (struct cpu_plan *)head;
+    int last = head->graph->nops - 1;
+
+    if (probs != NULL)
+        memcpy(probs, value(p, last), (size_t)head->fed *
+               (size_t)graph_classes(head->graph) * sizeof *probs);
+    if (loss != NULL)
+        *loss = p->has_targets ? p->loss : NAN;
+}
+
+/* To the host, if slot holds value v (or its gradient) at this moment. */
+static void
+fetch(const struct cpu_plan *p, int v, int slot, float *host)
+{
+    const struct op *o = &p->head.graph->op[v];
+    const struct layout *l = &p->layout[v];
+
+    if (o->flat || (l->plain && !cpu_of(p)->bf16))
+        memcpy(host, memory(p, slot), floats(p, v) * sizeof *host);
+    else
+        cpu_of(p)->k->unpack(&l->s, o->c, memory(p, slot), host);
+}
+
+static int
+cpu_peek(struct plan *head, int v, bool gradient, float *host)
+{
+    struct cpu_plan *p = (struct cpu_plan *)head;
+    int made = gradient ? 2 * head->graph->nops - 2 - v : v;
+    float *more;
+
+    if (gradient ? p->grad[0][v] == NONE || p->step >= p->grad_end[v]
+                 : p->value[v] == NONE || p->step >= p->value_end[v])
+        return -1;
+    if (p->step < made || (p->layout[v].plain && cpu_of(p)->bf16))
+        return -1;
+    fetch(p, v, gradient ? p->grad[0][v] : p->value[v], host);
+    if (gradient && p->grad[1][v] != NONE) {
+        more = mem_array(floats(p, v), sizeof *more);
+        fetch(p, v, p->grad[1][v], more);
+        for (size_t i = 0; i < floats(p, v); i++)
+            host[i] += more[i];
+        free(more);
+    }
+    return 0;
+}
+
+const struct backend_class backend_cpu_class = {
+    .name = "cpu", .open = cpu_open, .close = cpu_close, .alloc = cpu_alloc,
+    .release = cpu_release, .put = cpu_put, .get = cpu_get, .plan = cpu_plan,
+    .unplan = cpu_unplan, .feed = cpu_feed, .run = cpu_run,
+    .result = cpu_result, .update = cpu_update, .sync = cpu_sync,
+    .peek = cpu_peek
+};
+
+__attribute__((visibility("default")))
+const struct backend_class *const busi_backend_class = &backend_cpu_class;
