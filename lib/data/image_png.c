@@ -10,7 +10,8 @@
 enum {
     SIGNATURE = 8,
     FRAME = 12,             /* a chunk's length, type and CRC */
-    HEADER = 13             /* bytes of IHDR */
+    HEADER = 13,            /* bytes of IHDR */
+    SLACK = 4               /* bytes that may be read behind a row */
 };
 
 /* One chunk, and what lies behind it. */
@@ -90,30 +91,53 @@ undo_average(uint8_t *row, const uint8_t *above, size_t n, size_t bpp)
         row[i] = (uint8_t)(row[i] + (row[i - bpp] + above[i]) / 2);
 }
 
-/* Whichever of a, b, c is nearest to a + b - c. */
-static int
-paeth(int a, int b, int c)
-{
-    int pa = abs(b - c), pb = abs(a - c), pc = abs(a + b - 2 * c);
-    int ab = pb < pa ? b : a;
+/* The channels of a pixel side by side, wide enough for differences. */
+typedef int16_t lanes __attribute__((vector_size(8)));
+typedef uint8_t pixel __attribute__((vector_size(4)));
 
-    return pc < (pb < pa ? pb : pa) ? c : ab;
+static inline lanes
+choose(lanes mask, lanes yes, lanes no)
+{
+    return (mask & yes) | (~mask & no);
 }
 
-/* With bpp known, the channels of a pixel run side by side in registers. */
+static inline lanes
+magnitude(lanes v)
+{
+    lanes sign = v >> 15;
+
+    return (v ^ sign) - sign;
+}
+
+/*
+ * Adds whichever of left, above, corner is nearest to left + above - corner.
+ * Branches on pixels cannot be predicted, hence the masks.  Reads four bytes
+ * of a pixel whatever bpp, so both rows must go on for three bytes.
+ */
 static inline __attribute__((always_inline)) void
 undo_paeth_of(uint8_t *row, const uint8_t *above, size_t n, size_t bpp)
 {
-    int a[4] = { 0 }, c[4] = { 0 };
+    lanes a = { 0 }, c = { 0 };
 
-    for (size_t i = 0; i < n; i += bpp)
-        for (size_t k = 0; k < bpp; k++) {
-            int b = above[i + k];
+    for (size_t i = 0; i < n; i += bpp) {
+        lanes b, x, pa, pb, pc, less;
+        pixel p;
 
-            a[k] = (row[i + k] + paeth(a[k], b, c[k])) & 255;
-            c[k] = b;
-            row[i + k] = (uint8_t)a[k];
-        }
+        memcpy(&p, above + i, sizeof p);
+        b = __builtin_convertvector(p, lanes);
+        memcpy(&p, row + i, sizeof p);
+        x = __builtin_convertvector(p, lanes);
+        pa = magnitude(b - c);
+        pb = magnitude(a - c);
+        pc = magnitude(a - c + (b - c));
+        less = (lanes)(pb < pa);
+        a = choose(less, b, a);
+        pa = choose(less, pb, pa);
+        a = (choose((lanes)(pc < pa), c, a) + x) & 255;
+        c = b;
+        p = __builtin_convertvector(a, pixel);
+        memcpy(row + i, &p, bpp);
+    }
 }
 
 static void
@@ -131,7 +155,7 @@ undo_paeth(uint8_t *row, const uint8_t *above, size_t n, size_t bpp)
 static int
 undo_filters(uint8_t *rows, int h, size_t n, size_t bpp)
 {
-    uint8_t *zeros = mem_array(n, 1);
+    uint8_t *zeros = mem_array(n + SLACK, 1);
     const uint8_t *above = zeros;
     int rc = 0;
 
@@ -250,7 +274,7 @@ image_png_decode(struct image *m, const void *data, size_t nbytes,
     row = (size_t)w * (size_t)bpp;
     all = (row + 1) * (size_t)h;
     packed = gather(p, end, &npacked, &own);
-    rows = mem_alloc(all);
+    rows = mem_alloc(all + SLACK);
     rc = inflate(rows, all, packed, npacked);
     free(own);
     if (rc == 0)
