@@ -234,6 +234,8 @@ START_TEST(test_one)
              of(m, METRIC_ACCURACY, -1)->lo);
     ck_assert_double_eq(of(m, METRIC_ACCURACY, -1)->hi, 1);
     ck_assert_double_eq(of(m, METRIC_BRIER, -1)->value, 0);
+    ck_assert(isnan(of(m, METRIC_BRIER, -1)->lo));
+    ck_assert(isnan(of(m, METRIC_BRIER, -1)->hi));
     ck_assert_double_eq(of(m, METRIC_NLL, -1)->value, 0);
     ck_assert_double_eq(of(m, METRIC_ECE, -1)->value, 0);
     ck_assert_double_eq(of(m, METRIC_SENSITIVITY, 1)->value, 1);
@@ -283,6 +285,34 @@ START_TEST(test_extremes)
     ck_assert(isnan(of(m, METRIC_PPV, 1)->value));
     ck_assert(isnan(of(m, METRIC_MCC, -1)->value));
     ck_assert_double_eq(of(m, METRIC_KAPPA, -1)->value, 0);
+    free(m);
+}
+END_TEST
+
+/*
+ * Ten negatives, one of them above a positive: at a specificity of exactly
+ * 90 % both positives are found, at 95 % one.  A class of one scan is missing
+ * in a third of the replicates, (11/12)^12, and its AUPRC has no interval.
+ */
+START_TEST(test_boundaries)
+{
+    static const double high[K] = { 0.1, 0.9, 0 }, over[K] = { 0.2, 0.8, 0 },
+                        low[K] = { 0.3, 0.7, 0 }, least[K] = { 1, 0, 0 };
+    struct outcome o[12];
+    struct metric *m;
+
+    for (uint32_t i = 0; i < 12; i++)
+        o[i] = (struct outcome){ least, 0, 0, i };
+    o[0] = (struct outcome){ high, 1, 1, 0 };
+    o[1] = (struct outcome){ over, 0, 1, 1 };
+    o[2] = (struct outcome){ low, 1, 1, 2 };
+    o[3].truth = 2;
+    m = metric_measure(o, 12, K, 12, 1, 500);
+    ck_assert_double_eq(of(m, METRIC_AT_SPEC90, 1)->value, 1);
+    ck_assert_double_eq(of(m, METRIC_AT_SPEC95, 1)->value, 0.5);
+    ck_assert(!isnan(of(m, METRIC_AUPRC, 2)->value));
+    ck_assert(isnan(of(m, METRIC_AUPRC, 2)->lo));
+    ck_assert(!isnan(of(m, METRIC_AUPRC, 0)->lo));
     free(m);
 }
 END_TEST
@@ -388,5 +418,5 @@ START_TEST(test_quantile)
 END_TEST
 
 CHECK_MAIN("metric", 10, test_values, test_intervals, test_nothing, test_one,
-           test_extremes, test_wilson, test_mcnemar, test_paired,
-           test_paired_delong, test_quantile)
+           test_extremes, test_boundaries, test_wilson, test_mcnemar,
+           test_paired, test_paired_delong, test_quantile)

@@ -322,8 +322,11 @@ percentiles(const double *value, size_t nboot, size_t step, struct metric *m)
             x[n++] = value[i * step];
     if (!isnan(m->value) && n > 0 && n * 10 >= nboot * 9) {
         qsort(x, n, sizeof *x, by_value);
-        m->lo = stat_quantile(x, n, 0.025);
-        m->hi = stat_quantile(x, n, 0.975);
+        /* Replicates that never differ know nothing of the spread. */
+        if (x[0] < x[n - 1]) {
+            m->lo = stat_quantile(x, n, 0.025);
+            m->hi = stat_quantile(x, n, 0.975);
+        }
     }
     free(x);
 }

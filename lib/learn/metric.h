@@ -86,8 +86,9 @@ void metric_decisions(const double *count, int k, double *value);
  * All metrics with intervals: [METRIC_KINDS * (k + 1)], NaN where undefined;
  * the caller frees them.  Accuracy, sensitivity, specificity, PPV and NPV:
  * Wilson; AUROC per class: DeLong; the rest: percentiles of nboot (0: none)
- * bootstrap replicates over groups, where at least nine in ten are defined
- * (ECE: reflected about the value, [2 v - hi, 2 v - lo] widened to hold v).
+ * bootstrap replicates over groups, if at least nine in ten are defined and
+ * not all are equal (ECE: reflected about the value v, 2 v - hi to 2 v - lo,
+ * and widened to hold v).
  * Replicate b is drawn by (seed, RNG_BOOTSTRAP, 0, b) over all cores; the
  * result depends on the order of scans and groups, so sort them first.
  */
