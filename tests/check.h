@@ -7,9 +7,9 @@
 #include <check.h>
 #include <stdlib.h>
 
-/* A main() that runs the tests named; a test may take up to `seconds`. */
-#define CHECK_MAIN(suite, seconds, ...)                                     \
-    int main(void)                                                          \
+/* A function that runs the tests named; a test may take up to `seconds`. */
+#define CHECK_SUITE(function, suite, seconds, ...)                          \
+    static int function(void)                                               \
     {                                                                       \
         const TTest *const tests[] = { __VA_ARGS__ };                       \
         Suite *s = suite_create(suite);                                     \
@@ -28,5 +28,13 @@
         srunner_free(r);                                                    \
         return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;                   \
     }
+
+/* A main() that does that and nothing else. */
+#define CHECK_MAIN(suite, seconds, ...)                                     \
+    CHECK_SUITE(run_suite, suite, seconds, __VA_ARGS__)                     \
+    int main(void) { return run_suite(); }
+
+/* What main() returns where a test cannot be run at all (see run.sh). */
+enum { CHECK_SKIP = 77 };
 
 #endif

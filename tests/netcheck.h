@@ -88,7 +88,8 @@ net_parse(struct net *t, const char *text, int n)
 {
     struct err e = { 0 };
 
-    ck_assert_msg(graph_parse(&t->g, "test", text, &e) == 0, "%s", e.text);
+    ck_assert_msg(graph_parse(&t->g, "test", text, &e) == 0, "%s in\n%s",
+                  e.text, text);
     net_fill(t, n);
 }
 
@@ -214,7 +215,7 @@ side_get(struct side *s, const float *from, size_t n)
 /* How far b is from a: by the largest element, and by Euclidean norm. */
 struct gap {
     double most, norm;
-    char where[GRAPH_NAME + 32];    /* of the most */
+    char where[2 * GRAPH_NAME];     /* of the most */
 };
 
 /*
@@ -285,37 +286,40 @@ gap_entries(struct gap *gap, struct side *a, struct side *b, bool buffers)
     free(y);
 }
 
-/* Train forward and backward, then eval, on both; b against a. */
-static inline struct gap
-net_compare(const struct net *net, struct backend *a, struct backend *b)
+static inline void
+gap_loss(struct gap *gap, const char *what, double a, double b)
+{
+    float x = (float)a, y = (float)b;
+
+    gap_add(gap, what, "net", &x, &y, 1, 1e-3);
+}
+
+/*
+ * Train forward and backward, then eval with all pictures and with fewer, on
+ * both; b against a.  Statistics count as values.
+ */
+static inline void
+net_compare(const struct net *net, struct backend *a, struct backend *b,
+            struct gap *values, struct gap *gradients)
 {
     struct side s, t;
-    struct gap gap = { 0 };
-    float losses[2];
+    struct feed f = net->feed;
 
     side_open(&s, a, net, MODE_TRAIN);
     side_open(&t, b, net, MODE_TRAIN);
-    losses[0] = (float)side_run(&s, &net->feed);
-    losses[1] = (float)side_run(&t, &net->feed);
-    gap_add(&gap, "train loss", "net", &losses[0], &losses[1], 1, 1e-3);
-    gap_values(&gap, &s, &t, false);
-    gap_values(&gap, &s, &t, true);
-    gap_entries(&gap, &s, &t, false);
-    gap_entries(&gap, &s, &t, true);
+    gap_loss(values, "loss", side_run(&s, &f), side_run(&t, &f));
+    gap_values(values, &s, &t, false);
+    gap_values(gradients, &s, &t, true);
+    gap_entries(values, &s, &t, true);
+    gap_entries(gradients, &s, &t, false);
     side_replan(&s, MODE_EVAL);
     side_replan(&t, MODE_EVAL);
-    for (int n = net->feed.n; n > 0; n -= 2) {
-        struct feed f = net->feed;
-
-        f.n = n;
-        losses[0] = (float)side_run(&s, &f);
-        losses[1] = (float)side_run(&t, &f);
-        gap_add(&gap, "eval loss", "net", &losses[0], &losses[1], 1, 1e-3);
-        gap_values(&gap, &s, &t, false);
+    for (f.n = net->feed.n; f.n > 0; f.n -= 2) {
+        gap_loss(values, "eval loss", side_run(&s, &f), side_run(&t, &f));
+        gap_values(values, &s, &t, false);
     }
     side_close(&s);
     side_close(&t);
-    return gap;
 }
 
 #endif

@@ -1,0 +1,112 @@
+/*
+ * check_cpu: the CPU backend against the reference.
+ */
+#include "tests/opcheck.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const struct limits limits_f32 = { .values = 1e-4, .gradients = 1e-4 };
+static const struct limits limits_bf16 = { .bf16 = true, .values = 2e-2,
+                                           .gradients = 8e-2 };
+
+/* -1, and a line that says SKIP, where the backend lacks the type. */
+static int
+open_pair(struct pair *p, bool bf16)
+{
+    struct backend_conf conf = { .dtype = bf16 ? DTYPE_BF16 : DTYPE_F32 };
+    struct backend_conf plain = { .dtype = DTYPE_F32 };
+    struct err e = { 0 };
+
+    memset(p, 0, sizeof *p);
+    p->other = backend_open("cpu", &conf, &e);
+    if (p->other == NULL) {
+        ck_assert_msg(bf16, "%s", e.text);
+        printf("SKIP cpu in bf16: %s\n", e.text);
+        return -1;
+    }
+    p->ref = backend_open("ref", &plain, &e);
+    ck_assert_str_eq(p->other->dtype, bf16 ? "bf16" : "f32");
+    p->limits = bf16 ? limits_bf16 : limits_f32;
+    return 0;
+}
+
+static void
+close_pair(struct pair *p, const char *what)
+{
+    printf("%s, %s: values within %.1e, gradients within %.1e\n",
+           p->other->dtype, what, p->worst_value, p->worst_gradient);
+    backend_close(p->ref);
+    backend_close(p->other);
+}
+
+static void
+both_types(void (*check)(struct pair *p), const char *what)
+{
+    struct pair p;
+
+    for (int bf16 = 0; bf16 < 2; bf16++)
+        if (open_pair(&p, bf16) == 0) {
+            check(&p);
+            close_pair(&p, what);
+        }
+}
+
+START_TEST(test_convs)
+{
+    both_types(pair_convs, "convolutions");
+}
+END_TEST
+
+START_TEST(test_elements)
+{
+    both_types(pair_elements, "pictures");
+}
+END_TEST
+
+START_TEST(test_flats)
+{
+    both_types(pair_flats, "flat values");
+}
+END_TEST
+
+START_TEST(test_nets)
+{
+    struct pair p;
+
+    ck_assert_int_eq(open_pair(&p, false), 0);
+    /* Dozens of layers deep, rounding has grown. */
+    p.limits.values = 1e-3;
+    p.limits.gradients = 1e-2;
+    pair_nets(&p);
+    close_pair(&p, "networks");
+}
+END_TEST
+
+CHECK_SUITE(run_suite, "cpu", 120, test_convs, test_elements, test_flats,
+            test_nets)
+
+/* In a child: oneDNN's threads would not survive the forks of the tests. */
+static int
+cpu_opens(void)
+{
+    int status = 0;
+    pid_t child = fork();
+
+    if (child == 0) {
+        struct backend_conf conf = { 0 };
+        struct err e = { 0 };
+
+        if (backend_open("cpu", &conf, &e) == NULL)
+            printf("no CPU backend: %s\n", e.text);
+        fflush(stdout);
+        _exit(e.status);
+    }
+    return child > 0 && waitpid(child, &status, 0) == child && status == 0;
+}
+
+int
+main(void)
+{
+    return cpu_opens() ? run_suite() : CHECK_SKIP;
+}
