@@ -1,0 +1,288 @@
+/* Expected CRCs: Pillow 13 and NumPy on the same noise. */
+#include "check.h"
+#include "noise.h"
+#include "pictures.h"
+
+#include "base/pool.h"
+#include "data/image.h"
+#include "data/image_vips.h"
+
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+static uint32_t
+crc_of(const struct image *m)
+{
+    return (uint32_t)crc32(0, m->px, (uInt)(m->w * m->h * m->c));
+}
+
+static void
+make_noise(struct image *m, int w, int h, int c, uint32_t seed)
+{
+    image_init(m, w, h, c);
+    noise(m->px, (size_t)(w * h * c), seed);
+}
+
+START_TEST(resize_equals_pillow)
+{
+    static const struct {
+        int w, h, c, to_w, to_h;
+        uint32_t crc;
+    } cases[] = {
+        { 562, 471, 1, 256, 256, 0x54116b6a },
+        { 562, 471, 3, 256, 256, 0xbf3c6249 },
+        { 190, 335, 1, 256, 256, 0xabf0d5d4 },
+        { 389, 594, 1, 256, 256, 0x3d298a1c },
+        { 1048, 719, 1, 256, 256, 0xa5bc8495 },
+        { 1, 300, 1, 256, 256, 0x56b431c2 },
+        { 300, 1, 3, 64, 64, 0x039ff599 },
+        { 1, 1, 1, 5, 3, 0xaa203c61 },
+        { 37, 23, 3, 64, 80, 0x37c013be },
+        { 256, 256, 1, 256, 256, 0xbee606e1 },
+        { 300, 400, 1, 256, 341, 0x186a0933 },
+        { 17, 900, 1, 20, 100, 0x5c5b3e0b },
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct image from, to;
+
+        make_noise(&from, cases[i].w, cases[i].h, cases[i].c,
+                   (uint32_t)(cases[i].w * cases[i].h));
+        image_resize(&to, &from, cases[i].to_w, cases[i].to_h);
+        ck_assert_int_eq(to.w, cases[i].to_w);
+        ck_assert_int_eq(to.h, cases[i].to_h);
+        ck_assert_msg(crc_of(&to) == cases[i].crc, "case %zu", i);
+        image_release(&from);
+        image_release(&to);
+    }
+}
+END_TEST
+
+START_TEST(gray_equals_pillow)
+{
+    struct image rgb, gray, again;
+
+    make_noise(&rgb, 64, 64, 3, 11);
+    image_gray(&gray, &rgb);
+    ck_assert_uint_eq(crc_of(&gray), 0x101c562c);
+    image_rgb(&again, &gray);       /* three equal channels */
+    ck_assert_int_eq(again.c, 3);
+    image_release(&rgb);
+    image_gray(&rgb, &again);       /* of which the luma is the value */
+    ck_assert_uint_eq(crc_of(&rgb), 0x101c562c);
+    image_release(&rgb);
+    image_release(&gray);
+    image_release(&again);
+}
+END_TEST
+
+START_TEST(crop_takes_the_rectangle)
+{
+    struct image m, cut;
+
+    make_noise(&m, 10, 8, 3, 1);
+    image_crop(&cut, &m, 4, 3, 6, 5);
+    for (int y = 0; y < 5; y++)
+        ck_assert_mem_eq(cut.px + y * 18, m.px + ((y + 3) * 10 + 4) * 3, 18);
+    image_release(&m);
+    image_release(&cut);
+}
+END_TEST
+
+START_TEST(every_kind_decodes)
+{
+    struct err e = { 0 };
+
+    ck_assert_int_eq(image_vips_open(&e), 0);
+    for (size_t i = 0; i < sizeof pictures / sizeof pictures[0]; i++) {
+        struct image m;
+
+        e.status = 0;
+        ck_assert_msg(image_decode(&m, pictures[i].data, pictures[i].nbytes,
+                                   &e) == 0, "%s: %s", pictures[i].name,
+                      e.text);
+        ck_assert_msg(m.w == 9 && m.h == 7 && m.c == pictures[i].c, "%s",
+                      pictures[i].name);
+        ck_assert_msg(crc_of(&m) == pictures[i].crc, "%s: %08x",
+                      pictures[i].name, (unsigned)crc_of(&m));
+        image_release(&m);
+    }
+}
+END_TEST
+
+START_TEST(cmyk_becomes_rgb)
+{
+    struct err e = { 0 };
+    struct image m;
+
+    ck_assert_int_eq(image_vips_open(&e), 0);
+    ck_assert_int_eq(image_decode(&m, jpeg_cmyk, sizeof jpeg_cmyk, &e), 0);
+    ck_assert_int_eq(m.c, 3);
+    for (int i = 0; i < m.w * m.h * m.c; i++)
+        ck_assert_int_ge(m.px[i], 250);     /* no ink is white */
+    image_release(&m);
+}
+END_TEST
+
+static void
+refuses(const void *data, size_t nbytes, const char *words)
+{
+    struct err e = { 0 };
+    struct image m;
+
+    ck_assert_int_eq(image_decode(&m, data, nbytes, &e), -1);
+    ck_assert_int_eq(e.status, EXIT_INVALID);
+    ck_assert_msg(strstr(e.text, words) != NULL, "'%s'", e.text);
+    ck_assert_ptr_null(m.px);
+}
+
+START_TEST(others_are_refused)
+{
+    struct err e = { 0 };
+
+    ck_assert_int_eq(image_vips_open(&e), 0);
+    refuses(gif, sizeof gif, "no PNG, JPEG");
+    refuses(bmp, sizeof bmp, "no PNG, JPEG");
+    refuses("", 0, "empty");
+    refuses("id\tpath\nx\ty\n", 12, "no PNG, JPEG");
+    refuses(tiff_2, sizeof tiff_2, "2 pages");
+}
+END_TEST
+
+/* Every truncation of every kind; of JPEG, all but the end marker matters. */
+START_TEST(truncations_are_refused)
+{
+    struct err e = { 0 };
+
+    ck_assert_int_eq(image_vips_open(&e), 0);
+    for (size_t i = 0; i < sizeof pictures / sizeof pictures[0]; i++)
+        for (size_t n = 0; n < pictures[i].nbytes; n++) {
+            struct image m;
+            void *copy = malloc(n > 0 ? n : 1);
+
+            memcpy(copy, pictures[i].data, n);
+            ck_assert_msg(image_decode(&m, copy, n, NULL) == -1,
+                          "%s cut to %zu of %zu", pictures[i].name, n,
+                          pictures[i].nbytes);
+            free(copy);
+        }
+}
+END_TEST
+
+START_TEST(flipped_bits_of_png_are_refused)
+{
+    struct err e = { 0 };
+
+    ck_assert_int_eq(image_vips_open(&e), 0);
+    for (size_t i = 0; i < sizeof pictures / sizeof pictures[0]; i++) {
+        uint8_t *copy;
+
+        if (strncmp(pictures[i].name, "png", 3) != 0)
+            continue;
+        copy = malloc(pictures[i].nbytes);
+        memcpy(copy, pictures[i].data, pictures[i].nbytes);
+        for (size_t bit = 0; bit < 8 * pictures[i].nbytes; bit++) {
+            struct image m;
+
+            copy[bit / 8] ^= (uint8_t)(1 << bit % 8);
+            ck_assert_msg(image_decode(&m, copy, pictures[i].nbytes, NULL) ==
+                          -1, "%s bit %zu", pictures[i].name, bit);
+            copy[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        }
+        free(copy);
+    }
+}
+END_TEST
+
+/* A PNG header that promises 16384 x 4096 with a few bytes of pixels. */
+START_TEST(bombs_are_refused)
+{
+    struct err e = { 0 };
+    uint8_t copy[sizeof png_gray];
+    uint32_t crc;
+
+    ck_assert_int_eq(image_vips_open(&e), 0);
+    for (int huge = 0; huge < 2; huge++) {
+        memcpy(copy, png_gray, sizeof copy);
+        memcpy(copy + 16, huge ? "\0\1\0\0\0\1\0\0" : "\0\0\x40\0\0\0\x10\0",
+               8);
+        crc = (uint32_t)crc32(0, copy + 12, 17);
+        for (int i = 0; i < 4; i++)
+            copy[29 + i] = (uint8_t)(crc >> (24 - 8 * i));
+        refuses(copy, sizeof copy, huge ? "limit" : "pixels are damaged");
+    }
+}
+END_TEST
+
+struct crowd {
+    atomic_int wrong;
+};
+
+static void
+decode_some(void *ctx, size_t i, int thread)
+{
+    struct crowd *c = ctx;
+    struct err e = { 0 };
+    struct image m;
+    size_t n = sizeof png_interlaced - (i % 2);     /* odd ones are cut */
+
+    (void)thread;
+    if (image_decode(&m, png_interlaced, n, &e) != -(int)(i % 2))
+        c->wrong++;
+    else if (i % 2 == 0)
+        image_release(&m);
+    /* One that libvips itself refuses, next to one it takes. */
+    n = sizeof webp - 8 * (i % 2);
+    if (image_decode(&m, webp, n, &e) != -(int)(i % 2))
+        c->wrong++;
+    else if (i % 2 == 0)
+        image_release(&m);
+}
+
+START_TEST(threads_keep_their_own_verdicts)
+{
+    struct crowd c = { 0 };
+    struct err e = { 0 };
+
+    ck_assert_int_eq(image_vips_open(&e), 0);
+    pool_run(4, 200, decode_some, &c);
+    ck_assert_int_eq(c.wrong, 0);
+}
+END_TEST
+
+START_TEST(png_out_and_in)
+{
+    char path[] = "/tmp/check-image-XXXXXX";
+    struct err e = { 0 };
+    int fd = mkstemp(path);
+
+    ck_assert_int_eq(image_vips_open(&e), 0);
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+    for (int c = 1; c <= 3; c += 2) {
+        struct image m, back;
+
+        make_noise(&m, 33, 21, c, 9);
+        ck_assert_int_eq(image_save_png(&m, path, &e), 0);
+        ck_assert_int_eq(image_load(&back, path, &e), 0);
+        ck_assert_int_eq(back.c, c);
+        ck_assert_mem_eq(back.px, m.px, (size_t)(33 * 21 * c));
+        image_release(&m);
+        image_release(&back);
+    }
+    unlink(path);
+    ck_assert_int_eq(image_load(&(struct image){ 0 }, path, &e), -1);
+    ck_assert_int_eq(e.status, EXIT_IO);
+    e.status = 0;
+    ck_assert_int_eq(image_load(&(struct image){ 0 }, "/tmp", &e), -1);
+    ck_assert_int_eq(e.status, EXIT_IO);
+}
+END_TEST
+
+CHECK_MAIN("image", 60, resize_equals_pillow, gray_equals_pillow,
+           crop_takes_the_rectangle, every_kind_decodes, cmyk_becomes_rgb,
+           others_are_refused, truncations_are_refused,
+           flipped_bits_of_png_are_refused, bombs_are_refused,
+           threads_keep_their_own_verdicts, png_out_and_in)
