@@ -143,7 +143,7 @@ add_utf8(struct str *s, uint32_t c)
     } else {
         int tail = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
 
-        b[n++] = (char)(0xf00u >> tail | c >> (6 * tail));
+        b[n++] = (char)(0xff00u >> (tail + 1) | c >> (6 * tail));
         while (tail-- > 0)
             b[n++] = (char)(0x80 | (c >> (6 * tail) & 0x3f));
     }
@@ -454,22 +454,22 @@ check_layout(struct safet *s, size_t nbytes)
 static const char *
 check_self(const struct safet *s, const char *header, size_t nbytes)
 {
-    static const char damaged[] = "its header is damaged (CRC-32 differs)";
     const char *text = safet_meta(s, "self");
-    uint32_t want;
+    char want[9] = "";
     size_t at;
     uLong crc;
 
     if (text == NULL)
         return NULL;
-    at = (size_t)(s->self - header);
-    if (strlen(text) != 8 || memcmp(s->self, text, 8) != 0 ||
-        !hex_digits(text, text + 8, 8, &want))
-        return damaged;
-    crc = crc32_z(0, (const Bytef *)header, at);
-    crc = crc32_z(crc, (const Bytef *)"00000000", 8);
-    crc = crc32_z(crc, (const Bytef *)header + at + 8, nbytes - at - 8);
-    return crc == want ? NULL : damaged;
+    if (strlen(text) == 8 && memcmp(s->self, text, 8) == 0) {
+        at = (size_t)(s->self - header);
+        crc = crc32_z(0, (const Bytef *)header, at);
+        crc = crc32_z(crc, (const Bytef *)"00000000", 8);
+        crc = crc32_z(crc, (const Bytef *)header + at + 8, nbytes - at - 8);
+        snprintf(want, sizeof want, "%08x", (unsigned)crc);
+    }
+    return strcmp(want, text) == 0 && want[0] != '\0' ? NULL
+         : "its header is damaged (CRC-32 differs)";
 }
 
 static struct safet_tensor *
