@@ -94,38 +94,39 @@ compound(float *v, float *tmp)
 }
 
 /*
- * Decibels to gray, with the gain and dynamic range that give
- * the mean and deviation drawn: the same for every class, so that neither
- * tells one.
+ * Decibels to gray in place, by the map that gives the gray levels a Weibull
+ * distribution whose mean and deviation are drawn: alike for every class, so
+ * that no histogram tells one, nor the size of the file.
  */
 static void
 expose(struct rng *r, float *v)
 {
-    double want = normal_within(r, 82, 19, 45, 125);
-    double spread = normal_within(r, 50, 7, 36, 64);
-    double slope = 5, offset = 100;
+    enum { BINS = 4096 };
+    double mean = normal_within(r, 82, 19, 45, 125);
+    double k = pow(normal_within(r, 0.6, 0.08, 0.4, 0.8), -1.086);
+    double scale = mean / tgamma(1 + 1 / k);
+    int *below = mem_array(BINS, sizeof *below);
+    float *gray = mem_array(BINS, sizeof *gray);
+    float lo = v[0], hi = v[0], step;
+    int sum = 0;
 
-    for (int round = 0; round < 12; round++) {
-        double sum = 0, squares = 0, mean, deviation;
-
-        for (int i = 0; i < CELLS; i++) {
-            float g = (float)slope * v[i] + (float)offset;
-
-            g = g < 0 ? 0 : g > 255 ? 255 : g;
-            sum += g;
-            squares += g * g;
-        }
-        mean = sum / CELLS;
-        deviation = sqrt(fmax(squares / CELLS - mean * mean, 1));
-        /* About the mean level, so that the two hardly interfere. */
-        offset = want + (offset - mean) * spread / deviation;
-        slope *= spread / deviation;
-    }
     for (int i = 0; i < CELLS; i++) {
-        float g = (float)slope * v[i] + (float)offset;
-
-        v[i] = g < 0 ? 0 : g > 255 ? 255 : g;
+        lo = fminf(lo, v[i]);
+        hi = fmaxf(hi, v[i]);
     }
+    step = (BINS - 1) / (hi - lo + 1e-3f);
+    for (int i = 0; i < CELLS; i++)
+        below[(int)((v[i] - lo) * step)]++;
+    for (int b = 0; b < BINS; b++) {
+        double p = (sum + 0.5 * below[b]) / CELLS;
+
+        sum += below[b];
+        gray[b] = (float)fmin(scale * pow(-log1p(-p), 1 / k), 255);
+    }
+    for (int i = 0; i < CELLS; i++)
+        v[i] = gray[(int)((v[i] - lo) * step)];
+    free(below);
+    free(gray);
 }
 
 /* Where pixel i of n lies between the cells: the first of two, and a share. */
@@ -199,8 +200,8 @@ phantom_draw(struct phantom *p, uint64_t seed, enum phantom_class c,
     scene_draw(s, &r, c, (double)h / w);
     scene_paint(s, &r, level, loss);
     shade(&r, level, loss, s->depth);
-    psf.axial = rng_range(&r, 0.7, 1.2);
-    psf.lateral_top = rng_range(&r, 0.8, 1.3);
+    psf.axial = rng_range(&r, 0.55, 1.5);
+    psf.lateral_top = rng_range(&r, 0.6, 1.8);
     psf.lateral_bottom = psf.lateral_top * rng_range(&r, 1.3, 2.2);
     speckle_envelope(&r, &psf, SCENE_W, SCENE_H, level, loss);
     compound(loss, level);

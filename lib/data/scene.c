@@ -46,17 +46,18 @@ chance(struct rng *r, double p)
 static float
 noise(const struct scene *s, float x, float y)
 {
-    float fx = floorf(x), fy = floorf(y);
-    unsigned i = (unsigned)(int)fx % SCENE_NOISE;
-    unsigned j = (unsigned)(int)fy % SCENE_NOISE;
+    /* Made positive by whole periods, so that truncation is the floor. */
+    float fx = x + 32 * SCENE_NOISE, fy = y + 32 * SCENE_NOISE;
+    unsigned i = (unsigned)fx, j = (unsigned)fy;
+    float u = fx - (float)(int)i, v = fy - (float)(int)j;
+    unsigned i0 = i % SCENE_NOISE, j0 = j % SCENE_NOISE;
     unsigned i1 = (i + 1) % SCENE_NOISE, j1 = (j + 1) % SCENE_NOISE;
-    const float *a = s->noise + j * SCENE_NOISE;
+    const float *a = s->noise + j0 * SCENE_NOISE;
     const float *b = s->noise + j1 * SCENE_NOISE;
-    float u = x - fx, v = y - fy;
 
     u = u * u * (3 - 2 * u);
     v = v * v * (3 - 2 * v);
-    return lerp(lerp(a[i], a[i1], u), lerp(b[i], b[i1], u), v);
+    return lerp(lerp(a[i0], a[i1], u), lerp(b[i0], b[i1], u), v);
 }
 
 /* A line where the noise crosses zero: 1 on it, 0 from width on. */
@@ -121,14 +122,14 @@ static void
 blob_shape(struct blob *b, struct rng *r, float waves, float lobes, int spikes,
            float height)
 {
-    float at[24], tall[24];
-    float phase[16];
+    float at[16], tall[16], wide[16], phase[16];
 
     for (int k = 0; k < 16; k++)
         phase[k] = range(r, 0, 6.2831853f);
     for (int k = 0; k < spikes; k++) {
         at[k] = range(r, -3.1415927f, 3.1415927f);
-        tall[k] = height * range(r, 0.3f, 1);
+        tall[k] = height * range(r, 0.1f, 1);
+        wide[k] = range(r, 0.1f, 0.35f);
     }
     for (int i = 0; i < BLOB_RIM; i++) {
         float angle = rim_angle(i), v = 1;
@@ -140,7 +141,7 @@ blob_shape(struct blob *b, struct rng *r, float waves, float lobes, int spikes,
         for (int k = 0; k < spikes; k++) {
             float d = fabsf(angle - at[k]);
 
-            d = fminf(d, 6.2831853f - d) / 0.14f;
+            d = fminf(d, 6.2831853f - d) / wide[k];
             v += tall[k] * fmaxf(0, 1 - d) * fmaxf(0, 1 - d);
         }
         b->rim[i] = clamp(v, 0.35f, RIM_MOST);
@@ -172,7 +173,7 @@ static void
 draw_lesion(struct scene *s, struct rng *r, float suspicion, float scale)
 {
     float size = 0.5f * s->width * scale *
-                 trait(r, suspicion, 0.22f, 0.33f) * expf(normal(r, 0, 0.3f));
+                 trait(r, suspicion, 0.25f, 0.3f) * expf(normal(r, 0, 0.3f));
     float shape = trait(r, suspicion, 1.75f, 0.95f) *
                   expf(normal(r, 0, 0.12f));
     float radius = clamp(size, 0.045f * s->width, 0.27f * s->depth);
@@ -183,15 +184,15 @@ draw_lesion(struct scene *s, struct rng *r, float suspicion, float scale)
     struct blob *b = blob_add(s, x, y, rx, ry);
     float waves = trait(r, suspicion, 0.04f, 0.32f);
     float lobes = trait(r, suspicion, -0.02f, 0.1f);
-    float spikes = trait(r, suspicion, -6, 17);
+    float spikes = trait(r, suspicion, -5, 11);
 
     blob_aim(b, normal(r, 0, trait(r, suspicion, 0.12f, 0.4f)));
     blob_shape(b, r, waves, fmaxf(lobes, 0), (int)fmaxf(spikes, 0),
-               trait(r, suspicion, 0.1f, 0.45f));
-    b->edge = trait(r, suspicion, 0.15f, 1.3f);
-    b->level = s->level[FAT] - trait(r, suspicion, 4, 11) -
+               trait(r, suspicion, 0.1f, 0.4f));
+    b->edge = trait(r, suspicion, 0.15f, 1.6f);
+    b->level = s->level[FAT] - trait(r, suspicion, 5, 9) -
                fabsf(normal(r, 0, 4));
-    b->grain = trait(r, suspicion, 0.5f, 6);
+    b->grain = trait(r, suspicion, 0.5f, 7);
     b->cell = range(r, 0.8f, 2.2f);
     b->capsule = trait(r, suspicion, 15, -5);
     b->halo = trait(r, suspicion, -4, 12);
@@ -303,8 +304,8 @@ draw_tissue(struct scene *s, struct rng *r)
     s->level[SKIN] = range(r, -4, 3);
     s->level[FAT] = range(r, -11, -5);
     s->level[GLAND] = range(r, -3, 2);
-    s->level[MUSCLE] = range(r, -13, -7);
-    s->level[BEHIND] = range(r, -24, -12);
+    s->level[MUSCLE] = range(r, -11, -5);
+    s->level[BEHIND] = range(r, -20, -8);
     s->grain[SKIN] = 1;
     s->grain[FAT] = range(r, 1, 3);
     s->grain[GLAND] = range(r, 3, 8);
@@ -355,10 +356,10 @@ tissue(const struct scene *s, enum layer k, float x, float v)
     case SKIN:
         return l + s->grain[k] * noise(s, x / 2, v / 0.3f);
     case FAT:
-        n = noise(s, x / 8 + own + 0.7f * w, y / 3.2f);
+        n = noise(s, x / 11 + own + 0.5f * w, y / 2.8f);
         return l + s->grain[k] * noise(s, x / 2.5f, y / 1.5f + own) +
                s->septum * ridge(n, 0.1f) *
-               ramp(-0.5f, 0.3f, noise(s, x / 6, y / 3 + 50));
+               ramp(-0.6f, 0.2f, noise(s, x / 6, y / 3 + 50));
     case GLAND:
         n = noise(s, x / 9 + own + w, y / 1.7f);
         return l + s->grain[k] * (noise(s, x / 4.5f + w, y / 1.6f + own) +
