@@ -60,6 +60,9 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
+# Filters over whole pictures take half the time when vectorised.
+$(BUILD)/lib/data/landmark.o: CFLAGS += -O3
+
 # Each foreign header has one home, and the flag for it goes there alone.
 $(BUILD)/lib/data/image_vips.o: CPPFLAGS += $(shell pkg-config --cflags vips)
 # Resizing is one of the few loops here that -O2 leaves unvectorised.
@@ -83,7 +86,7 @@ $(LIB): $(LIB_OBJ)
 $(BIN)/%: $(BUILD)/cmd/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs vips) \
-	    $(FFTW_LIBS) $(LDLIBS)
+	    $(LDLIBS)
 
 $(PLUGINS)/backend_cpu.so: $(CPU_OBJ) $(LIB)
 	@mkdir -p $(@D)
@@ -97,7 +100,7 @@ $(PLUGINS)/comm_mpi.so: $(BUILD)/lib/comm/comm_mpi.o $(LIB)
 $(BUILD)/tests/check_%: $(BUILD)/tests/check_%.o $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check vips) \
-	    $(FFTW_LIBS) $(LDLIBS)
+	    $(LDLIBS)
 
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
 

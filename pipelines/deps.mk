@@ -1,7 +1,7 @@
 # What Debian 12 must have installed, and the target that installs it.
 
 PACKAGES = gcc libc6-dev pkg-config libvips-dev zlib1g-dev libdeflate-dev \
-           libdnnl-dev libopenmpi-dev openmpi-bin libfftw3-dev
+           libdnnl-dev libopenmpi-dev openmpi-bin
 PACKAGES_CHECK = check mandoc
 
 # Installs only what is missing, and only when it may (root, or sudo).
