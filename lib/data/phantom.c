@@ -143,14 +143,20 @@ between(int i, int n, int cells, float *share)
     return (int)at;
 }
 
-/* Scan conversion, bilinear, to R = G = B. */
+/*
+ * Scan conversion, bilinear, to R = G = B.  The noise of the last steps, a few
+ * levels wide, keeps dark places from being packed better than others: the size
+ * of a file would tell of large lesions.
+ */
 static void
-convert(struct image *m, const float *gray)
+convert(struct rng *r, struct image *m, const float *gray)
 {
+    float noise = (float)rng_range(r, 2, 12) / 256;
     int *column = mem_array((size_t)m->w, sizeof *column);
     float *share = mem_array((size_t)m->w, sizeof *share);
     float line[SCENE_W];
     uint8_t *to = m->px;
+    uint32_t word = 0;
 
     for (int x = 0; x < m->w; x++)
         column[x] = between(x, m->w, SCENE_W, &share[x]);
@@ -162,9 +168,13 @@ convert(struct image *m, const float *gray)
             line[x] = a[x] + t * (a[x + SCENE_W] - a[x]);
         for (int x = 0; x < m->w; x++, to += 3) {
             const float *b = &line[column[x]];
+            float g = b[0] + share[x] * (b[1] - b[0]) + 0.5f;
 
-            to[0] = to[1] = to[2] =
-                (uint8_t)(b[0] + share[x] * (b[1] - b[0]) + 0.5f);
+            if (x % 4 == 0)
+                word = rng_u32(r);
+            g += noise * ((float)(word & 255) - 127.5f);
+            word >>= 8;
+            to[0] = to[1] = to[2] = (uint8_t)(g < 0 ? 0 : g > 255 ? 255 : g);
         }
     }
     free(column);
@@ -207,7 +217,7 @@ phantom_draw(struct phantom *p, uint64_t seed, enum phantom_class c,
     compound(loss, level);
     expose(&r, loss);
     image_init(&p->scan, w, h, 3);
-    convert(&p->scan, loss);
+    convert(&r, &p->scan, loss);
     p->nmasks = s->nlesions > 1 ? s->nlesions : 1;
     for (int k = 0; k < p->nmasks; k++) {
         image_init(&p->mask[k], w, h, 1);
