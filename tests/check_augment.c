@@ -306,6 +306,28 @@ START_TEST(order_and_threads_do_not_matter)
 }
 END_TEST
 
+/* The odd pixel is left at the right and the bottom, as in recipe_apply(). */
+START_TEST(centre_is_that_of_the_recipe)
+{
+    static const struct recipe even = {
+        .width = 8, .height = 7, .crop = 4, .channels = 1,
+        .mean = { 0 }, .std = { 1 },
+    };
+    uint8_t px[7 * 8], cut[16];
+    struct image m = { 8, 7, 1, px };
+    struct augment a;
+    struct err e = { 0 };
+    float out[16];
+
+    picture(px, 7, 8, 1);
+    ck_assert_int_eq(recipe_apply(&even, &m, cut, &e), 0);
+    augment_none(&a);
+    augment_apply(&a, &even, px, 7, 8, 1, 4, out);
+    for (int i = 0; i < 16; i++)
+        ck_assert(out[i] == (float)cut[i] / 255);
+}
+END_TEST
+
 /* No border, tiny and lopsided pictures, and crops larger than the picture. */
 START_TEST(any_size_is_safe)
 {
@@ -358,4 +380,5 @@ CHECK_MAIN("augment", 20, none_is_the_centre_crop, flip_is_exact,
            tones_follow_the_formula, speckle_has_its_deviation,
            rectangle_is_masked_out, draws_fill_their_ranges,
            order_and_threads_do_not_matter, any_size_is_safe,
+           centre_is_that_of_the_recipe,
            padding_is_the_border)

@@ -223,11 +223,11 @@ struct source {
     int h, w, c;
 };
 
-/* First row or column of the centre crop; torchvision rounds to even. */
+/* First row or column of the centre crop, as recipe_apply() cuts it. */
 static int
 centre(int n, int size)
 {
-    return (int)lrint((n - size) / 2.0);
+    return (n - size) / 2;
 }
 
 static int64_t
