@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 static const struct limits limits_f32 = { .values = 1e-4, .gradients = 1e-4 };
-static const struct limits limits_bf16 = { .bf16 = true, .values = 2e-2,
+static const struct limits limits_bf16 = { .by_norm = true, .values = 2e-2,
                                            .gradients = 8e-2 };
+static const struct limits limits_deep = { .by_norm = true, .values = 1e-3,
+                                           .gradients = 2e-2 };
 
 /* -1, and a line that says SKIP, where the backend lacks the type. */
 static int
@@ -75,15 +77,13 @@ START_TEST(test_nets)
     struct pair p;
 
     ck_assert_int_eq(open_pair(&p, false), 0);
-    /* Dozens of layers deep, rounding has grown. */
-    p.limits.values = 1e-3;
-    p.limits.gradients = 1e-2;
+    p.limits = limits_deep;
     pair_nets(&p);
     close_pair(&p, "networks");
 }
 END_TEST
 
-CHECK_SUITE(run_suite, "cpu", 120, test_convs, test_elements, test_flats,
+CHECK_SUITE(run_suite, "cpu", 300, test_convs, test_elements, test_flats,
             test_nets)
 
 /* In a child: oneDNN's threads would not survive the forks of the tests. */

@@ -248,7 +248,8 @@ gap_add(struct gap *gap, const char *what, const char *name, const float *a,
 }
 
 static inline void
-gap_values(struct gap *gap, struct side *a, struct side *b, bool gradients)
+gap_values(struct gap *gap, const char *what, struct side *a, struct side *b,
+           bool gradients)
 {
     for (int i = 0; i < a->net->g.nops; i++) {
         size_t n;
@@ -256,8 +257,7 @@ gap_values(struct gap *gap, struct side *a, struct side *b, bool gradients)
         float *y = side_peek(b, i, gradients, &n);
 
         if (x != NULL && y != NULL)
-            gap_add(gap, gradients ? "gradient" : "value",
-                    a->net->g.op[i].name, x, y, n, 1e-6);
+            gap_add(gap, what, a->net->g.op[i].name, x, y, n, 1e-6);
         free(x);
         free(y);
     }
@@ -308,15 +308,15 @@ net_compare(const struct net *net, struct backend *a, struct backend *b,
     side_open(&s, a, net, MODE_TRAIN);
     side_open(&t, b, net, MODE_TRAIN);
     gap_loss(values, "loss", side_run(&s, &f), side_run(&t, &f));
-    gap_values(values, &s, &t, false);
-    gap_values(gradients, &s, &t, true);
+    gap_values(values, "value", &s, &t, false);
+    gap_values(gradients, "gradient", &s, &t, true);
     gap_entries(values, &s, &t, true);
     gap_entries(gradients, &s, &t, false);
     side_replan(&s, MODE_EVAL);
     side_replan(&t, MODE_EVAL);
     for (f.n = net->feed.n; f.n > 0; f.n -= 2) {
         gap_loss(values, "eval loss", side_run(&s, &f), side_run(&t, &f));
-        gap_values(values, &s, &t, false);
+        gap_values(values, "eval value", &s, &t, false);
     }
     side_close(&s);
     side_close(&t);
