@@ -305,6 +305,7 @@ START_TEST(bad_lengths_are_refused)
         255, 255, 255, 255, 255, 255, 255, 255, '{', '}'
     };
     static const unsigned char wide[10] = { 3, 0, 0, 0, 0, 0, 0, 0, '{', '}' };
+    struct str long_text = { 0 };
     struct err e;
 
     setup();
@@ -316,6 +317,15 @@ START_TEST(bad_lengths_are_refused)
     ck_assert_ptr_nonnull(strstr(e.text, "than the file"));
     write_bytes("", 0);
     ck_assert_int_eq(opens(&e), -1);
+    str_add(&long_text, "{\"__metadata__\":{\"a\":\"");
+    for (int i = 0; i < 100 * 1000; i++)
+        str_add(&long_text, "0123456789012345678901234567890123456789"
+                            "0123456789012345678901234567890123456789");
+    str_add(&long_text, "\",\"b\":\"c\"}}");
+    write_header(long_text.text, long_text.n, 0);
+    ck_assert_int_eq(opens(&e), -1);
+    ck_assert_ptr_nonnull(strstr(e.text, "8 MB"));
+    str_release(&long_text);
     unlink(path);
     ck_assert_int_eq(opens(&e), -1);
     ck_assert_int_eq(e.status, EXIT_IO);

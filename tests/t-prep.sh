@@ -152,6 +152,7 @@ fi
 # ------------------------------------------------- memory stays, scans grow
 peak() {
     { head; seq "$1" | sed "s/.*/&${tab}a.png${tab}a${tab}/"; } |
+        ASAN_OPTIONS=quarantine_size_mb=1 \
         busi-prep -v -j 2 -o /dev/null 2>err || bad "$1 scans"
     sed -n 's/.* \([0-9]*\)\.[0-9] MB peak$/\1/p' err
 }

@@ -27,7 +27,16 @@ be32(const uint8_t *p)
            (uint32_t)p[2] << 8 | p[3];
 }
 
-/* The chunk at *p, if there is a whole one before end; *p moves behind it. */
+static bool
+is_type(const struct chunk *c, const char *type)
+{
+    return memcmp(c->type, type, 4) == 0;
+}
+
+/*
+ * The chunk at *p, if there is a whole one before end; *p moves behind it, and
+ * to the end behind the last: what follows IEND is not the picture's.
+ */
 static bool
 next_chunk(struct chunk *c, const uint8_t **p, const uint8_t *end)
 {
@@ -36,14 +45,8 @@ next_chunk(struct chunk *c, const uint8_t **p, const uint8_t *end)
     c->nbytes = be32(*p);
     c->type = *p + 4;
     c->data = *p + 8;
-    *p += c->nbytes + FRAME;
+    *p = is_type(c, "IEND") ? end : *p + c->nbytes + FRAME;
     return true;
-}
-
-static bool
-is_type(const struct chunk *c, const char *type)
-{
-    return memcmp(c->type, type, 4) == 0;
 }
 
 int

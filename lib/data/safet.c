@@ -13,6 +13,7 @@ enum {
     LENGTH = 8,                     /* bytes of the header's length */
     HEADER_MAX = 100 * 1000 * 1000,
     TENSORS_MAX = 100 * 1000,
+    META_MAX = 8 * 1000 * 1000,     /* bytes of a string, of all metadata */
     ALIGN = 64                      /* of the data section in our files */
 };
 
@@ -80,7 +81,8 @@ wrong(struct reader *r, const char *why)
 static char
 peek(struct reader *r)
 {
-    while (r->p < r->end && strchr(" \t\r\n", *r->p) != NULL && *r->p != '\0')
+    while (r->p < r->end && (*r->p == ' ' || *r->p == '\n' ||
+                             *r->p == '\t' || *r->p == '\r'))
         r->p++;
     return r->p < r->end ? *r->p : '\0';
 }
@@ -205,8 +207,10 @@ string(struct reader *r)
         const char *p = r->p;
         size_t n = 1;
 
+        if (r->text.n > META_MAX)
+            return wrong(r, "a string in its header is too long");
         while (p < r->end && *p != '"' && *p != '\\' &&
-               (unsigned char)*p >= ' ' && n > 0) {
+               (unsigned char)*p >= ' ' && n > 0 && p - r->p < META_MAX) {
             n = str_utf8(p, (size_t)(r->end - p));
             p += n;
         }
@@ -316,7 +320,7 @@ read_tensor(struct reader *r, struct safet_tensor *t)
 static bool
 read_meta(struct reader *r, struct safet *s)
 {
-    size_t room = 0;
+    size_t room = 0, all = 0;
 
     if (!take(r, '{'))
         return false;
@@ -330,12 +334,16 @@ read_meta(struct reader *r, struct safet *s)
         }
         if (!string(r))
             return false;
+        all += r->text.n + 2 * sizeof(char *);
         s->key[s->nmeta] = mem_strdup(r->text.text);
         s->value[s->nmeta++] = mem_strdup("");
         if (!take(r, ':') || !string(r))
             return false;
         free(s->value[s->nmeta - 1]);
         s->value[s->nmeta - 1] = mem_strdup(r->text.text);
+        all += r->text.n;
+        if (all > META_MAX)
+            return wrong(r, "its metadata is larger than 8 MB");
         if (strcmp(s->key[s->nmeta - 1], "self") == 0)
             s->self = r->p - 9;     /* 8 digits and the quote */
     } while (more(r, '}'));
