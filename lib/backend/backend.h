@@ -121,6 +121,9 @@ struct backend_class {
      * (fused away, not made yet, or overwritten).
      */
     int (*peek)(struct plan *p, int op, bool gradient, float *host);
+    /* What computes an operation, for profiles and tests; "" if nothing of
+     * note.  NULL: the backend does not say. */
+    void (*explain)(struct plan *p, int op, char text[128]);
 };
 
 struct backend {

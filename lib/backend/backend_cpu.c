@@ -204,7 +204,7 @@ stem_of(const struct cpu_plan *p, const struct unit *u)
 }
 
 static int
-unit_setup(struct cpu_plan *p, struct unit *u, struct err *e)
+unit_setup(struct cpu_plan *p, struct unit *u, bool fast, struct err *e)
 {
     struct cpu *c = cpu_of(p);
     const struct op *o = &p->head.graph->op[u->op];
@@ -217,7 +217,7 @@ unit_setup(struct cpu_plan *p, struct unit *u, struct err *e)
     if (u->kind != OP_CONV)
         return 0;
     conf = conv_conf(p, u);
-    u->conv = dn_conv_new(c->dn, &conf, true, e);
+    u->conv = dn_conv_new(c->dn, &conf, fast, e);
     if (u->conv == NULL)
         return -1;
     if (u->bn != NONE)
@@ -253,7 +253,7 @@ plain_input(const struct graph *g)
 
 static struct cpu_plan *
 try_plan(struct cpu *c, const struct graph *g, int n, enum mode mode,
-         const struct vectors *v, bool plain, struct err *e)
+         const struct vectors *v, bool plain, bool fast, struct err *e)
 {
     struct cpu_plan *p = mem_array(1, sizeof *p);
     size_t nbytes, k = (size_t)graph_classes(g);
@@ -267,7 +267,7 @@ try_plan(struct cpu *c, const struct graph *g, int n, enum mode mode,
     p->targets = mem_array((size_t)n * k, sizeof *p->targets);
     p->samples = mem_array((size_t)n, sizeof *p->samples);
     for (int i = 0; i < p->nunits; i++)
-        if (unit_setup(p, &p->unit[i], e) != 0) {
+        if (unit_setup(p, &p->unit[i], fast, e) != 0) {
             cpu_plan_release(p);
             return NULL;
         }
@@ -288,9 +288,12 @@ cpu_plan(struct backend *b, const struct graph *g, int n, enum mode mode,
     struct err why = { 0 };
 
     if (plain_input(g))
-        p = try_plan(c, g, n, mode, v, true, &why);
+        p = try_plan(c, g, n, mode, v, true, true, &why);
     if (p == NULL)
-        p = try_plan(c, g, n, mode, v, false, e);
+        p = try_plan(c, g, n, mode, v, false, true, &why);
+    /* Odd shapes (3x3 on one pixel, say) are done, if slowly. */
+    if (p == NULL)
+        p = try_plan(c, g, n, mode, v, false, false, e);
     return p != NULL ? &p->head : NULL;
 }
 
@@ -742,6 +745,21 @@ cpu_run(struct plan *head, int op, enum pass pass, struct err *e)
                                  head->graph->op[u->op].name);
 }
 
+/* oneDNN's name of what computes a convolution's three passes. */
+static void
+cpu_explain(struct plan *head, int op, char text[128])
+{
+    struct cpu_plan *p = (struct cpu_plan *)head;
+
+    text[0] = '\0';
+    for (int i = 0; i < p->nunits; i++)
+        if (p->unit[i].op == op && p->unit[i].conv != NULL)
+            snprintf(text, 128, "%s %s %s",
+                     dn_conv_name(p->unit[i].conv, DN_FORWARD),
+                     dn_conv_name(p->unit[i].conv, DN_DATA),
+                     dn_conv_name(p->unit[i].conv, DN_WEIGHTS));
+}
+
 static void
 cpu_result(struct plan *head, float *probs, double *loss)
 {
@@ -755,6 +773,12 @@ cpu_result(struct plan *head, float *probs, double *loss)
         *loss = p->has_targets ? p->loss : NAN;
 }
 
+static size_t
+fed_floats(const struct cpu_plan *p, int v)
+{
+    return floats(p, v) / (size_t)p->head.n * (size_t)p->head.fed;
+}
+
 /* To the host, if slot holds value v (or its gradient) at this moment. */
 static void
 fetch(const struct cpu_plan *p, int v, int slot, float *host)
@@ -762,10 +786,13 @@ fetch(const struct cpu_plan *p, int v, int slot, float *host)
     const struct op *o = &p->head.graph->op[v];
     const struct layout *l = &p->layout[v];
 
+    struct cpu_pix s = l->s;
+
+    s.n = p->head.fed;
     if (o->flat || (l->plain && !cpu_of(p)->bf16))
-        memcpy(host, memory(p, slot), floats(p, v) * sizeof *host);
+        memcpy(host, memory(p, slot), fed_floats(p, v) * sizeof *host);
     else
-        cpu_of(p)->k->unpack(&l->s, o->c, memory(p, slot), host);
+        cpu_of(p)->k->unpack(&s, o->c, memory(p, slot), host);
 }
 
 static int
@@ -782,9 +809,9 @@ cpu_peek(struct plan *head, int v, bool gradient, float *host)
         return -1;
     fetch(p, v, gradient ? p->grad[0][v] : p->value[v], host);
     if (gradient && p->grad[1][v] != NONE) {
-        more = mem_array(floats(p, v), sizeof *more);
+        more = mem_array(fed_floats(p, v), sizeof *more);
         fetch(p, v, p->grad[1][v], more);
-        for (size_t i = 0; i < floats(p, v); i++)
+        for (size_t i = 0; i < fed_floats(p, v); i++)
             host[i] += more[i];
         free(more);
     }
@@ -796,7 +823,7 @@ const struct backend_class backend_cpu_class = {
     .release = cpu_release, .put = cpu_put, .get = cpu_get, .plan = cpu_plan,
     .unplan = cpu_unplan, .feed = cpu_feed, .run = cpu_run,
     .result = cpu_result, .update = cpu_update, .sync = cpu_sync,
-    .peek = cpu_peek
+    .peek = cpu_peek, .explain = cpu_explain
 };
 
 __attribute__((visibility("default")))

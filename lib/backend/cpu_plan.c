@@ -175,7 +175,8 @@ place_values(struct cpu_plan *p)
         if (u->z != NONE)
             arena_use(a, p->value[u->z], t);
         /* oneDNN adds z by writing over it, if it is not read again. */
-        if (u->kind == OP_CONV && u->z != NONE && last_use(g, u->z) <= t) {
+        if (u->kind == OP_CONV && u->z != NONE && u->z != x &&
+            last_use(g, u->z) <= t) {
             p->value[t] = p->value[u->z];
             end_at(p->value_end, u->z, t);
         } else {
@@ -217,6 +218,15 @@ lend_slot(struct cpu_plan *p, struct unit *u, int k, int v, int slot)
     return true;
 }
 
+/* Does the maker of v read v again on its way back? */
+static bool
+needs_value(const struct cpu_plan *p, int v)
+{
+    const struct unit *u = &p->unit[p->unit_at[v]];
+
+    return u->act != ACT_NONE && (u->kind != OP_BN || u->z != NONE);
+}
+
 /* Batch-norm: dz is the masked dy, dx goes over dy or x where it can. */
 static void
 place_bn_back(struct cpu_plan *p, struct unit *u, int x, int t)
@@ -241,7 +251,8 @@ place_bn_back(struct cpu_plan *p, struct unit *u, int x, int t)
         arena_use(&p->arena, u->dx[1], t);
     }
     end_at(p->grad_end, u->last, t);
-    if (g->op[x].uses == 1 && lend_slot(p, u, 0, x, p->value[x]))
+    if (g->op[x].uses == 1 && !needs_value(p, x) &&
+        lend_slot(p, u, 0, x, p->value[x]))
         end_at(p->value_end, x, t);
     else
         give_slot(p, u, 0, x, t);

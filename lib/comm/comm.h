@@ -1,0 +1,58 @@
+/*
+ * comm: N processes (ranks) that train one network together.
+ *
+ * One rank per device.  Opened by name: "self" (one rank, does nothing) or
+ * "mpi" (a plugin).  Vectors are in host memory here; a backend with memory of
+ * its own brings a communicator of its own.  Sums are made in the order of the
+ * ranks, so that every rank gets the same bits and every run too.
+ */
+#ifndef BUSI_COMM_COMM_H
+#define BUSI_COMM_COMM_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct comm;
+
+struct comm_class {
+    const char *name;
+    struct comm *(*open)(double timeout, struct err *e);
+    /* x[i] becomes the sum over ranks, on every rank. */
+    int (*sum)(struct comm *c, float *x, size_t n, struct err *e);
+    /* Rank 0's x goes to all. */
+    int (*bcast)(struct comm *c, float *x, size_t n, struct err *e);
+    /* The same sum for doubles; n = 0 is a barrier. */
+    int (*hsum)(struct comm *c, double *x, size_t n, struct err *e);
+    /* With `failed`, the other ranks are brought down too. */
+    void (*close)(struct comm *c, bool failed);
+};
+
+struct comm {
+    const struct comm_class *class;
+    int rank, size;
+    int local_rank;             /* on this machine */
+};
+
+#define COMM_SYMBOL "busi_comm_class"
+
+/*
+ * "self", "mpi", or "auto": mpi where the process was started by mpirun or
+ * srun with more than one rank, else self.  timeout: seconds that a rank may
+ * keep the others waiting; 0: for ever.
+ */
+struct comm *comm_open(const char *name, double timeout, struct err *e);
+
+/* Was this process started as one of several ranks? */
+bool comm_launched(void);
+
+/*
+ * Start `ranks` copies of this program with the same arguments under mpirun
+ * and wait.  SIGTERM and SIGINT are handed on (ranks see SIGTERM, once), and
+ * the copies die with this process.  Returns the exit status: that of the
+ * first rank that failed.
+ */
+int comm_launch(int ranks, int argc, char **argv, struct err *e);
+
+#endif
