@@ -141,8 +141,9 @@ END_TEST
 START_TEST(foreign_files_open)
 {
     static const char spaced[] =
-        "{\"\\u0061\\ud83d\\ude00\\u00e9\\u20AC\" :{ \"data_offsets\" : [0, 1 ] ,"
-        "\n\"shape\":[ ],\"dtype\":\"BOOL\"}\t}   ";
+        "{\"\\u0061\\ud83d\\ude00\\u00e9\\u20AC\" "
+        ":{ \"data_offsets\" : [0, 1 ] ,\n"
+        "\"shape\":[ ],\"dtype\":\"BOOL\"}\t}   ";
     const struct safet_tensor *t;
     struct safet s;
     struct err e = { 0 };
@@ -166,7 +167,8 @@ START_TEST(foreign_files_open)
     ck_assert_int_eq(opens(&e), 0);
     write_header(spaced, sizeof spaced - 1, 1);
     ck_assert_msg(safet_open(&s, path, NULL) == 0, "with blanks");
-    ck_assert_ptr_nonnull(safet_find(&s, "a\xf0\x9f\x98\x80\xc3\xa9\xe2\x82\xac"));
+    ck_assert_ptr_nonnull(safet_find(&s, "a\xf0\x9f\x98\x80\xc3\xa9"
+                                         "\xe2\x82\xac"));
     safet_close(&s);
     unlink(path);
 }

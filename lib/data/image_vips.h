@@ -5,7 +5,8 @@
  * RGB; alpha is flattened on black.  A file that is truncated, damaged, of an
  * unknown format, larger than the limits or a decompression bomb is refused;
  * nothing is ever made up.  The header is read and checked before any pixel.
- * Only PNG, JPEG, TIFF, BMP and WebP files are opened at all.
+ * Only PNG, JPEG, TIFF and WebP files of one page are opened at all (libvips
+ * reads BMP only by way of ImageMagick).  An orientation in EXIF is not heeded.
  */
 #ifndef BUSI_DATA_IMAGE_VIPS_H
 #define BUSI_DATA_IMAGE_VIPS_H
@@ -30,7 +31,7 @@ void image_vips_close(void);
  */
 int image_load(struct image *m, const char *path, struct err *e);
 
-/* The same from bytes in memory; */
+/* The same from bytes in memory. */
 int image_decode(struct image *m, const void *data, size_t nbytes,
                  struct err *e);
 

@@ -141,7 +141,7 @@ take_scan(void *ctx, size_t i, int thread)
     free(data);
 }
 
-/* ----------------------------------------------------------------- all scans */
+/* ---------------------------------------------------------------- all scans */
 
 static void
 keep(struct run *r, const struct scan *s, struct safet_out *o)
@@ -196,7 +196,7 @@ take_all(struct run *r, struct safet_out *o)
     progress_close(&bar);
 }
 
-/* ------------------------------------------------------------------ the file */
+/* ----------------------------------------------------------------- the file */
 
 /*
  * The settings that decide the content, as a command line: no names of files
@@ -290,7 +290,7 @@ write_dataset(struct run *r, const char *manifest_sha256, struct err *e)
     return -1;
 }
 
-/* -------------------------------------------------------------------- set up */
+/* ------------------------------------------------------------------- set up */
 
 /* Classes go into a tab-separated text that is JSON: no tab, only UTF-8. */
 static int
