@@ -11,8 +11,8 @@
  * shapes without overflow, ranges that tile the data exactly (no overlap, no
  * hole, nothing behind), no name twice, header at most 100 MB and at most the
  * file, metadata at most 8 MB, at most 100 000 tensors.  A file that fails is
- * refused with its name and the reason (EXIT_INVALID).  Files of others, without
- * our metadata, open just as well.
+ * refused with its name and the reason (EXIT_INVALID).  Files of others,
+ * without our metadata, open just as well.
  *
  * Where a tensor starts follows from those before it: data may lie at any
  * address, so copy what is wider than a byte unless you know better.
