@@ -1,0 +1,352 @@
+#include "learn/model.h"
+
+#include "base/mem.h"
+#include "base/version.h"
+#include "data/safet.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int
+by_bytes(const void *a, const void *b)
+{
+    return memcmp(a, b, DIGEST_BYTES);
+}
+
+/* The texts that settle, with the numbers, what a model predicts. */
+struct texts {
+    struct str graph, classes, recipe, temperature;
+};
+
+static void
+texts_make(struct texts *t, const struct model *m)
+{
+    memset(t, 0, sizeof *t);
+    graph_print(&m->graph, &t->graph);
+    str_add(&t->classes, "");
+    for (size_t i = 0; i < m->classes.n; i++)
+        str_addf(&t->classes, "%s%s", i > 0 ? "\t" : "", m->classes.item[i]);
+    recipe_print(&m->recipe, &t->recipe);
+    str_addf(&t->temperature, "%.17g", m->temperature);
+}
+
+static void
+texts_release(struct texts *t)
+{
+    str_release(&t->graph);
+    str_release(&t->classes);
+    str_release(&t->recipe);
+    str_release(&t->temperature);
+}
+
+/* ------------------------------------------------------------------ reading */
+
+static int
+odd(const struct safet *s, const char *why, struct err *e)
+{
+    return err_set(e, EXIT_INVALID, "'%s' is no sound model: %s", s->path,
+                   why);
+}
+
+/* A whole number of at least lo from the metadata; absent: -1. */
+static int
+meta_int(const struct safet *s, const char *key, int64_t *value, int64_t lo,
+         struct err *e)
+{
+    const char *text = safet_meta(s, key);
+
+    *value = -1;
+    if (text != NULL && (!str_int(text, value) || *value < lo))
+        return err_set(e, EXIT_INVALID, "'%s' is no sound model: its '%s' is "
+                       "'%s'", s->path, key, text);
+    return 0;
+}
+
+/* A short text from the metadata; absent: "". */
+static int
+meta_text(const struct safet *s, const char *key, char *to, size_t room,
+          struct err *e)
+{
+    const char *text = safet_meta(s, key);
+    size_t n = text != NULL ? strlen(text) : 0;
+
+    to[0] = '\0';
+    if (n >= room)
+        return err_set(e, EXIT_INVALID, "'%s' is no sound model: its '%s' is "
+                       "too long", s->path, key);
+    if (n > 0)
+        memcpy(to, text, n + 1);
+    return 0;
+}
+
+static int
+open_provenance(struct model *m, const struct safet *s, struct err *e)
+{
+    const char *command = safet_meta(s, "command");
+
+    if (meta_text(s, "content", m->digest, sizeof m->digest, e) != 0 ||
+        meta_text(s, "dataset", m->dataset, sizeof m->dataset, e) != 0 ||
+        meta_text(s, "folds", m->folds, sizeof m->folds, e) != 0 ||
+        meta_text(s, "select", m->select, sizeof m->select, e) != 0 ||
+        meta_int(s, "fold", &m->fold, -1, e) != 0 ||
+        meta_int(s, "epoch", &m->epoch, -1, e) != 0 ||
+        meta_int(s, "seed", &m->seed, -1, e) != 0)
+        return -1;
+    if (command != NULL)
+        m->command = mem_strdup(command);
+    return 0;
+}
+
+static int
+open_graph(struct model *m, const struct safet *s, struct err *e)
+{
+    const char *text = safet_need_meta(s, "graph", e);
+    const char *name = safet_need_meta(s, "name", e);
+    const char *recipe = safet_need_meta(s, "recipe", e);
+    const char *temperature = safet_need_meta(s, "temperature", e);
+    const char *classes = safet_need_meta(s, "classes", e);
+    struct err why = { 0 };
+
+    if (text == NULL || name == NULL || recipe == NULL ||
+        temperature == NULL || classes == NULL)
+        return -1;
+    if (graph_parse(&m->graph, name, text, &why) != 0 ||
+        recipe_parse(&m->recipe, recipe, &why) != 0)
+        return odd(s, why.text, e);
+    if (!str_real(temperature, &m->temperature) || !(m->temperature > 0))
+        return odd(s, "its temperature is no number above 0", e);
+    str_list_split(&m->classes, classes, '\t');
+    for (size_t i = 0; i < m->classes.n; i++)
+        for (size_t j = 0; j <= i; j++)
+            if (m->classes.item[i][0] == '\0' ||
+                (j < i && strcmp(m->classes.item[i],
+                                 m->classes.item[j]) == 0))
+                return odd(s, "a class has no name or that of another", e);
+    if ((size_t)graph_classes(&m->graph) != m->classes.n)
+        return odd(s, "it has not one output for each class", e);
+    if (graph_input(&m->graph)->c != m->recipe.channels ||
+        graph_input(&m->graph)->h > m->recipe.crop)
+        return odd(s, "its recipe does not make what its network takes", e);
+    return 0;
+}
+
+/* All tensors are looked at before memory for them is taken. */
+static int
+check_params(const struct graph *g, const struct safet *s, struct err *e)
+{
+    if (s->ntensors != (size_t)g->nentries + 1)
+        return odd(s, "it has other tensors than its network", e);
+    for (int i = 0; i < g->nentries; i++) {
+        const struct param *p = &g->param[i];
+        const struct safet_tensor *t = safet_need(s, p->name, e);
+
+        if (t == NULL || safet_verify_one(s, t, e) != 0)
+            return -1;
+        if (t->dtype != DT_F32 || t->ndims != p->ndims ||
+            memcmp(t->dims, p->dims, (size_t)p->ndims * sizeof *p->dims) != 0)
+            return err_set(e, EXIT_INVALID, "'%s' is no sound model: '%s' has "
+                           "another type or shape than in its network",
+                           s->path, p->name);
+    }
+    return 0;
+}
+
+static void
+copy_params(struct model *m, const struct safet *s)
+{
+    const struct graph *g = &m->graph;
+
+    m->params = mem_aligned(g->nparams, sizeof *m->params);
+    m->buffers = mem_aligned(g->nbuffers, sizeof *m->buffers);
+    for (int i = 0; i < g->nentries; i++) {
+        const struct param *p = &g->param[i];
+        const struct safet_tensor *t = safet_find(s, p->name);
+
+        memcpy((p->buffer ? m->buffers : m->params) + p->offset,
+               safet_data(s, t), t->nbytes);
+    }
+}
+
+static int
+open_seen(struct model *m, const struct safet *s, struct err *e)
+{
+    const struct safet_tensor *t = safet_need(s, "seen", e);
+
+    if (t == NULL || safet_verify_one(s, t, e) != 0)
+        return -1;
+    if (t->dtype != DT_U8 || t->ndims != 2 || t->dims[1] != DIGEST_BYTES)
+        return odd(s, "'seen' has another type or shape than it must", e);
+    m->nseen = (size_t)t->dims[0];
+    m->seen = mem_array(m->nseen, DIGEST_BYTES);
+    if (m->nseen > 0)
+        memcpy(m->seen, safet_data(s, t), t->nbytes);
+    for (size_t i = 1; i < m->nseen; i++)
+        if (by_bytes(m->seen + (i - 1) * DIGEST_BYTES,
+                     m->seen + i * DIGEST_BYTES) > 0)
+            return odd(s, "'seen' is not sorted", e);
+    return 0;
+}
+
+int
+model_open(struct model *m, const char *path, struct err *e)
+{
+    struct safet s;
+    int rc = -1;
+
+    memset(m, 0, sizeof *m);
+    if (safet_open(&s, path, e) != 0)
+        return -1;
+    if (safet_check_kind(&s, "model", e) == 0 &&
+        open_graph(m, &s, e) == 0 && open_provenance(m, &s, e) == 0 &&
+        check_params(&m->graph, &s, e) == 0 && open_seen(m, &s, e) == 0) {
+        copy_params(m, &s);
+        rc = 0;
+    }
+    safet_close(&s);
+    if (rc != 0)
+        model_release(m);
+    return rc;
+}
+
+void
+model_release(struct model *m)
+{
+    graph_release(&m->graph);
+    str_list_release(&m->classes);
+    free(m->params);
+    free(m->buffers);
+    free(m->seen);
+    free(m->command);
+    memset(m, 0, sizeof *m);
+}
+
+/* ------------------------------------------------------------------ writing */
+
+static void
+model_digest(struct model *m, const struct texts *t)
+{
+    const struct str *const text[] = {
+        &t->graph, &t->classes, &t->recipe, &t->temperature
+    };
+    struct digest d;
+
+    digest_init(&d);
+    for (size_t i = 0; i < ARRAY_LEN(text); i++)
+        digest_add(&d, text[i]->text, text[i]->n + 1);
+    digest_add(&d, m->params, m->graph.nparams * sizeof *m->params);
+    digest_add(&d, m->buffers, m->graph.nbuffers * sizeof *m->buffers);
+    digest_end(&d, m->digest);
+}
+
+static void
+set_text(struct safet_out *o, const char *key, const char *value)
+{
+    if (value != NULL && value[0] != '\0')
+        safet_set(o, key, value);
+}
+
+static void
+set_int(struct safet_out *o, const char *key, int64_t value)
+{
+    char text[24];
+
+    snprintf(text, sizeof text, "%" PRId64, value);
+    if (value >= 0)
+        safet_set(o, key, text);
+}
+
+static void
+set_metadata(const struct model *m, const struct texts *t,
+             struct safet_out *o)
+{
+    safet_set(o, "format", BUSI_FORMAT);
+    safet_set(o, "kind", "model");
+    safet_set(o, "name", m->graph.name);
+    safet_set(o, "classes", t->classes.text);
+    safet_set(o, "recipe", t->recipe.text);
+    safet_set(o, "temperature", t->temperature.text);
+    safet_set(o, "content", m->digest);
+    set_text(o, "dataset", m->dataset);
+    set_text(o, "folds", m->folds);
+    set_int(o, "fold", m->fold);
+    set_text(o, "select", m->select);
+    set_int(o, "epoch", m->epoch);
+    set_int(o, "seed", m->seed);
+    set_text(o, "command", m->command);
+    safet_set(o, "version", BUSI_VERSION);
+    safet_set(o, "graph", t->graph.text);
+}
+
+/* Enough for the header: a character takes at most 6 in JSON. */
+static size_t
+header_room(const struct model *m, const struct texts *t)
+{
+    size_t n = 4096;
+
+    n += 6 * (t->graph.n + t->classes.n + t->recipe.n);
+    if (m->command != NULL)
+        n += 6 * strlen(m->command);
+    for (int i = 0; i < m->graph.nentries; i++)
+        n += 12 * strlen(m->graph.param[i].name) + 160;
+    return n;
+}
+
+int
+model_save(struct model *m, const char *path, struct err *e)
+{
+    int64_t seen[2] = { (int64_t)m->nseen, DIGEST_BYTES };
+    struct safet_out o;
+    struct texts t;
+    int rc = -1;
+
+    assert(m->temperature > 0);
+    if (m->nseen > 0)
+        qsort(m->seen, m->nseen, DIGEST_BYTES, by_bytes);
+    texts_make(&t, m);
+    model_digest(m, &t);
+    if (safet_create(&o, path, header_room(m, &t), e) == 0) {
+        for (int i = 0; i < m->graph.nentries; i++) {
+            const struct param *p = &m->graph.param[i];
+
+            safet_put(&o, p->name, DT_F32, p->ndims, p->dims,
+                      (p->buffer ? m->buffers : m->params) + p->offset);
+        }
+        safet_put(&o, "seen", DT_U8, 2, seen, m->seen);
+        set_metadata(m, &t, &o);
+        rc = safet_commit(&o, e);
+    }
+    texts_release(&t);
+    return rc;
+}
+
+/* ---------------------------------------------------------------- questions */
+
+bool
+model_has_seen(const struct model *m, const uint8_t sha256[32])
+{
+    return m->nseen > 0 &&
+           bsearch(sha256, m->seen, m->nseen, DIGEST_BYTES, by_bytes) != NULL;
+}
+
+int
+model_agree(const struct model *a, const char *path_a,
+            const struct model *b, const char *path_b, struct err *e)
+{
+    struct texts s, t;
+    const char *what = NULL;
+
+    texts_make(&s, a);
+    texts_make(&t, b);
+    if (strcmp(s.classes.text, t.classes.text) != 0)
+        what = "other classes, or the same in another order";
+    else if (strcmp(s.recipe.text, t.recipe.text) != 0)
+        what = "another recipe";
+    texts_release(&s);
+    texts_release(&t);
+    if (what == NULL)
+        return 0;
+    return err_set(e, EXIT_INVALID, "'%s' and '%s' cannot vote together: they "
+                   "have %s", path_a, path_b, what);
+}
