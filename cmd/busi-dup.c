@@ -5,6 +5,7 @@
 #include "data/manifest.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const examples[] = {
     "busi-strip scans | busi-dup > groups.tsv",
@@ -12,6 +13,12 @@ static const char *const examples[] = {
     "busi-dup --threshold 0.4 --sheet pairs.png -o groups.tsv manifest.tsv",
     NULL
 };
+
+static int
+goes_to_stdout(const char *path)
+{
+    return path != NULL && strcmp(path, "-") == 0;
+}
 
 int
 main(int argc, char **argv)
@@ -47,6 +54,9 @@ main(int argc, char **argv)
         in = argv[at++];
     if (at < argc)
         err_set(&e, EXIT_USAGE, "one manifest, not also '%s'", argv[at]);
+    else if (goes_to_stdout(out) + goes_to_stdout(c.pairs)
+             + goes_to_stdout(c.sheet) + goes_to_stdout(c.rejects) > 1)
+        err_set(&e, EXIT_USAGE, "only one table can go to stdout");
     else if (manifest_read(&t, in, &e) == 0
              && (status = dup_manifest(&t, &c, &e)) >= 0)
         table_save(&t, out, &e);

@@ -28,6 +28,7 @@ struct index {
     size_t n;
     int bits, nbands;
     size_t most;                    /* runs with more landmarks are noise */
+    uint64_t mirror;                /* the bits that a mirrored one flips */
     uint32_t *first[MOST_BANDS];    /* [2^bits + 1], into entry */
     struct entry {
         uint32_t scan, mark;
@@ -71,6 +72,7 @@ index_init(struct index *x, const struct dup_scan *scan, size_t n)
     memset(x, 0, sizeof *x);
     x->scan = scan;
     x->n = n;
+    x->mirror = landmark_mirror();
     for (size_t i = 0; i < n; i++)
         total += scan[i].nmarks;
     x->bits = LEAST_BAND;
@@ -244,7 +246,7 @@ static void
 look_up(const struct index *x, size_t b, const struct landmark *mark,
         bool mirror, struct matches *l)
 {
-    uint64_t bits = mirror ? mark->bits ^ landmark_mirror() : mark->bits;
+    uint64_t bits = mirror ? mark->bits ^ x->mirror : mark->bits;
     float bx = mirror ? (float)(x->scan[b].w - 1) - mark->x : mark->x;
 
     for (int band = 0; band < x->nbands; band++) {

@@ -10,7 +10,9 @@
 enum {
     SLOW = 4,           /* box radius of what counts as slow brightness */
     AROUND = 8,         /* box radius of the local deviation */
-    LEAST_PIXELS = 300  /* of overlap */
+    LEAST_PIXELS = 300, /* of overlap */
+    MOST_STEPS = 8,     /* of one length */
+    SIDE_PER_SCALE = 120    /* a pixel's step matters as this part of scale */
 };
 
 #define LEAST_OVERLAP 0.15  /* of the smaller picture */
@@ -97,8 +99,10 @@ mirror_image(struct image *m)
  * Where the middle of `from` lies in `to`, and how many pixels of `to` one
  * pixel of `from` is: near 1, since both have one scale.
  */
+enum { X, Y, EX, EY, PLACE };
+
 struct place {
-    double x, y, ex, ey;
+    double at[PLACE];
 };
 
 /* Correlation over the overlap, of every stride-th pixel; -1: none to speak of */
@@ -109,14 +113,14 @@ correlate(const struct relief *from, const struct relief *to,
     double n = 0, a = 0, b = 0, aa = 0, ab = 0, bb = 0, part, least;
 
     for (int i = 0; i < from->h; i += stride) {
-        double y = p->y + p->ey * (i - (from->h - 1) * 0.5);
+        double y = p->at[Y] + p->at[EY] * (i - (from->h - 1) * 0.5);
         int y0 = (int)floor(y);
         float fy = (float)(y - y0);
 
         if (y0 < 0 || y0 >= to->h - 1)
             continue;
         for (int j = 0; j < from->w; j += stride) {
-            double x = p->x + p->ex * (j - (from->w - 1) * 0.5);
+            double x = p->at[X] + p->at[EX] * (j - (from->w - 1) * 0.5);
             int x0 = (int)floor(x);
             float fx = (float)(x - x0), u, v;
             const float *q = to->v + (size_t)y0 * to->w + x0;
@@ -143,32 +147,39 @@ correlate(const struct relief *from, const struct relief *to,
     return aa > 0 && bb > 0 ? (ab - a * b / n) / sqrt(aa * bb) : 0;
 }
 
+/* One step either way in each of the four; true if the score rose. */
+static bool
+climb_once(const struct relief *from, const struct relief *to, double step,
+           struct place *p, double *best)
+{
+    bool better = false;
+
+    for (int k = 0; k < 2 * PLACE; k++) {
+        struct place q = *p;
+        int axis = k / 2;
+        double by = axis < EX ? step : step / SIDE_PER_SCALE, score;
+
+        q.at[axis] += k % 2 == 0 ? by : -by;
+        score = correlate(from, to, &q, 2);
+        if (score > *best + 1e-4) {
+            *best = score;
+            *p = q;
+            better = true;
+        }
+    }
+    return better;
+}
+
 /* Uphill in place and scale, by smaller and smaller steps. */
 static double
 climb(const struct relief *from, const struct relief *to, struct place *p)
 {
     double best = correlate(from, to, p, 2);
 
-    for (double step = 1.5; step > 0.15;) {
-        struct place start = *p;
-        bool better = false;
-
-        for (int k = 0; k < 8; k++) {
-            struct place q = *p;
-            double by = k % 2 == 0 ? step : -step, score;
-
-            *(k / 2 == 0 ? &q.x : k / 2 == 1 ? &q.y
-              : k / 2 == 2 ? &q.ex : &q.ey) += k < 4 ? by : by / 120;
-            score = correlate(from, to, &q, 2);
-            if (score > best + 1e-4) {
-                best = score;
-                *p = q;
-                better = true;
-            }
-        }
-        if (!better || hypot(p->x - start.x, p->y - start.y) < 0.1)
-            step /= 2;
-    }
+    for (double step = 1.5; step > 0.15; step /= 2)
+        for (int k = 0; k < MOST_STEPS; k++)
+            if (!climb_once(from, to, step, p, &best))
+                break;
     return correlate(from, to, p, 1);
 }
 
@@ -206,14 +217,15 @@ side(double v)
 
 /*
  * Score a laid over b, where b is the finer one: it is brought to the scale
- * of a.  Positions are those of pixels' edges inside.
+ * of a.  Pixel i spans i..i+1 in here, so that a change of scale needs no
+ * half pixels; the fit and the place have it at i.
  */
 static double
 lay_over(const struct dup_scan *a, const struct dup_scan *b,
          struct dup_fit *f)
 {
     double ux = small_x(a, a->small.w), uy = small_y(a, a->small.h), vx, vy;
-    double x = (f->tx + 0.5 - 0.5 * f->sx), y = (f->ty + 0.5 - 0.5 * f->sy);
+    double x = f->tx + 0.5 - 0.5 * f->sx, y = f->ty + 0.5 - 0.5 * f->sy;
     struct image m;
     struct relief from, to;
     struct place p;
@@ -227,15 +239,17 @@ lay_over(const struct dup_scan *a, const struct dup_scan *b,
     vy = small_y(b, m.h);
     relief_init(&from, &a->small);
     relief_init(&to, &m);
-    p.ex = f->sx * vx / ux;
-    p.ey = f->sy * vy / uy;
-    p.x = x * vx + p.ex * from.w / 2 - 0.5;
-    p.y = y * vy + p.ey * from.h / 2 - 0.5;
+    p.at[EX] = f->sx * vx / ux;
+    p.at[EY] = f->sy * vy / uy;
+    p.at[X] = x * vx + p.at[EX] * from.w / 2 - 0.5;
+    p.at[Y] = y * vy + p.at[EY] * from.h / 2 - 0.5;
     score = climb(&from, &to, &p);
-    f->sx = p.ex * ux / vx;
-    f->sy = p.ey * uy / vy;
-    f->tx = (p.x + 0.5 - p.ex * from.w / 2) / vx - 0.5 + 0.5 * f->sx;
-    f->ty = (p.y + 0.5 - p.ey * from.h / 2) / vy - 0.5 + 0.5 * f->sy;
+    f->sx = p.at[EX] * ux / vx;
+    f->sy = p.at[EY] * uy / vy;
+    x = (p.at[X] + 0.5 - p.at[EX] * from.w / 2) / vx;
+    y = (p.at[Y] + 0.5 - p.at[EY] * from.h / 2) / vy;
+    f->tx = x - 0.5 + 0.5 * f->sx;
+    f->ty = y - 0.5 + 0.5 * f->sy;
     free(from.v);
     free(to.v);
     image_release(&m);
