@@ -1,0 +1,183 @@
+/* busi-train: trains one network on one fold. */
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/opt.h"
+#include "base/stop.h"
+#include "base/str.h"
+#include "comm/comm.h"
+#include "learn/train.h"
+#include "learn/train_setup.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const examples[] = {
+    "busi-train -d data.safetensors -f folds.tsv --fold 0 -m resnet18 "
+    "-o fold0.safetensors",
+    "busi-train -d data.safetensors -f folds.tsv --fold 0 -m mobilenet_v2 "
+    "-e 60 --ranks 2 --log fold0.tsv -o fold0.safetensors",
+    "busi-train --paper --select test -b 128 -d data.safetensors "
+    "-f folds.tsv --fold 0 -m resnet34 -o paper.safetensors",
+    NULL
+};
+
+/* The paper's settings, and ours where they differ: a column each. */
+static const char *
+preset(bool paper, const char *theirs, const char *ours)
+{
+    return paper ? theirs : ours;
+}
+
+static bool
+given(int argc, char **argv, const char *word)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], word) == 0)
+            return true;
+    return false;
+}
+
+/* Open everything, train, close everything. */
+static int
+run(struct train_setup *s, struct train_conf *c, int *stopped, struct err *e)
+{
+    struct comm *comm = comm_open("auto", s->rank_timeout, e);
+    int rc = -1;
+
+    if (comm == NULL)
+        return -1;
+    if (train_setup_open(s, c, comm, e) == 0) {
+        stop_install();
+        rc = train_run(c, &s->model, &s->data, &s->parts, s->backend, comm,
+                       stopped, e);
+    }
+    if (rc != 0 && comm->size > 1)
+        log_error("rank %d: %s", comm->rank, e->text);
+    comm->class->close(comm, rc != 0);
+    train_setup_close(s);
+    return rc;
+}
+
+int
+main(int argc, char **argv)
+{
+    enum { SGD, ADAMW };
+    struct train_setup s = { 0 };
+    struct train_conf c = { 0 };
+    struct sched_conf *h = &c.sched;
+    int optimizer, schedule, weights, augment, select, best, stopped = 0;
+    const char *fold;
+    int64_t ranks;
+    bool paper = given(argc, argv, "--paper");
+    const struct opt opts[] = {
+        { "data", 'd', OPT_TEXT, &s.data_path, "FILE", NULL,
+          "dataset made by busi-prep (needed)", 0, 0 },
+        { "folds", 'f', OPT_TEXT, &s.folds_path, "FILE", NULL,
+          "manifest with folds, made by busi-split", 0, 0 },
+        { "fold", 0, OPT_TEXT, &fold, "I|all", "0",
+          "test fold; fold I+1 chooses the epoch", 0, 0 },
+        { "model", 'm', OPT_TEXT, &s.net, "MODEL", "resnet18",
+          "resnet18, resnet34, resnet50, mobilenet_v2, vgg16, vgg16_bn, or a "
+          "model text", 0, 0 },
+        { "output", 'o', OPT_TEXT, &c.out, "FILE", NULL,
+          "the model to write (needed)", 0, 0 },
+        { "size", 0, OPT_INT, &s.size, "N", "0",
+          "side of the network's input; 0: the dataset's, at most 224", 0,
+          4096 },
+        { "epochs", 'e', OPT_INT, &h->epochs, "N",
+          preset(paper, "100", "60"), "passes over the training rows", 1,
+          1e6 },
+        { "batch", 'b', OPT_INT, &c.batch, "N", preset(paper, "64", "32"),
+          "rows in a step, over all ranks", 1, 65536 },
+        { "lr", 0, OPT_REAL, &h->lr, "X", preset(paper, "0.001", "0.02"),
+          "learning rate", 0, 1e3 },
+        { "momentum", 0, OPT_REAL, &c.momentum, "X", "0.9", "of SGD", 0, 1 },
+        { "weight-decay", 0, OPT_REAL, &c.weight_decay, "X",
+          preset(paper, "0", "0.0005"), "L2 (SGD) or decoupled (AdamW)", 0,
+          10 },
+        { "optimizer", 0, OPT_CHOICE, &optimizer, "sgd|adamw", "sgd",
+          "rule of the updates", 0, 0 },
+        { "schedule", 0, OPT_CHOICE, &schedule, SCHED_NAMES,
+          preset(paper, "plateau", "cosine"), "of the learning rate", 0, 0 },
+        { "patience", 0, OPT_INT, &h->patience, "N", "10",
+          "epochs without a better loss before plateau lowers the rate", 0,
+          1e6 },
+        { "warmup", 0, OPT_INT, &h->warmup, "N", preset(paper, "0", "3"),
+          "epochs in which the rate rises", 0, 1e6 },
+        { "early-stop", 0, OPT_INT, &h->early_stop, "N", "0",
+          "end after N epochs without a better loss; 0: never", 0, 1e6 },
+        { "dropout", 0, OPT_REAL, &s.dropout, "P", "-1",
+          "before the head; -1: the network's own", -1, 0.999 },
+        { "label-smoothing", 0, OPT_REAL, &c.smoothing, "X",
+          preset(paper, "0", "0.1"), "share spread over all classes", 0, 1 },
+        { "class-weights", 0, OPT_CHOICE, &weights, "none|balanced", "none",
+          "of the loss", 0, 0 },
+        { "augment", 0, OPT_CHOICE, &augment, AUGMENT_NAMES,
+          preset(paper, "none", "standard"),
+          "random changes of the training pictures", 0, 0 },
+        { "ema", 0, OPT_REAL, &c.ema, "D", "0",
+          "decay of a moving average of the weights; 0: none", 0, 0.99999 },
+        { "select", 0, OPT_CHOICE, &select, SELECT_NAMES, "val",
+          "rows that choose the epoch; test is what the paper did", 0, 0 },
+        { "best", 0, OPT_CHOICE, &best, BEST_NAMES, "acc",
+          "what the best epoch is best in", 0, 0 },
+        { "paper", 0, OPT_FLAG, &paper, NULL, NULL,
+          "defaults of all settings as in the paper", 0, 0 },
+        { "dtype", 0, OPT_CHOICE, &s.dtype, "auto|f32|bf16", "auto",
+          "of activations; auto: what is fastest here", 0, 0 },
+        { "device", 0, OPT_TEXT, &s.device, "DEVICE", "auto",
+          "auto, cpu, cuda, cuda:I or ref", 0, 0 },
+        { "threads", 0, OPT_INT, &s.threads, "N", "0",
+          "of a rank on the CPU; 0: its share of the cores", 0, 1024 },
+        { "ranks", 0, OPT_INT, &ranks, "N", "1",
+          "processes that train together", 1, 4096 },
+        { "rank-timeout", 0, OPT_REAL, &s.rank_timeout, "SECONDS", "300",
+          "how long a rank may keep the others waiting; 0: for ever", 0,
+          1e6 },
+        { "deterministic", 0, OPT_FLAG, &s.deterministic, NULL, NULL,
+          "the same bits for any number of threads", 0, 0 },
+        { "resume", 0, OPT_FLAG, &c.resume, NULL, NULL,
+          "go on from the state beside the output, if there is one", 0, 0 },
+        { "profile", 0, OPT_FLAG, &c.profile, NULL, NULL,
+          "print seconds by phase on stderr", 0, 0 },
+        { "log", 0, OPT_TEXT, &c.log, "FILE", NULL, "a line per epoch", 0,
+          0 },
+        OPT_SEED(&c.seed),
+        OPT_END
+    };
+    const struct program program = {
+        "busi-train", "",
+        "Trains a network on a dataset, one fold left out for testing.",
+        opts, examples
+    };
+    struct err e = { 0 };
+    char *command = opt_command_line(argc, argv);
+    char **copy = mem_array((size_t)argc + 1, sizeof *copy);
+    int at, status = 0;
+
+    memcpy(copy, argv, (size_t)argc * sizeof *copy);
+    sched_preset(h, 0);
+    at = opt_start(&program, argc, argv);
+    h->kind = (enum sched_kind)schedule;
+    c.rule = optimizer == ADAMW ? UPDATE_ADAMW : UPDATE_SGD;
+    c.balanced = weights == 1;
+    c.augment = (enum augment_kind)augment;
+    c.select = (enum train_select)select;
+    c.best = (enum train_best)best;
+    c.command = command;
+    if (at < argc)
+        err_set(&e, EXIT_USAGE, "no operands are taken, not '%s'", argv[at]);
+    else if (s.data_path == NULL || c.out == NULL)
+        err_set(&e, EXIT_USAGE, "a dataset and an output are needed: use "
+                "-d FILE -o FILE");
+    else if (train_setup_fold(&s, &c, fold, &e) == 0) {
+        if (ranks > 1 && !comm_launched())
+            status = comm_launch((int)ranks, argc, copy, &e);
+        else if (run(&s, &c, &stopped, &e) == 0 && stopped != 0)
+            status = 128 + stopped;
+    }
+    free(command);
+    free(copy);
+    return opt_finish(status, &e);
+}

@@ -1,0 +1,16 @@
+/*
+ * stop: being asked to end.
+ *
+ * After stop_install(), SIGTERM and SIGINT (and SIGUSR1 and SIGUSR2, which
+ * stand for them where mpirun is in between: comm.h) do not end the process
+ * but are remembered; a second one of the same kind ends it at once.
+ */
+#ifndef BUSI_BASE_STOP_H
+#define BUSI_BASE_STOP_H
+
+void stop_install(void);
+
+/* 0, or the signal asked for: SIGTERM or SIGINT. */
+int stop_signal(void);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * loader: rows of a dataset as a batch that a backend takes.
+ */
+#ifndef BUSI_LEARN_LOADER_H
+#define BUSI_LEARN_LOADER_H
+
+#include "backend/backend.h"
+#include "data/augment.h"
+#include "data/dataset.h"
+
+struct loader {
+    const struct dataset *data;
+    int size;                   /* of the network's input */
+    int classes;
+    uint64_t seed;
+    double smoothing;           /* label smoothing, 0..1 */
+    const double *weight;       /* [classes] of the loss; NULL: all 1 */
+    int threads;
+    float *images;              /* [room,C,size,size] */
+    float *targets;             /* [room,classes] */
+    uint32_t *samples;          /* [room] */
+    uint8_t *pixels;            /* [threads][h,w,c] */
+};
+
+/* Room for batches of up to `room` rows; the other fields stand already. */
+void loader_open(struct loader *l, int room);
+void loader_close(struct loader *l);
+
+/*
+ * A batch of n rows: pictures changed as (seed, epoch, row) says, and targets
+ * whose loss is the mean over a global batch of which the weights sum up to
+ * `norm` (PyTorch's CrossEntropyLoss with weight and label_smoothing).  What f
+ * points to belongs to the loader, until the next call.
+ */
+int loader_fill(struct loader *l, const size_t *rows, int n,
+                enum augment_kind kind, uint32_t epoch, double norm,
+                struct feed *f, struct err *e);
+
+/* Sum of the weights of rows: the norm of a global batch. */
+double loader_norm(const struct loader *l, const size_t *rows, size_t n);
+
+#endif

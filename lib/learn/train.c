@@ -1,0 +1,606 @@
+#include "learn/train.h"
+
+#include "backend/walk.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "base/stop.h"
+#include "learn/trainer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SAVE_SECONDS = 60 };
+
+static const char log_header[] =
+    "epoch\tlr\ttrain_loss\ttrain_acc\tval_loss\tval_acc\t"
+    "val_balanced_acc\tseconds\timages_per_second\n";
+
+static const char *const phase_names[PHASES] = {
+    "load", "forward", "backward", "reduce", "update", "evaluate", "save"
+};
+
+/* What the chosen rows gave. */
+struct score {
+    double loss, acc, balanced;
+    size_t n;
+};
+
+/* Rank r's share [from, to) of n things. */
+static void
+share(const struct comm *c, size_t n, size_t *from, size_t *to)
+{
+    *from = n * (size_t)c->rank / (size_t)c->size;
+    *to = n * (size_t)(c->rank + 1) / (size_t)c->size;
+}
+
+static void
+spend(struct trainer *t, enum phase p, double *clock)
+{
+    double now = clock_seconds();
+
+    t->phase[p] += now - *clock;
+    *clock = now;
+}
+
+/* ------------------------------------------------------------------- a step */
+
+static struct plan *
+train_plan(struct trainer *t, int n, struct err *e)
+{
+    int i = 0;
+
+    while (i < PLANS && t->train[i] != NULL && t->train[i]->n != n)
+        i++;
+    if (i == PLANS)
+        t->backend->class->unplan(t->train[--i]);
+    else if (t->train[i] != NULL)
+        return t->train[i];
+    t->train[i] = t->backend->class->plan(t->backend, &t->model->graph, n,
+                                          MODE_TRAIN, &t->v, e);
+    return t->train[i];
+}
+
+/* Forward and backward over this rank's share of a global batch. */
+static int
+gradients(struct trainer *t, const size_t *rows, size_t n, double *loss,
+          double *correct, struct err *e)
+{
+    const struct backend_class *k = t->backend->class;
+    int classes = t->loader.classes;
+    double clock = clock_seconds();
+    size_t from, to;
+    struct feed f;
+    struct plan *p;
+    float *probs;
+
+    share(t->comm, n, &from, &to);
+    *loss = *correct = 0;
+    if (from == to)         /* fewer rows than ranks: nothing to add */
+        return 0;
+    p = train_plan(t, (int)(to - from), e);
+    if (p == NULL ||
+        loader_fill(&t->loader, rows + from, (int)(to - from), t->c->augment,
+                    (uint32_t)t->s.epoch, loader_norm(&t->loader, rows, n),
+                    &f, e) != 0)
+        return -1;
+    spend(t, PHASE_LOAD, &clock);
+    k->feed(p, &f);
+    if (walk_forward(p, e) != 0)
+        return -1;
+    spend(t, PHASE_FORWARD, &clock);
+    if (walk_backward(p, NULL, NULL, e) != 0)
+        return -1;
+    spend(t, PHASE_BACKWARD, &clock);
+    probs = mem_array((to - from) * (size_t)classes, sizeof *probs);
+    k->result(p, probs, loss);
+    for (size_t i = 0; i < to - from; i++) {
+        const float *q = probs + i * (size_t)classes;
+        int best = 0;
+
+        for (int j = 1; j < classes; j++)
+            best = q[j] > q[best] ? j : best;
+        *correct += best == t->data->labels[rows[from + i]];
+    }
+    free(probs);
+    return 0;
+}
+
+/* Sum the gradients of all ranks. */
+static int
+reduce(struct trainer *t, bool mine, struct err *e)
+{
+    const struct backend_class *k = t->backend->class;
+    size_t n = t->model->graph.nparams;
+
+    if (t->comm->size == 1)
+        return 0;
+    if (mine)
+        k->get(t->backend, t->sum, t->v.grads, n);
+    else
+        memset(t->sum, 0, n * sizeof *t->sum);
+    if (t->comm->class->sum(t->comm, t->sum, n, e) != 0)
+        return -1;
+    k->put(t->backend, t->v.grads, t->sum, n);
+    return 0;
+}
+
+static void
+update(struct trainer *t, double lr)
+{
+    const struct train_conf *c = t->c;
+    struct update u = {
+        .rule = c->rule, .end = t->model->graph.nparams,
+        .step = t->s.step + 1, .lr = (float)lr,
+        .momentum = (float)c->momentum, .decay = (float)c->weight_decay,
+        .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f,
+        .ema_decay = (float)c->ema, .params = t->v.params,
+        .grads = t->v.grads, .m = t->m, .v = t->m2, .ema = t->ema
+    };
+
+    /* A short run's average would be of its start: grow into the decay. */
+    if (t->ema != NULL)
+        u.ema_decay = (float)fmin(c->ema, (1.0 + (double)u.step) /
+                                              (10.0 + (double)u.step));
+    t->backend->class->update(t->backend, &u);
+}
+
+/* One global batch; *stop: the signal that any rank was sent. */
+static int
+step(struct trainer *t, const size_t *rows, size_t n, int *stop,
+     struct err *e)
+{
+    double all[3], clock;
+    size_t from, to;
+
+    share(t->comm, n, &from, &to);
+    if (gradients(t, rows, n, &all[0], &all[1], e) != 0)
+        return -1;
+    clock = clock_seconds();
+    all[2] = stop_signal();
+    if (t->comm->class->hsum(t->comm, all, 3, e) != 0)
+        return -1;
+    if (!isfinite(all[0]))
+        return err_set(e, EXIT_NUMBERS, "the loss is no number any more "
+                       "(epoch %lld, step %lld); a lower --lr may help",
+                       (long long)t->s.epoch + 1, (long long)t->s.step + 1);
+    if (reduce(t, from < to, e) != 0)
+        return -1;
+    spend(t, PHASE_REDUCE, &clock);
+    update(t, sched_lr(&t->sched, t->s.epoch));
+    spend(t, PHASE_UPDATE, &clock);
+    t->s.loss += all[0] * (double)n;
+    t->s.correct += all[1];
+    t->s.seen += (double)n;
+    t->s.step++;
+    t->s.batch++;
+    /* Ranks may have been sent different signals: any will do. */
+    *stop = all[2] > 0 && stop_signal() == 0
+                ? (int)(all[2] / t->comm->size + 0.5) : stop_signal();
+    if (all[2] > 0 && *stop == 0)
+        *stop = 15;
+    return 0;
+}
+
+/* --------------------------------------------------------------- evaluation */
+
+/* Loss and decisions of this rank's share of rows, as sums. */
+static int
+evaluate_share(struct trainer *t, const size_t *rows, size_t n, double *sum,
+               struct err *e)
+{
+    int classes = t->loader.classes;
+    float *probs;
+    int rc = 0;
+
+    probs = mem_array((size_t)t->eval->n * classes, sizeof *probs);
+    for (size_t i = 0; i < n && rc == 0; i += (size_t)t->eval->n) {
+        size_t m = n - i < (size_t)t->eval->n ? n - i : (size_t)t->eval->n;
+        struct feed f;
+
+        rc = loader_fill(&t->loader, rows + i, (int)m, AUGMENT_NONE, 0, 1, &f,
+                         e);
+        if (rc != 0)
+            break;
+        f.targets = NULL;
+        t->backend->class->feed(t->eval, &f);
+        rc = walk_forward(t->eval, e);
+        if (rc != 0)
+            break;
+        t->backend->class->result(t->eval, probs, NULL);
+        for (size_t j = 0; j < m; j++) {
+            const float *q = probs + j * (size_t)classes;
+            int64_t label = t->data->labels[rows[i + j]];
+            int best = 0;
+
+            for (int k = 1; k < classes; k++)
+                best = q[k] > q[best] ? k : best;
+            sum[0] -= log(fmax((double)q[label], 1e-30));
+            sum[1] += isfinite(q[0]) ? 0 : 1;
+            sum[2 + 2 * label]++;
+            sum[3 + 2 * label] += best == label;
+        }
+    }
+    free(probs);
+    return rc;
+}
+
+static int
+evaluate(struct trainer *t, const size_t *rows, size_t n, struct score *s,
+         struct err *e)
+{
+    int classes = t->loader.classes, present = 0;
+    double *sum = mem_array(2 + 2 * (size_t)classes, sizeof *sum);
+    size_t from, to;
+    int rc;
+
+    share(t->comm, n, &from, &to);
+    rc = evaluate_share(t, rows + from, to - from, sum, e);
+    if (rc == 0)
+        rc = t->comm->class->hsum(t->comm, sum, 2 + 2 * (size_t)classes, e);
+    *s = (struct score){ NAN, NAN, NAN, n };
+    if (rc == 0 && sum[1] > 0)
+        rc = err_set(e, EXIT_NUMBERS, "the network's outputs are no numbers "
+                     "any more (epoch %lld)", (long long)t->s.epoch + 1);
+    if (rc == 0 && n > 0) {
+        s->loss = sum[0] / (double)n;
+        s->acc = s->balanced = 0;
+        for (int k = 0; k < classes; k++) {
+            s->acc += sum[3 + 2 * k] / (double)n;
+            if (sum[2 + 2 * k] > 0) {
+                s->balanced += sum[3 + 2 * k] / sum[2 + 2 * k];
+                present++;
+            }
+        }
+        s->balanced /= present;
+    }
+    free(sum);
+    return rc;
+}
+
+/* ----------------------------------------------------------------- an epoch */
+
+static void
+shuffle(struct trainer *t)
+{
+    struct rng r;
+
+    rng_init(&r, (uint64_t)t->c->seed, RNG_SHUFFLE, (uint32_t)t->s.epoch, 0);
+    memcpy(t->order, t->parts->train, t->parts->ntrain * sizeof *t->order);
+    rng_shuffle(&r, t->order, t->parts->ntrain);
+}
+
+static size_t
+batches(const struct trainer *t)
+{
+    size_t b = (size_t)t->c->batch;
+
+    return (t->parts->ntrain + b - 1) / b;
+}
+
+/* The running statistics become the mean over the ranks'. */
+static int
+mean_buffers(struct trainer *t, struct err *e)
+{
+    size_t n = t->model->graph.nbuffers;
+    float *x = t->model->buffers;
+
+    t->backend->class->get(t->backend, x, t->v.buffers, n);
+    if (t->comm->size == 1)
+        return 0;
+    if (t->comm->class->sum(t->comm, x, n, e) != 0)
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        x[i] /= (float)t->comm->size;
+    t->backend->class->put(t->backend, t->v.buffers, x, n);
+    return 0;
+}
+
+/* Is this epoch the best so far?  Ties go to the lower loss. */
+static bool
+better(const struct trainer *t, const struct score *s)
+{
+    double score = t->c->best == BEST_ACC ? s->acc
+                   : t->c->best == BEST_BALANCED ? s->balanced : -s->loss;
+
+    if (t->s.best_epoch == 0 || s->n == 0 || t->c->select == SELECT_LAST)
+        return true;
+    return score > t->s.best_score ||
+           (score == t->s.best_score && s->loss < t->s.best_loss);
+}
+
+static void
+keep_best(struct trainer *t, const struct score *s)
+{
+    const struct backend_class *k = t->backend->class;
+
+    t->s.best_epoch = t->s.epoch + 1;
+    t->s.best_loss = s->loss;
+    t->s.best_score = t->c->best == BEST_ACC ? s->acc
+                      : t->c->best == BEST_BALANCED ? s->balanced : -s->loss;
+    k->get(t->backend, t->best_params, t->ema != NULL ? t->ema : t->v.params,
+           t->model->graph.nparams);
+    memcpy(t->best_buffers, t->model->buffers,
+           t->model->graph.nbuffers * sizeof *t->best_buffers);
+}
+
+static void
+put_number(struct str *s, double x)
+{
+    if (isnan(x))
+        str_add(s, "\tNA");
+    else
+        str_addf(s, "\t%.6g", x);
+}
+
+/* A line of the log: kept for resuming, and appended to the file. */
+static int
+log_epoch(struct trainer *t, const struct score *s, struct err *e)
+{
+    size_t before = t->log.n;
+    FILE *f;
+
+    str_addf(&t->log, "%lld", (long long)t->s.epoch + 1);
+    put_number(&t->log, sched_lr(&t->sched, t->s.epoch));
+    put_number(&t->log, t->s.loss / t->s.seen);
+    put_number(&t->log, t->s.correct / t->s.seen);
+    put_number(&t->log, s->loss);
+    put_number(&t->log, s->acc);
+    put_number(&t->log, s->balanced);
+    str_addf(&t->log, "\t%.3f\t%.2f\n", t->s.seconds,
+             t->s.seen / fmax(t->s.seconds, 1e-9));
+    log_note("epoch %.*s", (int)(t->log.n - before - 1),
+             t->log.text + before);
+    if (t->comm->rank > 0 || t->c->log == NULL)
+        return 0;
+    f = strcmp(t->c->log, "-") == 0 ? stdout : fopen(t->c->log, "a");
+    if (f == NULL)
+        return err_errno(e, "cannot write '%s'", t->c->log);
+    fputs(t->log.text + before, f);
+    if (fflush(f) != 0 || (f != stdout && fclose(f) != 0))
+        return err_errno(e, "cannot write '%s'", t->c->log);
+    return 0;
+}
+
+/* Evaluate, keep the best, move the schedule; then the epoch is done. */
+static int
+end_epoch(struct trainer *t, double start, struct err *e)
+{
+    const struct parts *p = t->parts;
+    bool test = t->c->select == SELECT_TEST;
+    double clock = clock_seconds();
+    struct score s;
+
+    if (mean_buffers(t, e) != 0 ||
+        evaluate(t, test ? p->test : p->val, test ? p->ntest : p->nval, &s,
+                 e) != 0)
+        return -1;
+    spend(t, PHASE_EVALUATE, &clock);
+    if (better(t, &s))
+        keep_best(t, &s);
+    t->s.seconds += clock_seconds() - start;
+    if (log_epoch(t, &s, e) != 0)
+        return -1;
+    /* With nothing to validate on, the training loss steers the schedule. */
+    sched_end_epoch(&t->sched, s.n > 0 ? s.loss : t->s.loss / t->s.seen);
+    t->s.ended = sched_stop(&t->sched);
+    t->s.epoch++;
+    t->s.batch = 0;
+    t->s.loss = t->s.correct = t->s.seen = t->s.seconds = 0;
+    return 0;
+}
+
+/* Save now and then (rank 0); every rank comes here. */
+static int
+save(struct trainer *t, bool now, struct err *e)
+{
+    double clock = clock_seconds();
+    int rc = 0;
+
+    if (now || clock - t->saved > SAVE_SECONDS) {
+        if (t->comm->rank == 0)
+            rc = state_save(t, e);
+        t->saved = clock_seconds();
+    }
+    spend(t, PHASE_SAVE, &clock);
+    return rc;
+}
+
+static int
+run_epoch(struct trainer *t, struct progress *bar, int *stop, struct err *e)
+{
+    double start = clock_seconds();
+    size_t b = (size_t)t->c->batch, n = t->parts->ntrain;
+
+    shuffle(t);
+    while ((size_t)t->s.batch < batches(t)) {
+        size_t i = (size_t)t->s.batch * b;
+
+        if (step(t, t->order + i, n - i < b ? n - i : b, stop, e) != 0)
+            return -1;
+        progress_step(bar, (size_t)t->s.epoch * n + i + b);
+        if (*stop != 0) {
+            t->s.seconds += clock_seconds() - start;
+            return 0;
+        }
+    }
+    return end_epoch(t, start, e);
+}
+
+static int
+run_epochs(struct trainer *t, int *stop, struct err *e)
+{
+    size_t n = t->parts->ntrain;
+    struct progress bar;
+    int rc = 0;
+
+    progress_open(&bar, "images", n * (size_t)t->c->sched.epochs);
+    bar.start -= 1e-9;
+    while (t->s.epoch < t->c->sched.epochs && !t->s.ended && rc == 0 &&
+           *stop == 0) {
+        rc = run_epoch(t, &bar, stop, e);
+        if (rc == 0)
+            rc = save(t, *stop != 0 || t->s.ended ||
+                         t->s.epoch == t->c->sched.epochs, e);
+    }
+    progress_close(&bar);
+    return rc;
+}
+
+/* ------------------------------------------------------------- start and end */
+
+/* Class weights n / (K n_k), so that the mean over the rows is 1. */
+static double *
+class_weights(const struct dataset *d, const struct parts *p)
+{
+    size_t k = d->classes.n;
+    double *w = mem_array(k, sizeof *w);
+
+    for (size_t i = 0; i < p->ntrain; i++)
+        w[d->labels[p->train[i]]]++;
+    for (size_t i = 0; i < k; i++)
+        w[i] = w[i] > 0 ? (double)p->ntrain / ((double)k * w[i]) : 0;
+    return w;
+}
+
+static float *
+vector(struct trainer *t, size_t n, struct err *e)
+{
+    return t->backend->class->alloc(t->backend, n > 0 ? n : 1, e);
+}
+
+static int
+open_trainer(struct trainer *t, struct err *e)
+{
+    const struct train_conf *c = t->c;
+    const struct graph *g = &t->model->graph;
+    const struct backend_class *k = t->backend->class;
+    size_t np = g->nparams, nb = g->nbuffers;
+    int64_t eval = c->batch < 32 ? c->batch : 32;
+
+    t->v.params = vector(t, np, e);
+    t->v.grads = vector(t, np, e);
+    t->v.buffers = vector(t, nb, e);
+    t->m = vector(t, np, e);
+    t->m2 = c->rule == UPDATE_ADAMW ? vector(t, np, e) : NULL;
+    t->ema = c->ema > 0 ? vector(t, np, e) : NULL;
+    if (e->status != 0)
+        return -1;
+    k->put(t->backend, t->v.params, t->model->params, np);
+    k->put(t->backend, t->v.buffers, t->model->buffers, nb);
+    if (t->ema != NULL)
+        k->put(t->backend, t->ema, t->model->params, np);
+    t->best_params = mem_array(np, sizeof(float));
+    t->best_buffers = mem_array(nb, sizeof(float));
+    if (t->comm->size > 1)
+        t->sum = mem_array(np, sizeof(float));
+    t->order = mem_array(t->parts->ntrain, sizeof *t->order);
+    if (c->balanced)
+        t->weight = class_weights(t->data, t->parts);
+    t->loader = (struct loader){
+        .data = t->data, .size = graph_input(g)->size,
+        .classes = graph_classes(g), .seed = (uint64_t)c->seed,
+        .smoothing = c->smoothing, .weight = t->weight, .threads = c->threads
+    };
+    loader_open(&t->loader, (int)(c->batch > eval ? c->batch : eval));
+    sched_init(&t->sched, &c->sched);
+    /* Evaluation reads the average of the weights where there is one. */
+    t->eval = k->plan(t->backend, g, (int)eval, MODE_EVAL,
+                      &(struct vectors){ t->ema != NULL ? t->ema
+                                                        : t->v.params,
+                                         t->v.buffers, NULL }, e);
+    return t->eval != NULL ? 0 : -1;
+}
+
+static void
+close_trainer(struct trainer *t)
+{
+    const struct backend_class *k = t->backend->class;
+    float *const vectors[] = { t->v.params, t->v.grads, t->v.buffers, t->m,
+                               t->m2, t->ema };
+
+    for (int i = 0; i < PLANS; i++)
+        k->unplan(t->train[i]);
+    k->unplan(t->eval);
+    for (size_t i = 0; i < ARRAY_LEN(vectors); i++)
+        if (vectors[i] != NULL)
+            k->release(t->backend, vectors[i]);
+    loader_close(&t->loader);
+    free(t->best_params);
+    free(t->best_buffers);
+    free(t->sum);
+    free(t->order);
+    free(t->weight);
+    str_release(&t->log);
+}
+
+/* The log starts anew, with the lines of the state that is gone on from. */
+static int
+start_log(struct trainer *t, struct err *e)
+{
+    struct file_out out;
+
+    if (t->comm->rank > 0 || t->c->log == NULL)
+        return 0;
+    if (file_out_open(&out, t->c->log, e) != 0)
+        return -1;
+    fputs(log_header, out.stream);
+    if (t->log.n > 0)
+        fputs(t->log.text, out.stream);
+    return file_out_close(&out, e);
+}
+
+static void
+say_profile(const struct trainer *t)
+{
+    double sum = 0;
+
+    for (int i = 0; i < PHASES; i++)
+        sum += t->phase[i];
+    for (int i = 0; i < PHASES; i++)
+        fprintf(stderr, "%-9s %9.3f s %5.1f %%\n", phase_names[i],
+                t->phase[i], 100 * t->phase[i] / sum);
+}
+
+/* Rank 0 reads the state, all take its numbers. */
+static int
+resume(struct trainer *t, struct err *e)
+{
+    int rc = state_load(t, e);
+
+    if (rc == 0)
+        log_note("no state to go on from: starting anew");
+    return rc < 0 ? -1 : 0;
+}
+
+int
+train_run(const struct train_conf *c, struct model *m,
+          const struct dataset *d, const struct parts *p, struct backend *b,
+          struct comm *comm, int *stopped, struct err *e)
+{
+    struct trainer t = { .c = c, .model = m, .data = d, .parts = p,
+                         .backend = b, .comm = comm };
+    int rc = open_trainer(&t, e);
+
+    *stopped = 0;
+    t.saved = clock_seconds();
+    if (rc == 0 && c->resume)
+        rc = resume(&t, e);
+    if (rc == 0)
+        rc = start_log(&t, e);
+    if (rc == 0)
+        rc = run_epochs(&t, stopped, e);
+    if (rc == 0 && *stopped == 0) {
+        memcpy(m->params, t.best_params, m->graph.nparams * sizeof(float));
+        memcpy(m->buffers, t.best_buffers, m->graph.nbuffers * sizeof(float));
+        m->epoch = t.s.best_epoch;
+        if (comm->rank == 0)
+            rc = model_save(m, c->out, e);
+    }
+    if (c->profile && comm->rank == 0)
+        say_profile(&t);
+    close_trainer(&t);
+    return rc;
+}

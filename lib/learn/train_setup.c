@@ -1,0 +1,145 @@
+#include "learn/train_setup.h"
+
+#include "base/mem.h"
+#include "base/pool.h"
+#include "model/init.h"
+#include "model/nets.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int
+train_setup_fold(const struct train_setup *s, struct train_conf *c,
+                 const char *fold, struct err *e)
+{
+    if (strcmp(fold, "all") == 0)
+        c->fold = -1;
+    else if (!str_int(fold, &c->fold) || c->fold < 0)
+        return err_set(e, EXIT_USAGE, "--fold wants a number or all, not "
+                       "'%s'", fold);
+    if (c->fold >= 0 && s->folds_path == NULL)
+        return err_set(e, EXIT_USAGE, "--fold %lld needs a table of folds "
+                       "(-f FILE); --fold all trains on everything",
+                       (long long)c->fold);
+    if (c->fold < 0 && c->select == SELECT_TEST)
+        return err_set(e, EXIT_USAGE, "--fold all leaves no test rows to "
+                       "select by");
+    return 0;
+}
+
+/* SHA-256 of all scans that have a part in this run, sorted, each once. */
+static int
+by_bytes(const void *a, const void *b)
+{
+    return memcmp(a, b, 32);
+}
+
+static void
+set_seen(struct train_setup *s, bool test)
+{
+    const struct parts *p = &s->parts;
+    size_t n = 0, room = p->ntrain + p->nval + (test ? p->ntest : 0);
+    uint8_t *seen = mem_array(room, 32);
+    const size_t *rows[] = { p->train, p->val, p->test };
+    const size_t counts[] = { p->ntrain, p->nval, test ? p->ntest : 0 };
+
+    for (int i = 0; i < 3; i++)
+        for (size_t j = 0; j < counts[i]; j++)
+            memcpy(seen + 32 * n++, s->data.sha256 + 32 * rows[i][j], 32);
+    qsort(seen, n, 32, by_bytes);
+    s->model.seen = seen;
+    s->model.nseen = 0;
+    for (size_t i = 0; i < n; i++)
+        if (i == 0 || memcmp(seen + 32 * i, seen + 32 * (i - 1), 32) != 0)
+            memmove(seen + 32 * s->model.nseen++, seen + 32 * i, 32);
+}
+
+/* A new network with all that its file will say of it. */
+static int
+make_model(struct train_setup *s, const struct train_conf *c, struct err *e)
+{
+    static const char *const select[] = { "val", "test", "last" };
+    const struct dataset *d = &s->data;
+    struct model *m = &s->model;
+    int side = d->h < 224 ? d->h : 224;
+    struct net_conf net = { d->c, s->size > 0 ? (int)s->size : side,
+                            (int)d->classes.n, s->dropout };
+
+    if (net.size > d->h)
+        return err_set(e, EXIT_USAGE, "--size %d is larger than the pictures "
+                       "of '%s' (%d)", net.size, d->file.path, d->h);
+    if (net_build(&m->graph, s->net, &net, e) != 0)
+        return -1;
+    m->params = mem_array(m->graph.nparams, sizeof *m->params);
+    m->buffers = mem_array(m->graph.nbuffers, sizeof *m->buffers);
+    init_params(&m->graph, (uint64_t)c->seed, m->params, m->buffers);
+    for (size_t i = 0; i < d->classes.n; i++)
+        str_list_add(&m->classes, d->classes.item[i]);
+    m->recipe = d->recipe;
+    m->recipe.crop = net.size;
+    m->temperature = 1;
+    set_seen(s, false);
+    memcpy(m->dataset, d->digest, sizeof m->dataset);
+    memcpy(m->folds, s->parts.digest, sizeof m->folds);
+    m->fold = c->fold;
+    snprintf(m->select, sizeof m->select, "%s",
+             s->parts.nval == 0 && c->select == SELECT_VAL
+                 ? "last" : select[c->select]);
+    m->seed = c->seed;
+    m->command = mem_strdup(c->command);
+    return 0;
+}
+
+static int
+open_backend(struct train_setup *s, struct train_conf *c,
+             const struct comm *comm, struct err *e)
+{
+    struct backend_conf conf = { .dtype = (enum dtype_choice)s->dtype,
+                                 .device = -1,
+                                 .deterministic = s->deterministic };
+    char name[16];
+    const char *colon = strchr(s->device, ':');
+    int64_t device;
+
+    snprintf(name, sizeof name, "%.*s",
+             (int)(colon != NULL ? colon - s->device
+                                 : (long)strlen(s->device)), s->device);
+    if (colon != NULL) {
+        if (!str_int(colon + 1, &device) || device < 0 || device > 1023)
+            return err_set(e, EXIT_USAGE, "no device '%s'", s->device);
+        conf.device = (int)device;
+    }
+    conf.threads = (int)s->threads;
+    if (conf.threads == 0) {
+        conf.threads = pool_cores() / comm->size;
+        conf.threads = conf.threads > 0 ? conf.threads : 1;
+    }
+    c->threads = conf.threads;
+    s->backend = backend_open(name, &conf, e);
+    return s->backend != NULL ? 0 : -1;
+}
+
+int
+train_setup_open(struct train_setup *s, struct train_conf *c,
+                 const struct comm *comm, struct err *e)
+{
+    if (dataset_open(&s->data, s->data_path, e) != 0)
+        return -1;
+    if (s->data.classes.n < 2)
+        return err_set(e, EXIT_INVALID, "'%s' has %zu classes; training "
+                       "needs two", s->data_path, s->data.classes.n);
+    if (parts_open(&s->parts, &s->data, s->folds_path, c->fold, e) != 0 ||
+        make_model(s, c, e) != 0 || open_backend(s, c, comm, e) != 0)
+        return -1;
+    return 0;
+}
+
+void
+train_setup_close(struct train_setup *s)
+{
+    backend_close(s->backend);
+    model_release(&s->model);
+    parts_release(&s->parts);
+    dataset_close(&s->data);
+}

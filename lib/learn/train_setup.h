@@ -1,0 +1,31 @@
+/*
+ * train_setup: from busi-train's options to what train_run() wants.
+ */
+#ifndef BUSI_LEARN_TRAIN_SETUP_H
+#define BUSI_LEARN_TRAIN_SETUP_H
+
+#include "learn/train.h"
+
+struct train_setup {
+    const char *data_path, *folds_path, *net, *device;
+    int64_t size, threads;
+    double dropout, rank_timeout;
+    int dtype;                  /* enum dtype_choice */
+    bool deterministic;
+    /* Opened by train_setup_open(). */
+    struct dataset data;
+    struct parts parts;
+    struct model model;
+    struct backend *backend;
+};
+
+/* "all" or a number, and whether it fits the other options (EXIT_USAGE). */
+int train_setup_fold(const struct train_setup *s, struct train_conf *c,
+                     const char *fold, struct err *e);
+
+/* Dataset, folds, network with initial numbers, backend. */
+int train_setup_open(struct train_setup *s, struct train_conf *c,
+                     const struct comm *comm, struct err *e);
+void train_setup_close(struct train_setup *s);
+
+#endif

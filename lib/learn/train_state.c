@@ -1,0 +1,263 @@
+#include "learn/trainer.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/version.h"
+#include "data/safet.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+char *
+state_path(const char *out)
+{
+    const char *dot = strrchr(str_base(out), '.');
+    int n = dot != NULL ? (int)(dot - out) : (int)strlen(out);
+
+    return str_format("%.*s.state%s", n, out, dot != NULL ? dot : "");
+}
+
+/*
+ * All that decides the numbers, as text.  The number of epochs may grow, except
+ * with the cosine, whose every rate depends on it.
+ */
+static char *
+fingerprint(const struct trainer *t)
+{
+    const struct train_conf *c = t->c;
+    const struct sched_conf *s = &c->sched;
+    struct str graph = { 0 };
+    char hex[DIGEST_HEX];
+    char *text;
+
+    graph_print(&t->model->graph, &graph);
+    digest_bytes(graph.text, graph.n, hex);
+    str_release(&graph);
+    text = str_format(
+        "graph=%s data=%s folds=%s fold=%lld batch=%lld rule=%d lr=%.17g "
+        "kind=%d warmup=%lld patience=%lld every=%lld factor=%.17g "
+        "momentum=%.17g decay=%.17g smoothing=%.17g balanced=%d augment=%d "
+        "ema=%.17g select=%d best=%d seed=%lld dtype=%s epochs=%lld",
+        hex, t->data->digest, t->parts->digest, (long long)c->fold,
+        (long long)c->batch, (int)c->rule, s->lr, (int)s->kind,
+        (long long)s->warmup, (long long)s->patience,
+        (long long)s->step_every, s->factor, c->momentum, c->weight_decay,
+        c->smoothing, c->balanced, (int)c->augment, c->ema, (int)c->select,
+        (int)c->best, (long long)c->seed, t->backend->dtype,
+        s->kind == SCHED_COSINE ? (long long)s->epochs : 0);
+    return text;
+}
+
+/* ------------------------------------------------------------------- saving */
+
+/* The plain numbers of a run, as text that reads back to the same bits. */
+static char *
+numbers_print(const struct trainer *t)
+{
+    const struct progress_state *s = &t->s;
+    const struct sched *h = &t->sched;
+
+    return str_format("%lld %lld %lld %a %a %a %a %lld %a %a %d "
+                      "%a %a %lld %a %lld %lld",
+                      (long long)s->epoch, (long long)s->batch,
+                      (long long)s->step, s->loss, s->correct, s->seen,
+                      s->seconds, (long long)s->best_epoch, s->best_score,
+                      s->best_loss, s->ended, h->lr, h->plateau_best,
+                      (long long)h->plateau_bad, h->best,
+                      (long long)h->since_best, (long long)h->ended);
+}
+
+static int
+numbers_parse(struct trainer *t, const char *text)
+{
+    struct progress_state s;
+    struct sched h = t->sched;
+    long long i[8];
+    int ended, n;
+
+    n = sscanf(text, "%lld %lld %lld %la %la %la %la %lld %la %la %d "
+               "%la %la %lld %la %lld %lld", &i[0], &i[1], &i[2], &s.loss,
+               &s.correct, &s.seen, &s.seconds, &i[3], &s.best_score,
+               &s.best_loss, &ended, &h.lr, &h.plateau_best, &i[4], &h.best,
+               &i[5], &i[6]);
+    if (n != 17)
+        return -1;
+    s.epoch = i[0];
+    s.batch = i[1];
+    s.step = i[2];
+    s.best_epoch = i[3];
+    s.ended = ended != 0;
+    h.plateau_bad = i[4];
+    h.since_best = i[5];
+    h.ended = i[6];
+    t->s = s;
+    t->sched = h;
+    return 0;
+}
+
+/* The vectors of a run; host ones are read and written in place. */
+struct item {
+    const char *name;
+    float *backend, *host;
+    size_t n;
+};
+
+enum { ITEMS = 7 };
+
+static void
+items(const struct trainer *t, struct item item[ITEMS])
+{
+    size_t np = t->model->graph.nparams, nb = t->model->graph.nbuffers;
+
+    item[0] = (struct item){ "params", t->v.params, NULL, np };
+    item[1] = (struct item){ "buffers", t->v.buffers, NULL, nb };
+    item[2] = (struct item){ "m", t->m, NULL, np };
+    item[3] = (struct item){ "v", t->m2, NULL, t->m2 != NULL ? np : 0 };
+    item[4] = (struct item){ "ema", t->ema, NULL, t->ema != NULL ? np : 0 };
+    item[5] = (struct item){ "best_params", NULL, t->best_params, np };
+    item[6] = (struct item){ "best_buffers", NULL, t->best_buffers, nb };
+}
+
+static void
+write_state(struct trainer *t, struct safet_out *o)
+{
+    size_t np = t->model->graph.nparams, nb = t->model->graph.nbuffers;
+    float *host = mem_array(np > nb ? np : nb, sizeof *host);
+    char *numbers = numbers_print(t), *print = fingerprint(t);
+    struct item item[ITEMS];
+
+    safet_set(o, "format", BUSI_FORMAT);
+    safet_set(o, "kind", "state");
+    safet_set(o, "version", BUSI_VERSION);
+    safet_set(o, "run", print);
+    safet_set(o, "numbers", numbers);
+    safet_set(o, "log", t->log.n > 0 ? t->log.text : "");
+    items(t, item);
+    for (int i = 0; i < ITEMS; i++) {
+        int64_t n = (int64_t)item[i].n;
+
+        if (n > 0 && item[i].host == NULL)
+            t->backend->class->get(t->backend, host, item[i].backend,
+                                   item[i].n);
+        safet_put(o, item[i].name, DT_F32, 1, &n,
+                  item[i].host != NULL ? item[i].host : host);
+    }
+    free(numbers);
+    free(print);
+    free(host);
+}
+
+int
+state_save(struct trainer *t, struct err *e)
+{
+    char *path = state_path(t->c->out), *old = str_format("%s.old", path);
+    struct safet_out o;
+    int rc = safet_create(&o, path, 65536 + 2 * t->log.n, e);
+
+    if (rc == 0) {
+        write_state(t, &o);
+        /* Until the new one is in place, the old one is the newest. */
+        if (rename(path, old) != 0 && access(path, F_OK) == 0)
+            log_warn("cannot keep the state before as '%s'", old);
+        rc = safet_commit(&o, e);
+    }
+    free(path);
+    free(old);
+    return rc;
+}
+
+/* ------------------------------------------------------------------ loading */
+
+/* Everything checked before anything is taken over. */
+static int
+check(const struct trainer *t, const struct safet *f, struct err *e)
+{
+    const char *run = safet_need_meta(f, "run", e);
+    char *print;
+    struct item item[ITEMS];
+    int rc = 0;
+
+    if (run == NULL || safet_verify(f, e) != 0 ||
+        safet_need_meta(f, "numbers", e) == NULL ||
+        safet_need_meta(f, "log", e) == NULL)
+        return -1;
+    print = fingerprint(t);
+    if (strcmp(run, print) != 0)
+        rc = err_set(e, EXIT_USAGE, "'%s' is the state of another run: "
+                     "options, dataset or folds differ", f->path);
+    free(print);
+    items(t, item);
+    for (int i = 0; i < ITEMS && rc == 0; i++) {
+        const struct safet_tensor *x = safet_need(f, item[i].name, e);
+
+        if (x == NULL)
+            return -1;
+        if (x->dtype != DT_F32 || x->nbytes != item[i].n * sizeof(float))
+            rc = err_set(e, EXIT_INVALID, "'%s': tensor '%s' does not fit",
+                         f->path, x->name);
+    }
+    return rc;
+}
+
+static int
+take(struct trainer *t, const struct safet *f, struct err *e)
+{
+    struct item item[ITEMS];
+
+    if (numbers_parse(t, safet_meta(f, "numbers")) != 0)
+        return err_set(e, EXIT_INVALID, "'%s' has no numbers of a run",
+                       f->path);
+    str_add(&t->log, safet_meta(f, "log"));
+    items(t, item);
+    for (int i = 0; i < ITEMS; i++) {
+        const void *data = safet_data(f, safet_find(f, item[i].name));
+
+        if (item[i].n > 0 && item[i].host == NULL)
+            t->backend->class->put(t->backend, item[i].backend, data,
+                                   item[i].n);
+        else
+            memcpy(item[i].host, data, item[i].n * sizeof(float));
+    }
+    return 0;
+}
+
+static int
+load(struct trainer *t, const char *path, struct err *e)
+{
+    struct safet f;
+    int rc;
+
+    if (safet_open(&f, path, e) != 0)
+        return -1;
+    rc = safet_check_kind(&f, "state", e) == 0 && check(t, &f, e) == 0 &&
+                 take(t, &f, e) == 0 ? 0 : -1;
+    safet_close(&f);
+    return rc;
+}
+
+int
+state_load(struct trainer *t, struct err *e)
+{
+    char *path = state_path(t->c->out), *old = str_format("%s.old", path);
+    struct err why = { 0 };
+    int rc = 0;
+
+    if (access(path, F_OK) == 0 || access(old, F_OK) == 0) {
+        rc = load(t, path, &why) == 0 ? 1 : -1;
+        /* A damaged or missing newest one: the one before it is whole. */
+        if (rc < 0 && why.status != EXIT_USAGE && access(old, F_OK) == 0) {
+            log_warn("%s; going on from the state before it", why.text);
+            err_clear(&why);
+            rc = load(t, old, &why) == 0 ? 1 : -1;
+        }
+    }
+    if (rc < 0)
+        err_set(e, why.status == EXIT_USAGE ? EXIT_INVALID : why.status,
+                "%s", why.text);
+    free(path);
+    free(old);
+    return rc;
+}

@@ -1,0 +1,63 @@
+/*
+ * trainer: a training run in progress (shared by train.c and train_state.c).
+ */
+#ifndef BUSI_LEARN_TRAINER_H
+#define BUSI_LEARN_TRAINER_H
+
+#include "learn/train.h"
+
+/* Where the seconds go; names for --profile are in train.c. */
+enum phase {
+    PHASE_LOAD, PHASE_FORWARD, PHASE_BACKWARD, PHASE_REDUCE, PHASE_UPDATE,
+    PHASE_EVALUATE, PHASE_SAVE, PHASES
+};
+
+enum { PLANS = 4 };
+
+/* Everything that must survive a stop, but for the vectors. */
+struct progress_state {
+    int64_t epoch;          /* that is running, from 0 */
+    int64_t batch;          /* of it that comes next */
+    int64_t step;           /* optimiser steps done */
+    double loss, correct, seen;     /* sums over this epoch so far */
+    double seconds;         /* spent in this epoch before a stop */
+    int64_t best_epoch;     /* from 1; 0: none yet */
+    double best_score, best_loss;
+    bool ended;             /* no more epochs (early stop) */
+};
+
+struct trainer {
+    const struct train_conf *c;
+    struct model *model;
+    const struct dataset *data;
+    const struct parts *parts;
+    struct backend *backend;
+    struct comm *comm;
+    struct vectors v;               /* backend memory */
+    float *m, *m2, *ema;            /* moments, average; NULL: none */
+    float *sum;                     /* host: gradients to reduce */
+    float *best_params, *best_buffers;      /* host */
+    struct plan *train[PLANS];      /* by size, as they came up */
+    struct plan *eval;
+    struct loader loader;
+    double *weight;                 /* [classes] or NULL */
+    size_t *order;                  /* this epoch's training rows */
+    struct sched sched;
+    struct progress_state s;
+    struct str log;                 /* all lines so far */
+    double saved;                   /* clock of the last state */
+    double phase[PHASES];
+};
+
+/* The file of the state that belongs to a model file; the caller frees it. */
+char *state_path(const char *out);
+
+int state_save(struct trainer *t, struct err *e);
+
+/*
+ * Go on from the newest whole state.  1: found, 0: there is none, -1: it is of
+ * another run, or both are damaged.
+ */
+int state_load(struct trainer *t, struct err *e);
+
+#endif
