@@ -32,7 +32,7 @@ struct comm_class {
 struct comm {
     const struct comm_class *class;
     int rank, size;
-    int local_rank;             /* on this machine */
+    int local_rank, local_size; /* among the ranks on this machine */
 };
 
 #define COMM_SYMBOL "busi_comm_class"

@@ -1,0 +1,44 @@
+#include "comm/comm.h"
+
+#include "base/plugin.h"
+#include "base/str.h"
+#include "comm/comm_self.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool
+more_than_one(const char *variable)
+{
+    const char *text = getenv(variable);
+    int64_t n;
+
+    return text != NULL && str_int(text, &n) && n > 1;
+}
+
+bool
+comm_launched(void)
+{
+    if (more_than_one("OMPI_COMM_WORLD_SIZE") || more_than_one("PMI_SIZE"))
+        return true;
+    /* A batch script has SLURM_NTASKS too, but srun alone sets a rank. */
+    return getenv("PMIX_RANK") != NULL && more_than_one("SLURM_NTASKS");
+}
+
+struct comm *
+comm_open(const char *name, double timeout, struct err *e)
+{
+    const struct comm_class *const *class;
+
+    if (strcmp(name, "auto") == 0)
+        name = comm_launched() ? "mpi" : "self";
+    if (strcmp(name, "self") == 0)
+        return comm_self_class.open(timeout, e);
+    if (strcmp(name, "mpi") != 0) {
+        err_set(e, EXIT_USAGE, "no communicator is called '%s'"
+                " (auto, self, mpi)", name);
+        return NULL;
+    }
+    class = plugin_symbol("comm_mpi", COMM_SYMBOL, e);
+    return class != NULL ? (*class)->open(timeout, e) : NULL;
+}

@@ -1,0 +1,375 @@
+/*
+ * Ranks that talk by MPI.
+ *
+ * MPI_Allreduce may add in any order, so the order is ours: of each chunk a
+ * rank owns one part; it takes that part from all others, adds in the order
+ * of the ranks and hands the result back.  That moves no more bytes than the
+ * best algorithms do (each rank sends 2 n (size - 1) / size numbers), and one
+ * chunk's results travel together with the next chunk's terms.
+ */
+#include "base/log.h"
+#include "base/mem.h"
+#include "comm/comm.h"
+
+#include <mpi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    CHUNK = 1 << 20,            /* numbers that travel at a time */
+    SPIN_US = 50,               /* wait so long before the first nap, */
+    NAP_MIN_US = 20,            /* which is so long and doubles */
+    NAP_MAX_US = 1000
+};
+
+enum tag { TAG_TERM, TAG_SUM, TAG_BCAST };
+
+/* What a vector is made of. */
+struct kind {
+    MPI_Datatype type;
+    size_t width;               /* bytes */
+    void (*add)(void *to, const void *from, size_t n);
+};
+
+struct mpi {
+    struct comm comm;
+    double timeout;
+    MPI_Request *request;       /* [4 * size] under way */
+    int *peer;                  /* [4 * size] with which rank */
+    int *done;                  /* [4 * size] scratch of wait_all() */
+    int nrequests;
+    char *terms;                /* [size][CHUNK / size + 1] of others */
+    size_t terms_nbytes;
+};
+
+static void
+add_floats(void *to, const void *from, size_t n)
+{
+    float *restrict x = to;
+    const float *restrict y = from;
+
+    for (size_t i = 0; i < n; i++)
+        x[i] += y[i];
+}
+
+static void
+add_doubles(void *to, const void *from, size_t n)
+{
+    double *restrict x = to;
+    const double *restrict y = from;
+
+    for (size_t i = 0; i < n; i++)
+        x[i] += y[i];
+}
+
+static int
+mpi_failed(int code, struct err *e)
+{
+    char text[MPI_MAX_ERROR_STRING];
+    int n;
+
+    if (MPI_Error_string(code, text, &n) != MPI_SUCCESS)
+        return err_set(e, EXIT_IO, "MPI failed with code %d", code);
+    return err_set(e, EXIT_IO, "MPI failed: %s", text);
+}
+
+static int
+post_send(struct mpi *m, const void *x, size_t n, const struct kind *k,
+          int peer, enum tag tag, struct err *e)
+{
+    int code = MPI_Isend(x, (int)n, k->type, peer, (int)tag, MPI_COMM_WORLD,
+                         &m->request[m->nrequests]);
+
+    if (code != MPI_SUCCESS)
+        return mpi_failed(code, e);
+    m->peer[m->nrequests++] = peer;
+    return 0;
+}
+
+static int
+post_receive(struct mpi *m, void *x, size_t n, const struct kind *k,
+             int peer, enum tag tag, struct err *e)
+{
+    int code = MPI_Irecv(x, (int)n, k->type, peer, (int)tag, MPI_COMM_WORLD,
+                         &m->request[m->nrequests]);
+
+    if (code != MPI_SUCCESS)
+        return mpi_failed(code, e);
+    m->peer[m->nrequests++] = peer;
+    return 0;
+}
+
+/*
+ * Name the ranks that are waited for, if it is time to.  A rank that misses
+ * several may miss some that merely wait for the culprit themselves; it gives
+ * the others a second to say it better.
+ */
+static int
+check_deadline(struct mpi *m, double waited, struct err *e)
+{
+    char list[256] = "";
+    int nmissing = 0;
+
+    if (m->timeout <= 0 || waited < m->timeout)
+        return 0;
+    for (int r = 0; r < m->comm.size; r++) {
+        size_t used = strlen(list);
+        bool missing = false;
+
+        for (int i = 0; i < m->nrequests; i++)
+            if (m->peer[i] == r && m->request[i] != MPI_REQUEST_NULL)
+                missing = true;
+        if (!missing)
+            continue;
+        snprintf(list + used, sizeof list - used, "%s%d",
+                 nmissing > 0 ? ", " : "", r);
+        nmissing++;
+    }
+    if (nmissing == 1)
+        return err_set(e, EXIT_IO, "rank %s has not answered for %g s", list,
+                       m->timeout);
+    if (waited < m->timeout + 1)
+        return 0;
+    return err_set(e, EXIT_IO, "ranks %s have not answered for %g s", list,
+                   m->timeout);
+}
+
+/* Complete all requests.  Only tests: a blocking wait would burn a core. */
+static int
+wait_all(struct mpi *m, struct err *e)
+{
+    double start = clock_seconds(), active = start;
+    long nap = NAP_MIN_US;
+
+    for (;;) {
+        double now;
+        int ndone;
+        int code = MPI_Testsome(m->nrequests, m->request, &ndone, m->done,
+                                MPI_STATUSES_IGNORE);
+
+        if (code != MPI_SUCCESS)
+            return mpi_failed(code, e);
+        if (ndone == MPI_UNDEFINED)
+            break;
+        now = clock_seconds();
+        if (ndone > 0) {
+            active = now;
+            nap = NAP_MIN_US;
+        } else if (now - active > SPIN_US * 1e-6) {
+            struct timespec t = { 0, nap * 1000 };
+
+            if (check_deadline(m, now - start, e) != 0)
+                return -1;
+            nanosleep(&t, NULL);
+            nap = nap * 2 < NAP_MAX_US ? nap * 2 : NAP_MAX_US;
+        }
+    }
+    m->nrequests = 0;
+    return 0;
+}
+
+/* Part r of a chunk of n numbers: where it starts. */
+static size_t
+part(const struct mpi *m, size_t n, int r)
+{
+    return n * (size_t)r / (size_t)m->comm.size;
+}
+
+/* Where the terms of rank r for my part go. */
+static char *
+terms_of(const struct mpi *m, int r)
+{
+    return m->terms + (size_t)r * m->terms_nbytes;
+}
+
+/* Terms of a chunk: my part from all others, theirs to them. */
+static int
+post_terms(struct mpi *m, char *x, size_t n, const struct kind *k,
+           struct err *e)
+{
+    size_t mine = part(m, n, m->comm.rank + 1) - part(m, n, m->comm.rank);
+
+    for (int i = 1; i < m->comm.size; i++) {
+        int r = (m->comm.rank + i) % m->comm.size;
+        size_t at = part(m, n, r);
+
+        if (post_receive(m, terms_of(m, r), mine, k, r, TAG_TERM, e) != 0 ||
+            post_send(m, x + at * k->width, part(m, n, r + 1) - at, k, r,
+                      TAG_TERM, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Sums of a chunk: my part to all others, theirs from them. */
+static int
+post_sums(struct mpi *m, char *x, size_t n, const struct kind *k,
+          struct err *e)
+{
+    size_t mine = part(m, n, m->comm.rank);
+    size_t nmine = part(m, n, m->comm.rank + 1) - mine;
+
+    for (int i = 1; i < m->comm.size; i++) {
+        int r = (m->comm.rank + i) % m->comm.size;
+        size_t at = part(m, n, r);
+
+        if (post_receive(m, x + at * k->width, part(m, n, r + 1) - at, k, r,
+                         TAG_SUM, e) != 0 ||
+            post_send(m, x + mine * k->width, nmine, k, r, TAG_SUM, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* My part of a chunk becomes x0 + x1 + ..., added from the left. */
+static void
+add_terms(struct mpi *m, char *x, size_t n, const struct kind *k)
+{
+    size_t at = part(m, n, m->comm.rank);
+    size_t mine = part(m, n, m->comm.rank + 1) - at;
+    char *own = x + at * k->width;
+    char *total = m->comm.rank == 0 ? own : terms_of(m, 0);
+
+    for (int r = 1; r < m->comm.size; r++)
+        k->add(total, r == m->comm.rank ? own : terms_of(m, r), mine);
+    if (total != own)
+        memcpy(own, total, mine * k->width);
+}
+
+/* Chunk i's terms travel while the sums of chunk i - 1 do. */
+static int
+sum(struct mpi *m, void *x, size_t n, const struct kind *k, struct err *e)
+{
+    char *chunk = x, *last = x;
+    size_t left = n, nlast = 0;
+
+    do {                        /* once for n = 0, the barrier */
+        size_t nchunk = left < CHUNK ? left : CHUNK;
+
+        if (post_terms(m, chunk, nchunk, k, e) != 0 ||
+            (nlast > 0 && post_sums(m, last, nlast, k, e) != 0) ||
+            wait_all(m, e) != 0)
+            return -1;
+        add_terms(m, chunk, nchunk, k);
+        last = chunk;
+        nlast = nchunk;
+        chunk += nchunk * k->width;
+        left -= nchunk;
+    } while (left > 0);
+    return post_sums(m, last, nlast, k, e) != 0 ? -1 : wait_all(m, e);
+}
+
+static int
+mpi_sum(struct comm *c, float *x, size_t n, struct err *e)
+{
+    const struct kind k = { MPI_FLOAT, sizeof *x, add_floats };
+
+    return sum((struct mpi *)c, x, n, &k, e);
+}
+
+static int
+mpi_hsum(struct comm *c, double *x, size_t n, struct err *e)
+{
+    const struct kind k = { MPI_DOUBLE, sizeof *x, add_doubles };
+
+    return sum((struct mpi *)c, x, n, &k, e);
+}
+
+static int
+mpi_bcast(struct comm *c, float *x, size_t n, struct err *e)
+{
+    const struct kind k = { MPI_FLOAT, sizeof *x, add_floats };
+    struct mpi *m = (struct mpi *)c;
+
+    for (size_t at = 0; at < n; at += CHUNK) {
+        size_t nchunk = n - at < CHUNK ? n - at : CHUNK;
+
+        if (c->rank != 0) {
+            if (post_receive(m, x + at, nchunk, &k, 0, TAG_BCAST, e) != 0)
+                return -1;
+        } else {
+            for (int r = 1; r < c->size; r++)
+                if (post_send(m, x + at, nchunk, &k, r, TAG_BCAST, e) != 0)
+                    return -1;
+        }
+        if (wait_all(m, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/*
+ * A failed rank leaves without MPI_Finalize: the launcher then ends the others
+ * and takes this rank's exit status for its own.
+ */
+static void
+mpi_close(struct comm *c, bool failed)
+{
+    struct mpi *m = (struct mpi *)c;
+
+    if (!failed) {
+        /* Meet first, by naps: MPI_Finalize burns a core while it waits. */
+        m->timeout = 0;
+        if (mpi_hsum(c, NULL, 0, NULL) == 0)
+            MPI_Finalize();
+    }
+    free(m->request);
+    free(m->peer);
+    free(m->done);
+    free(m->terms);
+    free(m);
+}
+
+static const struct comm_class mpi_class;
+
+static struct comm *
+mpi_open(double timeout, struct err *e)
+{
+    struct mpi *m = NULL;
+    MPI_Comm local;
+    int had = 0, level;
+    int code = MPI_Initialized(&had);
+
+    if (had) {
+        err_set(e, EXIT_IO, "MPI is open already");
+        return NULL;
+    }
+    code = MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &level);
+    if (code != MPI_SUCCESS) {
+        mpi_failed(code, e);
+        return NULL;
+    }
+    m = mem_array(1, sizeof *m);
+    m->comm.class = &mpi_class;
+    m->timeout = timeout;
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    MPI_Comm_rank(MPI_COMM_WORLD, &m->comm.rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &m->comm.size);
+    MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0,
+                        MPI_INFO_NULL, &local);
+    MPI_Comm_rank(local, &m->comm.local_rank);
+    MPI_Comm_size(local, &m->comm.local_size);
+    MPI_Comm_free(&local);
+    m->request = mem_array((size_t)m->comm.size, 4 * sizeof *m->request);
+    m->peer = mem_array((size_t)m->comm.size, 4 * sizeof *m->peer);
+    m->done = mem_array((size_t)m->comm.size, 4 * sizeof *m->done);
+    m->terms_nbytes = (CHUNK / (size_t)m->comm.size + 1) * sizeof(double);
+    m->terms = mem_aligned((size_t)m->comm.size, m->terms_nbytes);
+    return &m->comm;
+}
+
+static const struct comm_class mpi_class = {
+    .name = "mpi",
+    .open = mpi_open,
+    .sum = mpi_sum,
+    .bcast = mpi_bcast,
+    .hsum = mpi_hsum,
+    .close = mpi_close
+};
+
+extern const struct comm_class *const busi_comm_class;
+
+__attribute__((visibility("default")))
+const struct comm_class *const busi_comm_class = &mpi_class;

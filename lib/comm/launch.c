@@ -1,0 +1,235 @@
+/*
+ * The launcher: this process stays, mpirun is its child, the ranks are
+ * mpirun's children.
+ *
+ * mpirun ends its ranks a second after it gets SIGTERM, too soon to save
+ * anything, but hands SIGUSR1 and SIGUSR2 on: these stand for SIGTERM and
+ * SIGINT.  It has a process group of its own, that a ^C at the terminal
+ * reaches the ranks through this process alone.
+ */
+#include "comm/comm.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "comm/sieve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    NO_MPIRUN = 127,            /* status of a child that cannot exec */
+    GRACE_SECONDS = 120,        /* to finish a step and save, once asked */
+    KILL_SECONDS = 10           /* for mpirun to end its ranks, once told */
+};
+
+enum pressure { RUN, ASKED, TOLD, KILLED };
+
+struct launch {
+    pid_t mpirun;
+    sigset_t mask;              /* of our caller */
+    int signals;                /* signalfd */
+    int talk;                   /* stderr of mpirun and of the ranks */
+    struct sieve sieve;
+    enum pressure pressure;
+    int asked;                  /* signal that asked us to stop, or 0 */
+    double deadline;            /* of this pressure */
+};
+
+/* mpirun's argv; free the array alone. */
+static char **
+make_command(char *ranks, char *self, int argc, char **argv)
+{
+    char *const options[] = {
+        "mpirun", "--bind-to", "none", "--oversubscribe", "-n", ranks, self
+    };
+    size_t n = ARRAY_LEN(options), nargs = argc > 1 ? (size_t)argc - 1 : 0;
+    char **command = mem_array(n + nargs + 1, sizeof *command);
+
+    memcpy(command, options, sizeof options);
+    for (size_t i = 0; i < nargs; i++)
+        command[n + i] = argv[i + 1];
+    return command;
+}
+
+/* In the child: never returns. */
+static void
+exec_mpirun(char **command, pid_t parent, int talk, const sigset_t *mask)
+{
+    int null = open("/dev/null", O_RDONLY);
+
+    setpgid(0, 0);
+    /* The parent may have died before this was set. */
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent)
+        _exit(EXIT_IO);
+    /* mpirun would eat a stdin that belongs to the caller's script. */
+    if (null >= 0)
+        dup2(null, STDIN_FILENO);
+    dup2(talk, STDERR_FILENO);
+    sigprocmask(SIG_SETMASK, mask, NULL);
+    if (geteuid() == 0) {
+        setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
+        setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+    }
+    execvp(command[0], command);
+    _exit(NO_MPIRUN);
+}
+
+static int
+start(struct launch *l, char **command, struct err *e)
+{
+    pid_t self = getpid();
+    sigset_t mask;
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return err_errno(e, "cannot make a pipe");
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGCHLD);
+    sigaddset(&mask, SIGTERM);
+    sigaddset(&mask, SIGINT);
+    sigaddset(&mask, SIGHUP);
+    sigprocmask(SIG_BLOCK, &mask, &l->mask);
+    signal(SIGCHLD, SIG_DFL);   /* ignored, it would take the status along */
+    l->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+    l->mpirun = l->signals < 0 ? -1 : fork();
+    if (l->mpirun == 0)
+        exec_mpirun(command, self, ends[1], &l->mask);
+    close(ends[1]);
+    l->talk = ends[0];
+    fcntl(l->talk, F_SETFL, O_NONBLOCK);
+    return l->mpirun < 0 ? err_errno(e, "cannot start mpirun") : 0;
+}
+
+/* Ask the ranks to stop; if they were asked, have them ended; else kill. */
+static void
+press(struct launch *l)
+{
+    switch (++l->pressure) {
+    case ASKED:
+        kill(l->mpirun, l->asked == SIGINT ? SIGUSR2 : SIGUSR1);
+        l->deadline = clock_seconds() + GRACE_SECONDS;
+        break;
+    case TOLD:
+        kill(l->mpirun, SIGTERM);
+        l->deadline = clock_seconds() + KILL_SECONDS;
+        break;
+    default:
+        kill(l->mpirun, SIGKILL);
+        l->pressure = KILLED;
+    }
+}
+
+static void
+take_talk(struct launch *l)
+{
+    char bytes[4096];
+    ssize_t n;
+
+    while ((n = read(l->talk, bytes, sizeof bytes)) > 0)
+        sieve_add(&l->sieve, bytes, (size_t)n);
+    if (n == 0) {
+        close(l->talk);
+        l->talk = -1;
+    }
+}
+
+/* Returns the wait status of mpirun. */
+static int
+attend(struct launch *l)
+{
+    int status = 0;
+
+    for (;;) {
+        struct pollfd p[2] = { { l->signals, POLLIN, 0 },
+                               { l->talk, POLLIN, 0 } };
+        bool timed = l->pressure == ASKED || l->pressure == TOLD;
+        struct signalfd_siginfo info;
+
+        poll(p, 2, timed ? 1000 : -1);
+        if (l->talk >= 0)
+            take_talk(l);
+        while (read(l->signals, &info, sizeof info) == sizeof info) {
+            if (info.ssi_signo == SIGCHLD)
+                continue;
+            if (l->asked == 0)
+                l->asked = (int)info.ssi_signo;
+            press(l);
+        }
+        if (waitpid(l->mpirun, &status, WNOHANG) == l->mpirun)
+            break;
+        if (timed && clock_seconds() > l->deadline)
+            press(l);
+    }
+    if (l->talk >= 0)
+        take_talk(l);
+    return status;
+}
+
+/* What mpirun's end means to our caller. */
+static int
+judge(const struct launch *l, int wait_status, struct err *e)
+{
+    int status = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status)
+                                        : 128 + WTERMSIG(wait_status);
+
+    if (status == NO_MPIRUN) {
+        err_set(e, EXIT_IO, "cannot run mpirun: several ranks need Open MPI");
+        return EXIT_IO;
+    }
+    /* Asked to stop, and stopped: by that signal, whatever stood for it. */
+    if (l->asked != 0 && status > 128)
+        return 128 + l->asked;
+    if (l->sieve.signal != 0)
+        err_set(e, status, "rank %d was killed by signal %d", l->sieve.rank,
+                l->sieve.signal);
+    else if (WIFSIGNALED(wait_status))
+        err_set(e, status, "mpirun was killed by signal %d",
+                WTERMSIG(wait_status));
+    /* mpirun failed, and said why; its 1 is not our 1. */
+    if (l->sieve.strange && status == EXIT_REJECTS)
+        status = EXIT_IO;
+    return status;
+}
+
+int
+comm_launch(int ranks, int argc, char **argv, struct err *e)
+{
+    struct launch l = { .talk = -1, .signals = -1,
+                        .sieve.out = stderr };
+    char *self = realpath("/proc/self/exe", NULL);
+    char *count = str_format("%d", ranks);
+    char **command = NULL;
+    int status = EXIT_IO;
+
+    if (self == NULL) {
+        err_errno(e, "cannot find the running program");
+        goto done;
+    }
+    command = make_command(count, self, argc, argv);
+    if (start(&l, command, e) == 0) {
+        int wait_status = attend(&l);
+
+        sieve_end(&l.sieve);
+        status = judge(&l, wait_status, e);
+    }
+    sigprocmask(SIG_SETMASK, &l.mask, NULL);
+done:
+    if (l.signals >= 0)
+        close(l.signals);
+    if (l.talk >= 0)
+        close(l.talk);
+    free(command);
+    free(count);
+    free(self);
+    return status;
+}
