@@ -100,6 +100,18 @@ START_TEST(numbers_from_text)
 }
 END_TEST
 
+START_TEST(json_strings)
+{
+    struct str s = { 0 };
+
+    str_add_json(&s, "");
+    str_add_json(&s, "a\"b\\c\t\x1b\x7f \xc3\xa9\xff\xed\xa0\x80");
+    ck_assert_str_eq(s.text, "\"\"\"a\\\"b\\\\c\\u0009\\u001b\\u007f "
+                     "\xc3\xa9\\ufffd\\ufffd\\ufffd\\ufffd\"");
+    str_release(&s);
+}
+END_TEST
+
 START_TEST(strings_grow)
 {
     struct str s = { 0 };
@@ -634,9 +646,9 @@ START_TEST(pool_does_all_once)
 }
 END_TEST
 
-CHECK_MAIN("base", 60, natural_order, numbers_from_text, strings_grow,
-           table_round_trip, table_takes, table_refuses, table_changes,
-           out_is_whole_or_not, out_takes_over_a_part, out_is_locked,
-           out_to_a_full_device, files_in, rejects, errors, sha256,
-           sha256_of_files, philox_known_answers, draws_by_place,
+CHECK_MAIN("base", 60, natural_order, numbers_from_text, json_strings,
+           strings_grow, table_round_trip, table_takes, table_refuses,
+           table_changes, out_is_whole_or_not, out_takes_over_a_part,
+           out_is_locked, out_to_a_full_device, files_in, rejects, errors,
+           sha256, sha256_of_files, philox_known_answers, draws_by_place,
            distributions, pool_does_all_once)

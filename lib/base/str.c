@@ -67,6 +67,28 @@ str_format(const char *fmt, ...)
 }
 
 void
+str_add_json(struct str *s, const char *text)
+{
+    size_t left = strlen(text), n;
+
+    str_add(s, "\"");
+    for (; left > 0; text += n, left -= n) {
+        n = str_utf8(text, left);
+        if (n == 0) {
+            str_add(s, "\\ufffd");
+            n = 1;
+        } else if (n == 1 && ((unsigned char)*text < ' ' || *text == 0x7f)) {
+            str_addf(s, "\\u%04x", (unsigned)*text);
+        } else {
+            if (*text == '"' || *text == '\\')
+                str_add(s, "\\");
+            str_add_bytes(s, text, n);
+        }
+    }
+    str_add(s, "\"");
+}
+
+void
 str_release(struct str *s)
 {
     free(s->text);

@@ -20,6 +20,9 @@ void str_addf(struct str *s, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 void str_release(struct str *s);
 
+/* As a JSON string in quotes; bytes that are no UTF-8 become \ufffd. */
+void str_add_json(struct str *s, const char *text);
+
 /* printf into new memory; the caller frees it. */
 char *str_format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

@@ -772,29 +772,6 @@ safet_put(struct safet_out *o, const char *name, enum dtype t, int ndims,
     safet_end(o, ndims, dims);
 }
 
-/* As a JSON string; bytes that are no UTF-8 become U+FFFD. */
-static void
-put_string(struct str *to, const char *text)
-{
-    size_t left = strlen(text), n;
-
-    str_add(to, "\"");
-    for (; left > 0; text += n, left -= n) {
-        n = str_utf8(text, left);
-        if (n == 0) {
-            str_add(to, "\xef\xbf\xbd");
-            n = 1;
-        } else if (n == 1 && ((unsigned char)*text < ' ' || *text == 0x7f)) {
-            str_addf(to, "\\u%04x", (unsigned)*text);
-        } else {
-            if (*text == '"' || *text == '\\')
-                str_add(to, "\\");
-            str_add_bytes(to, text, n);
-        }
-    }
-    str_add(to, "\"");
-}
-
 /* The header's text; returns where the digits of "self" are in it. */
 static size_t
 put_header(const struct safet_out *o, struct str *to)
@@ -804,9 +781,9 @@ put_header(const struct safet_out *o, struct str *to)
 
     str_add(to, "{\"__metadata__\":{");
     for (size_t i = 0; i < o->nmeta; i++) {
-        put_string(to, o->key[i]);
+        str_add_json(to, o->key[i]);
         str_add(to, ":");
-        put_string(to, o->value[i]);
+        str_add_json(to, o->value[i]);
         str_add(to, ",");
     }
     str_add(&crcs, "");
@@ -814,7 +791,7 @@ put_header(const struct safet_out *o, struct str *to)
         str_addf(&crcs, "%s%s=%08x", i > 0 ? " " : "", o->tensor[i].name,
                  (unsigned)o->tensor[i].crc);
     str_add(to, "\"crc32\":");
-    put_string(to, crcs.text);
+    str_add_json(to, crcs.text);
     str_release(&crcs);
     str_add(to, ",\"self\":\"");
     self = to->n;
@@ -823,7 +800,7 @@ put_header(const struct safet_out *o, struct str *to)
         const struct safet_tensor *t = &o->tensor[i];
 
         str_add(to, ",");
-        put_string(to, t->name);
+        str_add_json(to, t->name);
         str_addf(to, ":{\"dtype\":\"%s\",\"shape\":[", dtype_name(t->dtype));
         for (int k = 0; k < t->ndims; k++)
             str_addf(to, "%s%lld", k > 0 ? "," : "", (long long)t->dims[k]);

@@ -402,44 +402,6 @@ evaluate_compare(const struct predictions *p, struct table *out)
 
 /* --------------------------------------------------------------------- JSON */
 
-/* Length of the UTF-8 character at p, 0 if it is none (RFC 3629). */
-static int
-utf8(const unsigned char *p)
-{
-    int n = p[0] < 0x80 ? 1 : p[0] < 0xC2 ? 0 : p[0] < 0xE0 ? 2
-          : p[0] < 0xF0 ? 3 : p[0] < 0xF5 ? 4 : 0;
-
-    for (int i = 1; i < n; i++)
-        if ((p[i] & 0xC0) != 0x80)
-            return 0;
-    if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) ||
-        (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F))
-        return 0;
-    return n;
-}
-
-static void
-json_text(FILE *f, const char *text)
-{
-    const unsigned char *p = (const unsigned char *)text;
-
-    putc('"', f);
-    while (*p != '\0') {
-        int n = utf8(p);
-
-        if (n == 0)
-            fputs("\\ufffd", f);    /* a byte that is no text */
-        else if (*p < 0x20)
-            fprintf(f, "\\u%04x", *p);
-        else if (*p == '"' || *p == '\\')
-            fprintf(f, "\\%c", *p);
-        else
-            fwrite(p, 1, (size_t)n, f);
-        p += n > 0 ? n : 1;
-    }
-    putc('"', f);
-}
-
 static bool
 is_number(const char *column)
 {
@@ -450,19 +412,22 @@ is_number(const char *column)
 void
 evaluate_json(const struct table *t, FILE *f)
 {
+    struct str s = { 0 };
+
     fputs("[\n", f);
     for (size_t i = 0; i < t->nrows; i++) {
-        fputs("  {", f);
+        s.n = 0;
         for (size_t j = 0; j < t->ncolumns; j++) {
             const char *x = t->row[i][j];
 
-            fprintf(f, "%s\"%s\": ", j > 0 ? ", " : "", t->column[j]);
+            str_addf(&s, "%s\"%s\": ", j > 0 ? ", " : "", t->column[j]);
             if (!is_number(t->column[j]))
-                json_text(f, x);
+                str_add_json(&s, x);
             else
-                fputs(strcmp(x, "NA") == 0 ? "null" : x, f);
+                str_add(&s, strcmp(x, "NA") == 0 ? "null" : x);
         }
-        fprintf(f, "}%s\n", i + 1 < t->nrows ? "," : "");
+        fprintf(f, "  {%s}%s\n", s.text, i + 1 < t->nrows ? "," : "");
     }
     fputs("]\n", f);
+    str_release(&s);
 }

@@ -225,7 +225,7 @@ model_release(struct model *m)
 /* ------------------------------------------------------------------ writing */
 
 static void
-model_digest(struct model *m, const struct texts *t)
+digest_of(const struct model *m, const struct texts *t, char hex[DIGEST_HEX])
 {
     const struct str *const text[] = {
         &t->graph, &t->classes, &t->recipe, &t->temperature
@@ -237,7 +237,17 @@ model_digest(struct model *m, const struct texts *t)
         digest_add(&d, text[i]->text, text[i]->n + 1);
     digest_add(&d, m->params, m->graph.nparams * sizeof *m->params);
     digest_add(&d, m->buffers, m->graph.nbuffers * sizeof *m->buffers);
-    digest_end(&d, m->digest);
+    digest_end(&d, hex);
+}
+
+void
+model_digest(const struct model *m, char hex[DIGEST_HEX])
+{
+    struct texts t;
+
+    texts_make(&t, m);
+    digest_of(m, &t, hex);
+    texts_release(&t);
 }
 
 static void
@@ -305,7 +315,7 @@ model_save(struct model *m, const char *path, struct err *e)
     if (m->nseen > 0)
         qsort(m->seen, m->nseen, DIGEST_BYTES, by_bytes);
     texts_make(&t, m);
-    model_digest(m, &t);
+    digest_of(m, &t, m->digest);
     if (safet_create(&o, path, header_room(m, &t), e) == 0) {
         for (int i = 0; i < m->graph.nentries; i++) {
             const struct param *p = &m->graph.param[i];

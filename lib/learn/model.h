@@ -44,6 +44,9 @@ void model_release(struct model *m);
 /* Fills m->digest too.  Whole or not at all. */
 int model_save(struct model *m, const char *path, struct err *e);
 
+/* SHA-256 of the graph, classes, recipe, temperature and numbers. */
+void model_digest(const struct model *m, char hex[DIGEST_HEX]);
+
 /* Did a scan with this SHA-256 have a part in training? */
 bool model_has_seen(const struct model *m, const uint8_t sha256[32]);
 
