@@ -170,6 +170,26 @@ side_replan(struct side *s, enum mode mode)
     ck_assert_msg(s->plan != NULL, "%s", e.text);
 }
 
+/* Is what result() gives after any pass still a softmax? */
+static inline void
+side_result(struct side *s, double *loss)
+{
+    size_t k = graph_classes(&s->net->g), n = s->plan->fed;
+    float *probs = mem_array(n * k, sizeof *probs);
+
+    s->b->class->result(s->plan, probs, loss);
+    for (size_t i = 0; i < n && isfinite(*loss); i++) {
+        double sum = 0;
+
+        for (size_t j = 0; j < k; j++) {
+            ck_assert(probs[i * k + j] >= 0);
+            sum += probs[i * k + j];
+        }
+        ck_assert_double_eq_tol(sum, 1, 1e-5);
+    }
+    free(probs);
+}
+
 /* Forward, in a train plan backward too; the loss. */
 static inline double
 side_run(struct side *s, const struct feed *f)
@@ -183,7 +203,7 @@ side_run(struct side *s, const struct feed *f)
         walk_backward(s->plan, NULL, NULL, &e);
     ck_assert_msg(e.status == 0, "%s", e.text);
     s->b->class->sync(s->b);
-    s->b->class->result(s->plan, NULL, &loss);
+    side_result(s, &loss);
     return loss;
 }
 

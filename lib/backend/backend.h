@@ -107,11 +107,14 @@ struct backend_class {
     struct plan *(*plan)(struct backend *b, const struct graph *g, int n,
                          enum mode mode, const struct vectors *v,
                          struct err *e);
-    void (*unplan)(struct plan *p);
+    void (*unplan)(struct plan *p);     /* NULL: nothing happens */
     /* Take a batch in.  In eval mode n may be less than the plan's. */
     void (*feed)(struct plan *p, const struct feed *f);
     int (*run)(struct plan *p, int op, enum pass pass, struct err *e);
-    /* Softmax [N,K] of the batch and its loss; either may be NULL. */
+    /*
+     * Softmax [N,K] of the batch and its loss, until the next feed; either
+     * may be NULL.
+     */
     void (*result)(struct plan *p, float *probs, double *loss);
     void (*update)(struct backend *b, const struct update *u);
     void (*sync)(struct backend *b);

@@ -713,6 +713,8 @@ ref_unplan(struct plan *head)
 {
     struct ref_plan *p = (struct ref_plan *)head;
 
+    if (p == NULL)
+        return;
     for (int i = 0; i < head->graph->nops; i++) {
         free(p->value[i]);
         free(p->grad[i]);

@@ -347,10 +347,13 @@ cpu_plan_make(struct cpu_plan *p, const struct cpu_shape *m)
     p->value_end = numbers(g->nops, INT_MAX);
     p->grad_end = numbers(g->nops, INT_MAX);
     place_values(p);
+    arena_use(&p->arena, p->value[g->nops - 1], 2 * g->nops);   /* result */
     if (p->head.mode == MODE_TRAIN) {
         for (int i = p->nunits - 1; i >= 0; i--)
             place_back(p, &p->unit[i]);
         hold_grads(p);
+        /* result() may be asked for after the backward pass. */
+        arena_use(&p->arena, p->value[g->nops - 1], 2 * g->nops - 1);
     }
     for (int v = 0; v < g->nops && !m->keep; v++) {
         if (p->value[v] != NONE)
