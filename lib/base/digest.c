@@ -126,6 +126,22 @@ digest_bytes(const void *data, size_t nbytes, char hex[DIGEST_HEX])
     digest_end(&d, hex);
 }
 
+bool
+digest_unhex(const char *hex, uint8_t bytes[DIGEST_BYTES])
+{
+    for (int i = 0; i < 2 * DIGEST_BYTES; i++) {
+        int c = (unsigned char)hex[i];
+        int d = c >= '0' && c <= '9' ? c - '0'
+              : c >= 'a' && c <= 'f' ? c - 'a' + 10
+              : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+
+        if (d < 0)
+            return false;
+        bytes[i / 2] = (uint8_t)(i % 2 == 0 ? d << 4 : bytes[i / 2] | d);
+    }
+    return hex[2 * DIGEST_BYTES] == '\0';
+}
+
 int
 digest_file(const char *path, char hex[DIGEST_HEX], struct err *e)
 {

@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,9 @@ void digest_add(struct digest *d, const void *data, size_t nbytes);
 void digest_end(struct digest *d, char hex[DIGEST_HEX]);
 
 void digest_bytes(const void *data, size_t nbytes, char hex[DIGEST_HEX]);
+
+/* The bytes of a digest from its hex in either case; false: it is none. */
+bool digest_unhex(const char *hex, uint8_t bytes[DIGEST_BYTES]);
 
 /* Of a regular file's bytes. */
 int digest_file(const char *path, char hex[DIGEST_HEX], struct err *e);

@@ -1,0 +1,416 @@
+#include "learn/inputs.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "data/manifest.h"
+#include "data/scan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void
+input_release(struct input *i)
+{
+    free(i->id);
+    free(i->path);
+    free(i->detail);
+    memset(i, 0, sizeof *i);
+}
+
+void
+input_reject(struct input *i, const char *reason, const char *detail)
+{
+    free(i->detail);
+    i->reason = reason;
+    i->detail = mem_strdup(detail);
+}
+
+/* --------------------------------------------------------------------- paths */
+
+/* The place of stdin among the paths given: an item without an id. */
+static bool
+is_stream(const struct input *i)
+{
+    return i->id == NULL;
+}
+
+static struct input *
+push(struct input_list *l, const char *id, const char *path)
+{
+    struct input *i;
+
+    if (l->n == l->room) {
+        l->room = l->room * 2 + 16;
+        l->item = mem_grow(l->item, l->room, sizeof *l->item);
+    }
+    i = &l->item[l->n++];
+    *i = (struct input){ .label = "", .fold = "", .group = "" };
+    i->id = id != NULL ? mem_strdup(id) : NULL;
+    i->path = path != NULL ? mem_strdup(path) : NULL;
+    return i;
+}
+
+static void
+push_folder(struct input_list *l, const char *path)
+{
+    struct scan_list found = { 0 };
+    struct err e = { 0 };
+    size_t before = l->n, stem;
+
+    if (scan_add(&found, path, NULL, &e) == 0 && scan_sort(&found, &e) == 0)
+        for (size_t i = 0; i < found.n; i++)
+            if (!scan_mask_name(str_base(found.item[i].id), &stem))
+                push(l, found.item[i].id, found.item[i].path);
+    if (e.status != 0)
+        input_reject(push(l, path, path), "unreadable", e.text);
+    else if (l->n == before)
+        log_warn("there are no scans below '%s'", path);
+    scan_release(&found);
+}
+
+/* A file need not look like a picture: whoever names it means it. */
+static void
+push_path(struct input_list *l, const char *path)
+{
+    const char *id = path;
+    struct stat st;
+    size_t stem;
+
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        push_folder(l, path);
+        return;
+    }
+    if (scan_mask_name(str_base(path), &stem)) {
+        log_note("passed over '%s': a mask", path);
+        return;
+    }
+    while (strncmp(id, "./", 2) == 0)
+        for (id += 2; *id == '/'; id++)
+            ;
+    push(l, id, path);
+}
+
+int
+inputs_open_paths(struct inputs *in, char *const *paths, bool nul,
+                  struct err *e)
+{
+    bool stream = *paths == NULL;
+
+    memset(in, 0, sizeof *in);
+    in->nul = nul;
+    in->stop[0] = in->stop[1] = -1;
+    if (pipe2(in->stop, O_CLOEXEC) != 0)
+        return err_errno(e, "cannot make a pipe");
+    if (stream)
+        push(&in->given, NULL, NULL);
+    for (; *paths != NULL; paths++)
+        if (strcmp(*paths, "-") == 0) {
+            stream = true;
+            push(&in->given, NULL, NULL);
+        } else {
+            push_path(&in->given, *paths);
+        }
+    in->total = stream ? SIZE_MAX : in->given.n;
+    return 0;
+}
+
+static void
+list_release(struct input_list *l)
+{
+    for (size_t i = l->at; i < l->n; i++)
+        input_release(&l->item[i]);
+    free(l->item);
+}
+
+void
+inputs_close(struct inputs *in)
+{
+    for (int i = 0; i < 2; i++)
+        if (in->stop[i] >= 0)
+            close(in->stop[i]);
+    list_release(&in->given);
+    list_release(&in->below);
+    table_release(&in->folds);
+    free(in->text);
+    memset(in, 0, sizeof *in);
+    in->stop[0] = in->stop[1] = -1;
+}
+
+void
+inputs_stop(struct inputs *in)
+{
+    if (in->stop[1] >= 0) {
+        close(in->stop[1]);
+        in->stop[1] = -1;
+    }
+}
+
+/* ------------------------------------------------------------------- stdin */
+
+/* Bytes of the first whole line, with its end; 0: there is none yet. */
+static size_t
+line_length(const struct inputs *in)
+{
+    const char *from = in->text + in->begin, *end;
+    size_t left = in->nbytes - in->begin;
+
+    if (left == 0)
+        return 0;
+    end = memchr(from, in->nul ? '\0' : '\n', left);
+    return end != NULL ? (size_t)(end - from) + 1 : in->end ? left : 0;
+}
+
+/* 1: there is more to read, or its end; 0: not now; -1: we are to stop. */
+static int
+readable(const struct inputs *in, bool wait)
+{
+    struct pollfd fd[2] = {
+        { .fd = in->stop[0], .events = POLLIN },
+        { .fd = STDIN_FILENO, .events = POLLIN }
+    };
+
+    while (poll(fd, 2, wait ? -1 : 0) < 0)
+        if (errno != EINTR)
+            return 1;           /* read() will say what is wrong */
+    return fd[0].revents != 0 ? -1 : fd[1].revents != 0;
+}
+
+static int
+read_more(struct inputs *in, struct err *e)
+{
+    ssize_t got;
+
+    if (in->begin > 0) {
+        in->nbytes -= in->begin;
+        memmove(in->text, in->text + in->begin, in->nbytes);
+        in->begin = 0;
+    }
+    if (in->room - in->nbytes < 32768)
+        in->text = mem_grow(in->text, in->room = in->room * 2 + 65536, 1);
+    do
+        got = read(STDIN_FILENO, in->text + in->nbytes,
+                   in->room - in->nbytes - 1);
+    while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return err_errno(e, "cannot read the standard input");
+    in->nbytes += (size_t)got;
+    in->end = got == 0;
+    return 0;
+}
+
+/* A line becomes items of `below`. */
+static void
+take_line(struct inputs *in, size_t length)
+{
+    char *line = in->text + in->begin, *end = line + length;
+
+    in->begin += length;
+    if (end[-1] == (in->nul ? '\0' : '\n'))
+        end--;
+    *end = '\0';                /* read_more() leaves room for it */
+    in->below.n = in->below.at = 0;
+    if (strlen(line) < (size_t)(end - line))
+        input_reject(push(&in->below, line, line), "unreadable",
+                     "its line has a NUL byte in it (-0 ends paths so)");
+    else if (*line != '\0')
+        push_path(&in->below, line);
+}
+
+int
+inputs_next(struct inputs *in, bool wait, struct input *out, struct err *e)
+{
+    for (;;) {
+        size_t length;
+        int ready;
+
+        if (in->below.at < in->below.n) {
+            *out = in->below.item[in->below.at++];
+            return INPUT_THERE;
+        }
+        if (in->given.at == in->given.n)
+            return INPUT_END;
+        if (!is_stream(&in->given.item[in->given.at])) {
+            *out = in->given.item[in->given.at++];
+            return INPUT_THERE;
+        }
+        if ((length = line_length(in)) > 0) {
+            take_line(in, length);
+        } else if (in->end) {
+            in->given.at++;
+        } else {
+            ready = readable(in, wait);
+            if (ready <= 0)
+                return ready == 0 ? INPUT_LATER : INPUT_END;
+            if (read_more(in, e) != 0)
+                return -1;
+        }
+    }
+}
+
+/* ---------------------------------------------------------- dataset's rows */
+
+/* The columns of a fold table, -1: not there. */
+struct columns {
+    long id, fold, label, sha256, group;
+};
+
+static int
+open_folds(struct inputs *in, const struct input_rows *r, struct columns *at,
+           struct err *e)
+{
+    struct table *t = &in->folds;
+    char hex[DIGEST_HEX];
+
+    if (manifest_read_digest(t, r->folds, hex, e) != 0 ||
+        (at->fold = table_need(t, "fold", e)) < 0)
+        return -1;
+    at->id = table_find(t, "id");
+    at->label = table_find(t, "label");
+    at->sha256 = table_find(t, "sha256");
+    at->group = table_find(t, "group");
+    in->has_folds = true;
+    in->has_groups = at->group >= 0;
+    for (size_t i = 0; i < r->nmodels; i++)
+        if (r->models[i].folds[0] != '\0' &&
+            strcmp(r->models[i].folds, hex) != 0)
+            log_warn("'%s' was trained with another fold table than '%s'",
+                     r->names[i], t->path);
+    return 0;
+}
+
+static const char *
+label_of(const struct dataset *d, size_t row)
+{
+    return d->labels[row] < 0 ? "" : d->classes.item[d->labels[row]];
+}
+
+/* Is this line of the fold table about this row of the dataset? */
+static int
+check_line(const struct dataset *d, size_t row, const struct table *t,
+           char *const *cell, const struct columns *at, struct err *e)
+{
+    const char *label = label_of(d, row), *what = NULL;
+    uint8_t sha256[DIGEST_BYTES];
+
+    if (at->sha256 >= 0 && cell[at->sha256][0] != '\0' &&
+        (!digest_unhex(cell[at->sha256], sha256) ||
+         memcmp(sha256, d->sha256 + row * DIGEST_BYTES, DIGEST_BYTES) != 0))
+        what = "SHA-256";
+    else if (at->label >= 0 && cell[at->label][0] != '\0' &&
+             label[0] != '\0' && strcmp(cell[at->label], label) != 0)
+        what = "label";
+    if (what == NULL)
+        return 0;
+    return err_set(e, EXIT_INVALID, "'%s' and '%s' do not belong together: "
+                   "'%s' has another %s", d->file.path, t->path, d->ids[row],
+                   what);
+}
+
+/* Keep the rows of the fold, with what the table knows of them. */
+static int
+join_folds(struct inputs *in, const struct input_rows *r, struct err *e)
+{
+    const struct dataset *d = r->data;
+    struct table *t = &in->folds;
+    struct columns at;
+    struct input swap;
+    size_t kept = 0, *line;
+    int rc = -1;
+
+    if (open_folds(in, r, &at, e) != 0)
+        return -1;
+    line = mem_array(d->n, sizeof *line);       /* from 1; 0: none */
+    for (size_t i = 0; i < t->nrows; i++) {
+        long row = dataset_find(d, t->row[i][at.id]);
+
+        if (row >= 0)
+            line[row] = i + 1;
+    }
+    for (size_t row = 0; row < d->n; row++) {
+        char *const *cell = line[row] > 0 ? t->row[line[row] - 1] : NULL;
+        struct input *i = &in->given.item[row];
+        int64_t fold;
+
+        if (cell == NULL) {
+            err_set(e, EXIT_INVALID, "'%s' does not cover '%s': it lacks "
+                    "'%s'", t->path, d->file.path, d->ids[row]);
+            goto done;
+        }
+        if (check_line(d, row, t, cell, &at, e) != 0 ||
+            table_int(t, line[row] - 1, (size_t)at.fold, &fold, e) != 0)
+            goto done;
+        if (fold != r->fold)
+            continue;
+        i->fold = cell[at.fold];
+        i->group = at.group >= 0 ? cell[at.group] : "";
+        swap = in->given.item[kept];
+        in->given.item[kept++] = *i;
+        *i = swap;
+    }
+    for (size_t row = kept; row < d->n; row++)
+        input_release(&in->given.item[row]);
+    in->given.n = kept;
+    rc = kept > 0 ? 0 : err_set(e, EXIT_INVALID, "'%s' has no row of fold "
+                                "%lld", t->path, (long long)r->fold);
+done:
+    free(line);
+    return rc;
+}
+
+/* Rows that had a part in training are scored only by one who knows. */
+static int
+check_seen(const struct inputs *in, const struct input_rows *r,
+           struct err *e)
+{
+    for (size_t k = 0; k < r->nmodels; k++) {
+        const struct model *m = &r->models[k];
+        const char *first = NULL;
+        size_t n = 0;
+
+        for (size_t i = 0; i < in->given.n; i++) {
+            const struct input *it = &in->given.item[i];
+
+            if (!model_has_seen(m, r->data->sha256 + it->row * DIGEST_BYTES))
+                continue;
+            if (n++ == 0)
+                first = it->id;
+        }
+        if (n > 0 && !r->seen)
+            return err_set(e, EXIT_INVALID, "'%s' has seen %zu of these %zu "
+                           "rows of '%s' in training, the first is '%s' "
+                           "(its test fold: %lld); --allow-train-rows scores "
+                           "them all the same", r->names[k], n, in->given.n,
+                           r->data->file.path, first, (long long)m->fold);
+        if (n > 0)
+            log_warn("'%s' has seen %zu of these %zu rows in training",
+                     r->names[k], n, in->given.n);
+    }
+    return 0;
+}
+
+int
+inputs_open_rows(struct inputs *in, const struct input_rows *r,
+                 struct err *e)
+{
+    memset(in, 0, sizeof *in);
+    in->stop[0] = in->stop[1] = -1;
+    for (size_t row = 0; row < r->data->n; row++) {
+        struct input *i = push(&in->given, r->data->ids[row], NULL);
+
+        i->row = row;
+        i->label = label_of(r->data, row);
+    }
+    if ((r->folds != NULL && join_folds(in, r, e) != 0) ||
+        check_seen(in, r, e) != 0) {
+        inputs_close(in);
+        return -1;
+    }
+    in->total = in->given.n;
+    return 0;
+}

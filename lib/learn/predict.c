@@ -1,0 +1,531 @@
+#include "learn/predict.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/pool.h"
+#include "base/reject.h"
+#include "base/table.h"
+#include "data/image_vips.h"
+#include "data/manifest.h"
+#include "learn/infer.h"
+#include "learn/inputs.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MARK = 13 };     /* digits of the column model, and the NUL */
+
+/* Scans on their way, and their pixels. */
+struct block {
+    struct input *item;         /* [batch] */
+    uint8_t *px;                /* [batch,H,W,C] */
+    size_t n;
+    int rc;                     /* of filling it: -1 and why */
+    struct err err;
+    size_t skipped;             /* by --resume */
+};
+
+struct run {
+    const struct predict *p;
+    struct model *model;        /* [p->models.n] */
+    size_t nmodels;
+    struct dataset data;
+    struct inputs inputs;
+    struct infer infer;
+    struct table old;           /* what --resume found */
+    const char **old_ids;       /* [old.nrows] in order of bytes */
+    char mark[MARK];            /* the column model */
+    const char *select;         /* "test", or NULL: no such column */
+    struct file_out out;
+    struct reject rejects;
+    size_t batch, npixels;      /* scans in a block, bytes of one */
+    struct block *filling;      /* what the filler works on */
+    struct block block[2];
+    uint8_t *good;              /* [batch,H,W,C] without the bad ones */
+    float *probs;               /* [batch,K] */
+    bool first;                 /* the next block is the first */
+    bool vips;                  /* is open */
+    size_t done;                /* rows written */
+};
+
+/* --------------------------------------------------------------- one scan */
+
+static bool
+was_seen(const struct run *r, const void *data, size_t nbytes)
+{
+    uint8_t sha256[DIGEST_BYTES];
+    char hex[DIGEST_HEX];
+    bool seen = false;
+
+    digest_bytes(data, nbytes, hex);
+    digest_unhex(hex, sha256);
+    for (size_t k = 0; k < r->nmodels; k++)
+        seen = seen || model_has_seen(&r->model[k], sha256);
+    return seen;
+}
+
+/* Read once; hash and decode the same bytes. */
+static void
+take_file(const struct run *r, struct input *i, uint8_t *px)
+{
+    struct image m = { 0 };
+    struct err e = { 0 };
+    char *data = NULL;
+    size_t nbytes;
+
+    if (file_load(i->path, IMAGE_MAX_BYTES, &data, &nbytes, &e) != 0)
+        input_reject(i, e.status == EXIT_IO ? "unreadable" : "invalid",
+                     e.text);
+    else if (!r->p->allow_train_rows && was_seen(r, data, nbytes))
+        input_reject(i, "seen", "seen in training (--allow-train-rows scores "
+                     "it all the same)");
+    else if (image_decode(&m, data, nbytes, &e) != 0)
+        input_reject(i, "invalid", e.text);
+    else if (recipe_apply(&r->model[0].recipe, &m, px, &e) != 0)
+        input_reject(i, "size", e.text);
+    image_release(&m);
+    free(data);
+}
+
+static void
+take_scan(void *ctx, size_t k, int thread)
+{
+    const struct run *r = ctx;
+    struct input *i = &r->filling->item[k];
+    uint8_t *px = r->filling->px + k * r->npixels;
+    struct err e = { 0 };
+
+    (void)thread;
+    if (i->reason != NULL)
+        return;
+    if (i->path != NULL)
+        take_file(r, i, px);
+    else if (dataset_row(&r->data, i->row, px, &e) != 0)
+        input_reject(i, "invalid", e.text);
+}
+
+/* ------------------------------------------------------------- the pipeline */
+
+static int
+by_bytes(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool
+is_old(const struct run *r, const char *id)
+{
+    return r->old.nrows > 0 && bsearch(&id, r->old_ids, r->old.nrows,
+                                       sizeof id, by_bytes) != NULL;
+}
+
+/*
+ * Take the next scans and decode them.  The first goes alone, so that its row
+ * comes soon; later blocks hold what is there, and wait for one scan only.
+ */
+static void *
+fill(void *ctx)
+{
+    struct run *r = ctx;
+    struct block *b = r->filling;
+    size_t room = r->first ? 1 : r->batch;
+    struct input i;
+
+    b->n = 0;
+    b->rc = INPUT_THERE;
+    while (b->n < room && b->rc == INPUT_THERE) {
+        b->rc = inputs_next(&r->inputs, b->n == 0, &i, &b->err);
+        if (b->rc != INPUT_THERE)
+            break;
+        if (is_old(r, i.id)) {
+            b->skipped++;
+            input_release(&i);
+        } else {
+            b->item[b->n++] = i;
+        }
+    }
+    pool_run(r->p->jobs, b->n, take_scan, r);
+    return NULL;
+}
+
+static void
+put_row(struct run *r, const struct input *i, const float *probs)
+{
+    const struct str_list *classes = &r->model[0].classes;
+    FILE *f = r->out.stream;
+    size_t best = 0;
+
+    for (size_t k = 1; probs != NULL && k < classes->n; k++)
+        if (probs[k] > probs[best])
+            best = k;
+    table_put(f, i->id);
+    putc('\t', f);
+    table_put(f, i->label);
+    fprintf(f, "\t%s\t", i->reason != NULL ? i->reason : "ok");
+    if (probs != NULL)
+        table_put(f, classes->item[best]);
+    for (size_t k = 0; k < classes->n; k++)
+        if (probs != NULL)
+            fprintf(f, "\t%.9g", (double)probs[k]);
+        else
+            putc('\t', f);
+    if (r->inputs.has_folds)
+        fprintf(f, "\t%s", i->fold);
+    if (r->inputs.has_groups) {
+        putc('\t', f);
+        table_put(f, i->group);
+    }
+    if (r->select != NULL)
+        fprintf(f, "\t%s", r->select);
+    fprintf(f, "\t%s\n", r->mark);
+}
+
+static int
+check_probs(const struct run *r, const struct input *i, const float *probs,
+            struct err *e)
+{
+    for (size_t k = 0; k < r->model[0].classes.n; k++)
+        if (!isfinite(probs[k]))
+            return err_set(e, EXIT_NUMBERS, "the network's answer to '%s' is "
+                           "no number", i->id);
+    return 0;
+}
+
+/* Score the good scans of a block and write the rows of all. */
+static int
+score(struct run *r, struct block *b, struct err *e)
+{
+    size_t k = r->model[0].classes.n, ngood = 0;
+    const float *probs = r->probs;
+
+    for (size_t i = 0; i < b->n; i++)
+        if (b->item[i].reason == NULL)
+            memcpy(r->good + ngood++ * r->npixels, b->px + i * r->npixels,
+                   r->npixels);
+    if (ngood > 0 &&
+        infer_run(&r->infer, (int)ngood, r->good, r->probs, e) != 0)
+        return -1;
+    for (size_t i = 0; i < b->n; i++) {
+        struct input *it = &b->item[i];
+
+        if (it->reason == NULL && check_probs(r, it, probs, e) != 0)
+            return -1;
+        put_row(r, it, it->reason == NULL ? probs : NULL);
+        if (it->reason == NULL)
+            probs += k;
+        else
+            reject_add(&r->rejects, it->path != NULL ? it->path : it->id,
+                       it->reason, it->detail);
+    }
+    r->done += b->n;
+    if (fflush(r->out.stream) != 0)
+        return err_errno(e, "cannot write '%s'", r->out.path);
+    return 0;
+}
+
+static void
+empty(struct block *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        input_release(&b->item[i]);
+    b->n = 0;
+}
+
+/* Two blocks take turns: one is filled while the other is scored. */
+static int
+score_all(struct run *r, struct progress *bar, struct err *e)
+{
+    struct block *now = &r->block[0], *next = &r->block[1], *swap;
+    pthread_t filler;
+    bool thread;
+    int rc = 0;
+
+    r->filling = now;
+    fill(r);
+    r->first = false;
+    while (rc == 0 && now->n > 0) {
+        r->filling = next;
+        thread = pthread_create(&filler, NULL, fill, r) == 0;
+        rc = score(r, now, e);
+        if (rc != 0)
+            inputs_stop(&r->inputs);
+        if (thread)
+            pthread_join(filler, NULL);
+        else if (rc == 0)
+            fill(r);
+        empty(now);
+        progress_step(bar, r->done + now->skipped + next->skipped);
+        swap = now;
+        now = next;
+        next = swap;
+    }
+    if (rc == 0 && now->rc < 0)
+        rc = err_set(e, now->err.status, "%s", now->err.text);
+    empty(now);
+    return rc;
+}
+
+/* ------------------------------------------------------------------- set up */
+
+static int
+open_models(struct run *r, struct err *e)
+{
+    const struct str_list *names = &r->p->models;
+
+    r->model = mem_array(names->n, sizeof *r->model);
+    for (size_t i = 0; i < names->n; i++) {
+        if (model_open(&r->model[i], names->item[i], e) != 0)
+            return -1;
+        r->nmodels++;
+        if (model_agree(&r->model[0], names->item[0], &r->model[i],
+                        names->item[i], e) != 0)
+            return -1;
+        if (strcmp(r->model[i].select, "test") == 0) {
+            log_warn("the epoch of '%s' was chosen on its test fold: results "
+                     "on that fold flatter it", names->item[i]);
+            r->select = "test";
+        }
+    }
+    r->npixels = (size_t)r->model[0].recipe.crop *
+                 (size_t)r->model[0].recipe.crop *
+                 (size_t)r->model[0].recipe.channels;
+    return 0;
+}
+
+/* One model seen plainly has its own digest as mark. */
+static void
+make_mark(struct run *r, const char *dtype)
+{
+    char hex[DIGEST_HEX];
+    struct digest d;
+    struct str s = { 0 };
+
+    for (size_t i = 0; i < r->nmodels; i++)
+        str_add(&s, r->model[i].digest);
+    if (r->p->tta > 1)
+        str_addf(&s, " tta=%d", r->p->tta);
+    if (strcmp(dtype, "f32") != 0)
+        str_addf(&s, " dtype=%s", dtype);
+    digest_init(&d);
+    digest_add(&d, s.text, s.n);
+    digest_end(&d, hex);
+    if (s.n == DIGEST_HEX - 1)
+        memcpy(hex, s.text, DIGEST_HEX);
+    memcpy(r->mark, hex, MARK - 1);
+    str_release(&s);
+}
+
+static int
+check_data(const struct run *r, struct err *e)
+{
+    const struct model *m = &r->model[0];
+    const struct str_list *a = &m->classes, *b = &r->data.classes;
+    const char *name = r->p->models.item[0], *what = NULL;
+    struct str mine = { 0 }, theirs = { 0 };
+    bool same = a->n == b->n;
+
+    for (size_t i = 0; same && i < a->n; i++)
+        same = strcmp(a->item[i], b->item[i]) == 0;
+    recipe_print(&m->recipe, &mine);
+    recipe_print(&r->data.recipe, &theirs);
+    if (strcmp(mine.text, theirs.text) != 0)
+        what = "another recipe";
+    else if (!same && b->n > 0)     /* none: a dataset without labels */
+        what = "other classes, or the same in another order";
+    str_release(&mine);
+    str_release(&theirs);
+    if (what == NULL)
+        return 0;
+    return err_set(e, EXIT_INVALID, "'%s' was not made for '%s': it has %s",
+                   r->p->data, name, what);
+}
+
+static int
+open_inputs(struct run *r, struct err *e)
+{
+    const struct predict *p = r->p;
+    struct input_rows rows = {
+        .data = &r->data, .folds = p->folds, .fold = p->fold,
+        .models = r->model, .names = (const char *const *)p->models.item,
+        .nmodels = r->nmodels, .seen = p->allow_train_rows
+    };
+
+    if (p->data == NULL) {
+        if (image_vips_open(e) != 0)
+            return -1;
+        r->vips = true;
+        return inputs_open_paths(&r->inputs, p->paths, p->nul, e);
+    }
+    if (dataset_open(&r->data, p->data, e) != 0 || check_data(r, e) != 0)
+        return -1;
+    return inputs_open_rows(&r->inputs, &rows, e);
+}
+
+static void
+list_columns(const struct run *r, struct str_list *l)
+{
+    static const char *const before[] = { "id", "label", "status", "pred" };
+    const struct str_list *classes = &r->model[0].classes;
+
+    for (size_t i = 0; i < ARRAY_LEN(before); i++)
+        str_list_add(l, before[i]);
+    for (size_t i = 0; i < classes->n; i++) {
+        char *name = str_format("p_%s", classes->item[i]);
+
+        str_list_add(l, name);
+        free(name);
+    }
+    if (r->inputs.has_folds)
+        str_list_add(l, "fold");
+    if (r->inputs.has_groups)
+        str_list_add(l, "group");
+    if (r->select != NULL)
+        str_list_add(l, "select");
+    str_list_add(l, "model");
+}
+
+/* The table to be added to, if it is there yet. */
+static int
+open_old(struct run *r, const struct str_list *columns, struct err *e)
+{
+    struct table *t = &r->old;
+    size_t id = 0, mark = columns->n - 1;
+    bool same;
+
+    if (access(r->p->resume, F_OK) != 0 && errno == ENOENT)
+        return 0;
+    if (manifest_read(t, r->p->resume, e) != 0)
+        return -1;
+    same = t->ncolumns == columns->n;
+    for (size_t j = 0; same && j < columns->n; j++)
+        same = strcmp(t->column[j], columns->item[j]) == 0;
+    if (!same)
+        return err_set(e, EXIT_INVALID, "'%s' cannot be added to: it has "
+                       "other columns", t->path);
+    r->old_ids = mem_array(t->nrows, sizeof *r->old_ids);
+    for (size_t i = 0; i < t->nrows; i++) {
+        if (strcmp(t->row[i][mark], r->mark) != 0)
+            return err_set(e, EXIT_INVALID, "'%s' cannot be added to: line "
+                           "%zu was made by another model or another --tta "
+                           "or --dtype", t->path, i + 2);
+        r->old_ids[i] = t->row[i][id];
+    }
+    if (t->nrows > 0)
+        qsort(r->old_ids, t->nrows, sizeof *r->old_ids, by_bytes);
+    return 0;
+}
+
+static int
+open_out(struct run *r, struct err *e)
+{
+    const char *path = r->p->resume != NULL ? r->p->resume : r->p->out;
+    struct str_list columns = { 0 };
+    int rc = -1;
+
+    list_columns(r, &columns);
+    if ((r->p->resume == NULL || open_old(r, &columns, e) == 0) &&
+        file_out_open(&r->out, path, e) == 0) {
+        for (size_t j = 0; j < columns.n; j++) {
+            table_put(r->out.stream, columns.item[j]);
+            putc(j + 1 < columns.n ? '\t' : '\n', r->out.stream);
+        }
+        for (size_t i = 0; i < r->old.nrows; i++)
+            for (size_t j = 0; j < columns.n; j++) {
+                table_put(r->out.stream, r->old.row[i][j]);
+                putc(j + 1 < columns.n ? '\t' : '\n', r->out.stream);
+            }
+        rc = 0;
+    }
+    str_list_release(&columns);
+    return rc;
+}
+
+static int
+open_infer(struct run *r, struct err *e)
+{
+    struct model **models = mem_array(r->nmodels, sizeof *models);
+    int rc;
+
+    for (size_t i = 0; i < r->nmodels; i++)
+        models[i] = &r->model[i];
+    rc = infer_open(&r->infer, models, (int)r->nmodels, r->p->device,
+                    &r->p->backend, (int)r->batch, e);
+    free(models);
+    r->infer.views = r->p->tta;
+    return rc;
+}
+
+/* Blocks no larger than there are scans behind the first. */
+static void
+make_room(struct run *r)
+{
+    size_t n = (size_t)r->p->batch, rest = r->inputs.total;
+
+    rest = rest > 1 ? rest - 1 : 1;
+    n = n < rest ? n : rest;
+    r->batch = n;
+    for (int i = 0; i < 2; i++) {
+        r->block[i].item = mem_array(n, sizeof *r->block[i].item);
+        r->block[i].px = mem_array(n, r->npixels);
+    }
+    r->good = mem_array(n, r->npixels);
+    r->probs = mem_array(n * r->model[0].classes.n, sizeof *r->probs);
+    r->first = true;
+}
+
+static void
+release(struct run *r)
+{
+    file_out_drop(&r->out);
+    reject_drop(&r->rejects);
+    infer_close(&r->infer);
+    inputs_close(&r->inputs);
+    dataset_close(&r->data);
+    table_release(&r->old);
+    free(r->old_ids);
+    for (size_t i = 0; i < r->nmodels; i++)
+        model_release(&r->model[i]);
+    free(r->model);
+    for (int i = 0; i < 2; i++) {
+        free(r->block[i].item);
+        free(r->block[i].px);
+    }
+    free(r->good);
+    free(r->probs);
+    if (r->vips)
+        image_vips_close();
+}
+
+int
+predict_run(const struct predict *p, struct err *e)
+{
+    struct run r = { .p = p };
+    struct progress bar;
+    int rc = -1;
+
+    if (open_models(&r, e) != 0 || open_inputs(&r, e) != 0)
+        goto done;
+    make_room(&r);
+    if (open_infer(&r, e) != 0)
+        goto done;
+    make_mark(&r, r.infer.backend->dtype);
+    if (open_out(&r, e) != 0 || reject_open(&r.rejects, p->rejects, e) != 0)
+        goto done;
+    progress_open(&bar, "scans", r.inputs.total == SIZE_MAX ? 0
+                                                            : r.inputs.total);
+    rc = score_all(&r, &bar, e);
+    progress_close(&bar);
+    if (rc == 0 && r.rejects.n > 0)
+        rc = EXIT_REJECTS;
+    if (rc >= 0 && (file_out_close(&r.out, e) != 0 ||
+                    reject_close(&r.rejects, e) != 0))
+        rc = -1;
+done:
+    release(&r);
+    return rc;
+}
