@@ -42,16 +42,16 @@ given(int argc, char **argv, const char *word)
 static int
 run(struct train_setup *s, struct train_conf *c, int *stopped, struct err *e)
 {
-    struct comm *comm = comm_open("auto", s->rank_timeout, e);
+    struct comm *comm;
     int rc = -1;
 
+    stop_install();
+    comm = comm_open("auto", s->rank_timeout, e);
     if (comm == NULL)
         return -1;
-    if (train_setup_open(s, c, comm, e) == 0) {
-        stop_install();
+    if (train_setup_open(s, c, comm, e) == 0)
         rc = train_run(c, &s->model, &s->data, &s->parts, s->backend, comm,
                        stopped, e);
-    }
     if (rc != 0 && comm->size > 1)
         log_error("rank %d: %s", comm->rank, e->text);
     comm->class->close(comm, rc != 0);
