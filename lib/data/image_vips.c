@@ -25,23 +25,35 @@ hush(const gchar *domain, GLogLevelFlags level, const gchar *text, void *ctx)
     (void)domain, (void)level, (void)text, (void)ctx;
 }
 
-int
-image_vips_open(struct err *e)
+/* libvips takes 40 ms to start, and most PNG files can do without it. */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static bool started;
+
+static void
+start(void)
 {
     if (VIPS_INIT("busi") != 0)
-        return err_set(e, EXIT_IO, "cannot start libvips: %s",
-                       vips_error_buffer());
+        return;
     /* Warnings of codecs would go to stderr; errors reach us as such. */
     g_log_set_handler("VIPS", G_LOG_LEVEL_MASK, hush, NULL);
     vips_cache_set_max(0);
     vips_concurrency_set(1);
-    return 0;
+    started = true;
+}
+
+int
+image_vips_open(struct err *e)
+{
+    pthread_once(&once, start);
+    return started ? 0 : err_set(e, EXIT_IO, "cannot start libvips: %s",
+                                 vips_error_buffer());
 }
 
 void
 image_vips_close(void)
 {
-    vips_shutdown();
+    if (started)
+        vips_shutdown();
 }
 
 /* --------------------------------------------------- which format, how much */
@@ -219,6 +231,8 @@ image_decode(struct image *m, const void *data, size_t nbytes, struct err *e)
         if (rc <= 0)
             return rc;
     }
+    if (image_vips_open(e) != 0)
+        return -1;
     pthread_rwlock_rdlock(&errors);
     rc = attempt(m, load, data, nbytes, &failed, &first);
     pthread_rwlock_unlock(&errors);
@@ -260,6 +274,8 @@ image_encode_png(const struct image *m, void **data, size_t *nbytes,
     void *png = NULL;
     int rc = -1;
 
+    if (image_vips_open(e) != 0)
+        return -1;
     pthread_rwlock_wrlock(&errors);
     in = vips_image_new_from_memory(m->px, n, m->w, m->h, m->c,
                                     VIPS_FORMAT_UCHAR);

@@ -20,7 +20,10 @@ enum {
     IMAGE_MAX_BYTES = 1 << 28       /* of a file */
 };
 
-/* Once per process, before the first thread that decodes. */
+/*
+ * Start libvips now; else the first picture that needs it does, and plain
+ * 8-bit PNG files do not.
+ */
 int image_vips_open(struct err *e);
 void image_vips_close(void);
 

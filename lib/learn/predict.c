@@ -49,7 +49,6 @@ struct run {
     uint8_t *good;              /* [batch,H,W,C] without the bad ones */
     float *probs;               /* [batch,K] */
     bool first;                 /* the next block is the first */
-    bool vips;                  /* is open */
     size_t done;                /* rows written */
 };
 
@@ -355,12 +354,8 @@ open_inputs(struct run *r, struct err *e)
         .nmodels = r->nmodels, .seen = p->allow_train_rows
     };
 
-    if (p->data == NULL) {
-        if (image_vips_open(e) != 0)
-            return -1;
-        r->vips = true;
+    if (p->data == NULL)
         return inputs_open_paths(&r->inputs, p->paths, p->nul, e);
-    }
     if (dataset_open(&r->data, p->data, e) != 0 || check_data(r, e) != 0)
         return -1;
     return inputs_open_rows(&r->inputs, &rows, e);
@@ -497,8 +492,7 @@ release(struct run *r)
     }
     free(r->good);
     free(r->probs);
-    if (r->vips)
-        image_vips_close();
+    image_vips_close();
 }
 
 int
