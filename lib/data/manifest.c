@@ -31,12 +31,16 @@ sorted(const struct table *t, size_t column,
     return cell;
 }
 
-static int
-check_ids(const struct table *t, size_t column, struct err *e)
+int
+manifest_check(const struct table *t, struct err *e)
 {
-    char **id = sorted(t, column, by_bytes);
+    long column = table_need(t, "id", e);
+    char **id;
     int rc = 0;
 
+    if (column < 0)
+        return -1;
+    id = sorted(t, (size_t)column, by_bytes);
     if (t->nrows > 0 && id[0][0] == '\0')
         rc = err_set(e, EXIT_INVALID, "'%s': a row has no id", t->path);
     for (size_t i = 1; i < t->nrows && rc == 0; i++)
@@ -54,7 +58,6 @@ manifest_read_digest(struct table *t, const char *path, char hex[DIGEST_HEX],
     const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
     char *text;
     size_t nbytes;
-    long id = -1;
     int rc;
 
     memset(t, 0, sizeof *t);
@@ -63,9 +66,7 @@ manifest_read_digest(struct table *t, const char *path, char hex[DIGEST_HEX],
     digest_bytes(text, nbytes, hex);
     rc = table_parse(t, name, text, nbytes, e);
     free(text);
-    if (rc == 0)
-        id = table_need(t, "id", e);
-    if (id < 0 || check_ids(t, (size_t)id, e) != 0) {
+    if (rc != 0 || manifest_check(t, e) != 0) {
         table_release(t);
         return -1;
     }

@@ -20,6 +20,9 @@ int manifest_read(struct table *t, const char *path, struct err *e);
 int manifest_read_digest(struct table *t, const char *path,
                          char hex[DIGEST_HEX], struct err *e);
 
+/* Is it one: a column `id`, in no row empty, no value twice? */
+int manifest_check(const struct table *t, struct err *e);
+
 /* The labels that occur, without the empty one, in natural order. */
 void manifest_classes(const struct table *t, struct str_list *classes);
 

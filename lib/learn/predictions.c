@@ -203,6 +203,33 @@ read_row(const struct predictions *p, const struct table *t, size_t row,
                       &r->outcome.pred, e);
 }
 
+int
+predictions_check(const struct table *t, struct err *e)
+{
+    struct str_list classes = { 0 };
+    struct layout at = { 0 };
+    int rc = find_columns(t, &at, &classes, e), class;
+    double *p = mem_array(classes.n, sizeof *p);
+
+    for (size_t i = 0; i < t->nrows && rc == 0; i++) {
+        const char *status = cell(t, i, at.status);
+        const char *label = cell(t, i, at.label);
+
+        if (at.status >= 0 && (status == NULL || strcmp(status, "ok") != 0))
+            continue;
+        rc = read_probabilities(t, i, &at, (int)classes.n, p, e);
+        if (rc == 0)
+            rc = read_class(t, i, "pred", t->row[i][at.pred], &classes,
+                            &class, e);
+        if (rc == 0 && label != NULL)
+            rc = read_class(t, i, "label", label, &classes, &class, e);
+    }
+    str_list_release(&classes);
+    free(at.p);
+    free(p);
+    return rc;
+}
+
 /* The value of a column if it is the same in all rows. */
 static const char *
 constant(const struct table *t, long column)

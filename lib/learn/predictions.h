@@ -56,6 +56,11 @@ int labels_read(struct labels *l, const char *path, struct err *e);
 void labels_release(struct labels *l);
 
 /*
+ * Is each row of the table a prediction (rejected ones aside), labelled or not?
+ */
+int predictions_check(const struct table *t, struct err *e);
+
+/*
  * Read one more table; labels may be NULL.  Errors: whatever is no prediction
  * (a probability outside 0..1, a sum more than 1e-3 from 1, an unknown class),
  * an id that the labels lack, a label that they contradict, no label at all,
