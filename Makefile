@@ -53,6 +53,7 @@ all: $(PROGRAMS) $(PLUGINS)/backend_cpu.so $(PLUGINS)/comm_mpi.so
 include pipelines/deps.mk
 include pipelines/demo.mk
 -include $(wildcard pipelines/targets.mk)
+include pipelines/bench.mk
 
 # ------------------------------------------------------------------ building
 
@@ -101,6 +102,9 @@ $(BUILD)/tests/check_%: $(BUILD)/tests/check_%.o $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check vips) \
 	    $(LDLIBS)
+
+$(BUILD)/tests/bench_net: $(BUILD)/tests/bench_net.o $(LIB)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
 

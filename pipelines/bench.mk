@@ -1,0 +1,10 @@
+# make bench: ours and the peers in turn, and their ratios.
+
+BENCH_RUNS ?= 3
+BENCH_NETS ?= resnet18 resnet34 resnet50 mobilenet_v2 vgg16
+
+bench: all $(BUILD)/tests/bench_net
+	@BUILD=$(abspath $(BUILD)) RUNS=$(BENCH_RUNS) NETS="$(BENCH_NETS)" \
+	    BUSI="$(BUSI)" sh pipelines/bench.sh
+
+.PHONY: bench

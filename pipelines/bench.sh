@@ -1,0 +1,239 @@
+#!/bin/sh
+# What `make bench` runs: each of our programs in turn with what a PyTorch user
+# would take instead, RUNS times, two threads, medians; then a table
+#
+#   what  ours  peer  ratio  unit  peer's configuration
+#
+# A ratio above 1 is in our favour.  Peers are the scripts of ../shared/peers;
+# their Python packages go into $BUILD/peers (PEERS_PYTHON names another
+# Python that has them).  What cannot be run is said and left out.
+set -u
+here=$(pwd)
+peers=${PEERS:-$here/../shared/peers}
+scans=${BUSI:-}
+threads=2
+dir=$BUILD/bench
+mkdir -p "$dir"
+left_out=
+
+leave() {
+    left_out="$left_out
+left out: $*"
+}
+
+# ------------------------------------------------------------------ the peers
+
+python=
+if [ ! -d "$peers" ]; then
+    leave "all peers: there is no $peers"
+elif [ -n "${PEERS_PYTHON:-}" ]; then
+    python=$PEERS_PYTHON
+elif [ -x "$BUILD/peers/bin/python" ] || {
+    echo "installing the peers' Python packages" >&2
+    python3 -m venv "$BUILD/peers" >&2 &&
+        "$BUILD/peers/bin/pip" install -q torch torchvision pillow numpy >&2
+}; then
+    python=$BUILD/peers/bin/python
+fi
+if [ -n "$python" ] && ! "$python" -c 'import torch, torchvision, PIL' \
+    2>/dev/null; then
+    leave "all peers: $python lacks torch, torchvision or pillow"
+    python=
+fi
+
+# Run a command and print its peak memory in MB on the file named.
+peak() {
+    "$python" - "$@" <<'EOF'
+import resource, subprocess, sys
+rc = subprocess.run(sys.argv[2:], stdout=sys.stdout).returncode
+kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+open(sys.argv[1], "w").write("%d\n" % (kb // 1024))
+sys.exit(rc)
+EOF
+}
+
+median() {
+    sort -n | awk '{ x[NR] = $1 } END { if (NR == 0) print "NA";
+        else print NR % 2 ? x[(NR + 1) / 2]
+                          : (x[NR / 2] + x[NR / 2 + 1]) / 2 }'
+}
+
+# row WHAT OURS PEER UNIT CONFIGURATION [less]: less is better with "less"
+row() {
+    awk -v what="$1" -v ours="$2" -v peer="$3" -v unit="$4" -v conf="$5" \
+        -v less="${6:-}" 'BEGIN {
+        ratio = "NA"
+        if (ours > 0 && peer > 0)
+            ratio = sprintf("%.2f", less == "" ? ours / peer : peer / ours)
+        printf "%s\t%s\t%s\t%s\t%s\t%s\n", what, ours, peer, ratio, unit, conf
+    }' | tee -a "$dir/table.tsv"
+}
+
+# ---------------------------------------------------------------- the networks
+
+# ours MODE NET BATCH DTYPE: images/s, and MB into $dir/ours.mb
+ours() {
+    "$BUILD/tests/bench_net" "$1" "$2" "$3" "$4" $threads "$steps" \
+        2>"$dir/ours.err" | awk -F'\t' -v mb="$dir/ours.mb" \
+        '{ print $7; print $8 > mb }'
+}
+
+# theirs MODE NET BATCH DTYPE LAYOUT: images/s, and MB into $dir/peer.mb
+theirs() {
+    flag=
+    [ "$5" = nchw ] || flag=--channels-last
+    peak "$dir/peer.mb" "$python" "$peers/torch_train.py" --mode "$1" \
+        --model "$2" --batch "$3" --dtype "$4" --threads $threads \
+        --steps "$steps" --warmup 1 $flag 2>/dev/null |
+        awk -F'\t' 'NR > 1 && $9 > 0 { print $9 }'
+}
+
+# One network: first find the peer's better layout, then run both in turn.
+network() {
+    mode=$1 net=$2 batch=$3 dtype=$4
+    what="$mode $net $dtype batch $batch"
+    steps=2
+    if [ -z "$(ours "$@")" ]; then
+        leave "$what: $(cat "$dir/ours.err")"
+        return
+    fi
+    layout=nchw
+    if [ -n "$python" ]; then
+        a=$(theirs "$@" nchw) b=$(theirs "$@" nhwc)
+        [ "$(echo "${a:-0} ${b:-0}" | awk '{ print $2 > $1 }')" = 0 ] ||
+            layout=nhwc
+    fi
+    steps=$([ "$batch" = 1 ] && echo 30 || echo 4)
+    rm -f "$dir/ours" "$dir/peer"
+    touch "$dir/ours" "$dir/peer"
+    i=0
+    while [ $i -lt "$RUNS" ]; do
+        ours "$@" >>"$dir/ours"
+        [ -z "$python" ] || theirs "$@" $layout >>"$dir/peer"
+        i=$((i + 1))
+    done
+    row "$what" "$(median <"$dir/ours")" "$(median <"$dir/peer")" images/s \
+        "PyTorch eager $layout"
+    [ "$mode" = infer ] || [ ! -s "$dir/peer.mb" ] ||
+        row "peak memory of $what" "$(cat "$dir/ours.mb")" \
+            "$(cat "$dir/peer.mb")" MB "PyTorch eager $layout" less
+}
+
+# ----------------------------------------------------------------- the programs
+
+now() {
+    date +%s.%N
+}
+
+# seconds COMMAND...
+seconds() {
+    start=$(now)
+    "$@" >/dev/null 2>"$dir/err" || cat "$dir/err" >&2
+    echo "$start $(now)" | awk '{ print $2 - $1 }'
+}
+
+prep_scans() {
+    "$BUILD/bin/busi-strip" -q "$scans" >"$dir/scans.tsv"
+    n=$(($(wc -l <"$dir/scans.tsv") - 1))
+    rm -f "$dir/ours" "$dir/peer"
+    touch "$dir/ours" "$dir/peer"
+    i=0
+    while [ $i -lt "$RUNS" ]; do
+        s=$(seconds "$BUILD/bin/busi-prep" -q --on-bad skip -j $threads \
+            --dtype f32 -o "$dir/scans.st" "$dir/scans.tsv")
+        echo "$n $s" | awk '{ print $1 / $2 }' >>"$dir/ours"
+        [ -z "$python" ] || "$python" "$peers/pil_prep.py" -j $threads \
+            -o "$dir/peer.npy" "$scans" |
+            awk -F'\t' '{ print $2 + 0 }' >>"$dir/peer"
+        i=$((i + 1))
+    done
+    row "busi-prep, $n scans, -j $threads" "$(median <"$dir/ours")" \
+        "$(median <"$dir/peer")" images/s "Pillow and NumPy, import not counted"
+}
+
+# The same work in PyTorch: 156 scans, from process start to the last row.
+predict_peer() {
+    OMP_NUM_THREADS=$threads "$python" - "$1" "$dir/156" <<'EOF'
+import sys, torch, torchvision
+import numpy as np
+from PIL import Image
+net = getattr(torchvision.models, sys.argv[1])(num_classes=3).eval()
+net = net.to(memory_format=torch.channels_last)
+paths = [p.rstrip("\n") for p in open(sys.argv[2])]
+def one(path):
+    im = Image.open(path).convert("L").resize((256, 256), Image.BILINEAR)
+    x = np.asarray(im.crop((16, 16, 240, 240)), dtype=np.float32)
+    return torch.from_numpy((x / 255 - 0.5) / 0.5).expand(3, -1, -1)
+with torch.no_grad():
+    for i in range(0, len(paths), 32):
+        x = torch.stack([one(p) for p in paths[i:i + 32]])
+        p = torch.softmax(net(x.to(memory_format=torch.channels_last)), 1)
+        for path, row in zip(paths[i:i + 32], p.tolist()):
+            print(path, *row, sep="\t")
+EOF
+}
+
+# A model whose weights do not matter: one epoch on a handful of phantoms.
+any_model() {
+    "$BUILD/bin/busi-phantom" -q -o "$dir/phantoms" --benign 2 \
+        --malignant 2 --normal 2 &&
+        "$BUILD/bin/busi-strip" -q "$dir/phantoms" |
+        "$BUILD/bin/busi-prep" -q --channels 3 -o "$dir/any.st" - &&
+        "$BUILD/bin/busi-train" -q -d "$dir/any.st" --fold all -m "$1" -e 1 \
+            -b 2 --dtype f32 --device cpu -o "$dir/$1.st"
+}
+
+predict_scans() {
+    net=$1
+    any_model "$net" || return
+    awk -F'\t' 'NR > 1 && NR < 158 { print $2 }' "$dir/scans.tsv" >"$dir/156"
+    n=$(wc -l <"$dir/156")
+    rm -f "$dir/ours" "$dir/peer" "$dir/first"
+    touch "$dir/ours" "$dir/peer" "$dir/first"
+    i=0
+    while [ $i -lt "$RUNS" ]; do
+        seconds sh -c "'$BUILD/bin/busi-predict' -q --threads $threads \
+            --allow-train-rows --dtype f32 --device cpu -m '$dir/$net.st' \
+            <'$dir/156'" >>"$dir/ours"
+        seconds sh -c "head -n 1 '$dir/156' | '$BUILD/bin/busi-predict' -q \
+            --threads $threads --allow-train-rows --dtype f32 --device cpu \
+            -m '$dir/$net.st'" >>"$dir/first"
+        [ -z "$python" ] || seconds predict_peer "$net" >>"$dir/peer"
+        i=$((i + 1))
+    done
+    row "busi-predict, $n scans, $net, start to last row" \
+        "$(median <"$dir/ours")" "$(median <"$dir/peer")" s \
+        "PyTorch and Pillow in one script" less
+    row "busi-predict, start to first row, $net" "$(median <"$dir/first")" \
+        NA s "" less
+}
+
+# ----------------------------------------------------------------- all of it
+
+printf 'what\tours\tpeer\tratio\tunit\tpeer is\n' | tee "$dir/table.tsv"
+dtypes=f32
+steps=1
+if [ -n "$(ours train resnet18 1 bf16)" ]; then
+    dtypes="f32 bf16"
+else
+    leave "bf16: $(cat "$dir/ours.err")"
+fi
+for dtype in $dtypes; do
+    for net in $NETS; do
+        network train "$net" 32 "$dtype"
+        network infer "$net" 1 "$dtype"
+        network infer "$net" 32 "$dtype"
+    done
+done
+if [ -z "$scans" ]; then
+    scans=$dir/scans
+    "$BUILD/bin/busi-phantom" -q -o "$scans" --benign 100 --malignant 50 \
+        --normal 30
+    leave "real scans: name them with BUSI=DIR; phantoms stand in for them"
+fi
+prep_scans
+for net in resnet18 mobilenet_v2; do
+    predict_scans "$net"
+done
+echo "$left_out" | sed 1d >&2
+grep -m 1 'model name' /proc/cpuinfo | sed 's/.*: /CPU: /' >&2
