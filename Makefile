@@ -46,7 +46,9 @@ ISAS    = plain
 CPPFLAGS += -DCPU_PLAIN_ONLY
 endif
 CPU_OBJ = $(BUILD)/lib/backend/backend_cpu.o $(CPU_SRC:%.c=$(BUILD)/%.o) \
-          $(foreach t,f32 bf16,$(ISAS:%=$(BUILD)/kernels/cpu_%_$t.o))
+          $(ISAS:%=$(BUILD)/kernels/cpu_%_f32.o) \
+          $(patsubst %,$(BUILD)/kernels/cpu_%_bf16.o,$(filter avx512,$(ISAS)))
+KERNELS = $(foreach t,f32 bf16,$(ISAS:%=$(BUILD)/kernels/cpu_%_$t.o))
 
 all: $(PROGRAMS) $(PLUGINS)/backend_cpu.so $(PLUGINS)/comm_mpi.so
 
@@ -101,6 +103,11 @@ $(PLUGINS)/comm_mpi.so: $(BUILD)/lib/comm/comm_mpi.o $(LIB)
 $(BUILD)/tests/check_%: $(BUILD)/tests/check_%.o $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check vips) \
+	    $(LDLIBS)
+
+$(BUILD)/tests/check_kernels: $(BUILD)/tests/check_kernels.o $(KERNELS) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -fopenmp -o $@ $^ $(shell pkg-config --libs check) \
 	    $(LDLIBS)
 
 $(BUILD)/tests/bench_net: $(BUILD)/tests/bench_net.o $(LIB)
