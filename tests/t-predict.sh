@@ -1,0 +1,320 @@
+#!/bin/sh
+# busi-predict: pictures, streams and dataset rows into probabilities.
+. "$(dirname "$0")/lib.sh"
+common_checks busi-predict
+
+maker=$BUILD/tests/check_model
+if [ ! -x "$maker" ]; then
+    bad "no $maker to make models with"
+    exit 1
+fi
+small="resize=40x40 crop=36 channels=1 mean=0.5 std=0.25"
+classes=benign,malignant,normal
+# model FILE SEED [KEY=VALUE...]: a tiny network of random weights
+model() {
+    file=$1 seed=$2
+    shift 2
+    "$maker" "$file" tiny "$seed" "$classes" "$small" "$@" || bad "$file"
+}
+# rows FILE: without the header; label and model, which say whence, left out
+rows() {
+    sed 1d "$1" | cut -f 1,3-7
+}
+
+busi-phantom -q -o scans --benign 9 --malignant 7 --normal 6 --seed 5
+busi-strip -q -o m.tsv scans
+busi-split -q -k 3 -o f.tsv m.tsv 2>err
+busi-prep --resize 40x40 --crop 36 --std 0.25 -o d.st m.tsv
+model m.st 1
+
+# ------------------------------------------------- a folder, its columns
+runs 0 busi-predict -m m.st --device ref scans
+is "silence" "" "$(cat err)"
+cp out folder
+is "header" "id label status pred p_benign p_malignant p_normal model" \
+    "$(head -n 1 folder | tr '\t' ' ')"
+is "ids in the manifest's order" "$(cut -f 1 m.tsv)" "$(cut -f 1 folder)"
+is "labels are not guessed" "" "$(sed 1d folder | cut -f 2 | tr -d '\n')"
+is "sums, largest and pred" "" "$(sed 1d folder | awk -F'\t' '{
+    best = $5 >= $6 && $5 >= $7 ? "benign" : $6 >= $7 ? "malignant" : "normal"
+    s = $5 + $6 + $7
+    if (s < 0.999999 || s > 1.000001 || $4 != best || $3 != "ok") print }')"
+is "answers differ" 22 "$(sed 1d folder | cut -f 5 | sort -u | wc -l | tr -d ' ')"
+
+# ------------------------------------------------- the same bits from rows
+runs 0 busi-predict -m m.st --device ref -d d.st
+cp out all
+is "rows equal pictures" "$(rows folder)" "$(rows all)"
+is "labels of the dataset" "$(cut -f 3 m.tsv)" "$(cut -f 2 all)"
+busi-prep --resize 40x40 --crop 36 --std 0.25 --dtype f32 -o f32.st m.tsv
+runs 0 busi-predict -m m.st --device ref -d f32.st -o f32.tsv
+cmp -s f32.tsv all || bad "an f32 dataset gives other numbers than u8"
+busi-strip scans | sed 1d | cut -f 2 | busi-predict -m m.st --device ref \
+    >stream || bad "paths on stdin"
+is "stream equals folder" "$(rows folder | sed 's,^,scans/,')" "$(rows stream)"
+find scans -name '*.png' -print0 | busi-predict -0 -m m.st --device ref \
+    >nul || bad "paths on stdin, -0"
+is "-0, masks left out" "$(rows stream | sort)" "$(rows nul | sort)"
+runs 0 busi-predict -m m.st --device ref -- - "scans/normal"
+is "stdin and a folder" "$(rows folder | grep '^normal' | sed 's,^normal/,,')" \
+    "$(rows out)"
+echo scans/normal | busi-predict -m m.st --device ref - >out
+is "a folder on stdin" 6 "$(rows out | wc -l | tr -d ' ')"
+# Batches, threads and devices: batches of 32 and of 1, and the CPU plugin.
+close_to() {
+    paste folder "$1" | awk -F'\t' -v t="$2" 'NR > 1 { for (i = 5; i < 8; i++) {
+        d = $i - $(i + 8); if (d > t || d < -t) exit 1 } }' ||
+        bad "$1 is not within $2 of the reference"
+}
+for n in 1 3 32; do
+    runs 0 busi-predict -m m.st --device ref --batch $n -j 1 scans
+    close_to out 1e-5
+done
+if [ -e "$BUILD/lib/busi/backend_cpu.so" ]; then
+    for n in 1 32; do
+        runs 0 busi-predict -m m.st --device cpu --threads 1 --batch $n scans
+        close_to out 1e-5
+    done
+    cp out cpu
+    runs 0 busi-predict -m m.st --device cpu --batch 32 -j 3 scans
+    cmp -s out cpu || bad "threads make a difference"
+else
+    skip "no backend_cpu.so: not held against the reference"
+fi
+
+# ------------------------------------------------- several models, views
+model n.st 2
+runs 0 busi-predict -m n.st --device ref scans
+cp out other
+runs 0 busi-predict -m m.st -m n.st --device ref scans
+is "two models are averaged" "" "$(paste folder other out | awk -F'\t' \
+    'NR > 1 { for (i = 5; i < 8; i++) { d = ($i + $(i + 8)) / 2 - $(i + 16)
+        if (d > 1e-6 || d < -1e-6) print } }')"
+is "marks of one and of two models" 3 \
+    "$(for f in folder other out; do sed -n 2p $f | cut -f 8; done | sort -u |
+        wc -l | tr -d ' ')"
+"$maker" order.st tiny 1 malignant,benign,normal "$small"
+runs 3 busi-predict -m m.st -m order.st scans
+says "'m.st' and 'order.st'.*classes"
+runs 0 busi-predict -m m.st --tta 2 --device ref scans
+cmp -s out folder && bad "--tta makes no difference"
+runs 2 busi-predict -m m.st --tta 17 scans
+
+# ------------------------------------------------- bad pictures among good
+mkdir odd
+cp "scans/benign/benign (1).png" odd/1.png
+head -c 3000 odd/1.png >odd/2.png
+echo no picture >odd/3.png
+: >odd/4.png
+cp "scans/benign/benign (2).png" odd/5.png
+ln -s nowhere odd/6.png
+mkdir odd/7.png
+runs 1 busi-predict -m m.st --device ref --rejects rejects odd missing.png
+is "a row for each" "1.png ok
+2.png invalid
+3.png invalid
+4.png invalid
+5.png ok
+6.png unreadable
+missing.png unreadable" "$(sed 1d out | cut -f 1,3 | tr '\t' ' ')"
+is "no numbers for bad ones" "" \
+    "$(awk -F'\t' '$3 != "ok" && NR > 1 { print $4 $5 $6 $7 }' out | tr -d '\n')"
+is "the good ones" "$(rows folder | sed -n 1,2p | cut -f 3-)" \
+    "$(rows out | grep '	ok	' | cut -f 3-)"
+is "rejects" "odd/2.png invalid
+odd/3.png invalid
+odd/4.png invalid
+odd/6.png unreadable
+missing.png unreadable" "$(cut -f 1,2 rejects | tr '\t' ' ')"
+is "silent with --rejects" "" "$(cat err)"
+runs 1 busi-predict -m m.st --device ref odd/2.png
+says "^odd/2.png	invalid	"
+is "the bad row is there" 1 "$(sed 1d out | wc -l | tr -d ' ')"
+# Only bad ones in the first block, and in all of them.
+yes odd/2.png | head -n 40 | busi-predict -m m.st --device ref --batch 4 \
+    >out 2>err
+is "bad scans alone" 40 "$(grep -c '	invalid	' out)"
+
+# ------------------------------------------------- names of every kind
+strange=$(printf 'od\td\n -\377.png')
+mkdir names
+cp odd/1.png "names/$strange"
+cp odd/1.png ./--help
+runs 0 busi-predict -m m.st --device ref names -- --help
+is "odd names" "$(printf 'od\\td\\n -\377.png ok\n--help ok')" \
+    "$(sed 1d out | cut -f 1,3 | tr '\t' ' ')"
+printf '%s\0' "names/$strange" ./--help | busi-predict -0 -m m.st \
+    --device ref >out || bad "odd names on stdin"
+is "odd names on stdin" "$(printf 'names/od\\td\\n -\377.png\n--help')" \
+    "$(sed 1d out | cut -f 1)"
+rm ./--help
+printf 'a\0b\n\nodd/1.png' | busi-predict -m m.st --device ref >out 2>err
+is "a NUL in a line" 1 $?
+says "^a	unreadable	.*NUL"
+is "no newline at the end" "odd/1.png ok" \
+    "$(sed -n '3p' out | cut -f 1,3 | tr '\t' ' ')"
+
+# ------------------------------------------------- little, much and no room
+runs 0 busi-predict -m m.st
+is "no input: the header" 1 "$(wc -l <out | tr -d ' ')"
+mkdir nothing
+runs 0 busi-predict -m m.st nothing
+says "no scans below 'nothing'"
+if [ -e /dev/full ]; then
+    busi-predict -m m.st --device ref scans >/dev/full 2>err
+    is "a full device" 4 $?
+    runs 4 busi-predict -m m.st --device ref -o /dev/full scans
+    runs 4 busi-predict -m m.st --device ref --rejects /dev/full odd
+fi
+{ busi-predict -m m.st --device ref scans 2>err; echo $? >status; } |
+    head -n 1 >out
+is "first line alone" "id" "$(cut -f 1 out)"
+case $(cat status) in
+0 | 141) ;;
+*) bad "head: status $(cat status)" ;;
+esac
+# A row comes while the stream is still open.
+mkfifo pipe
+busi-predict -m m.st --device ref <pipe >out 2>err &
+exec 9>pipe
+for i in 1 5; do
+    echo odd/$i.png >&9
+    n=0
+    while ! grep -q "^odd/$i.png	" out && [ $n -lt 100 ]; do
+        sleep 0.1
+        n=$((n + 1))
+    done
+    [ $n -lt 100 ] || bad "no row for odd/$i.png while the stream is open"
+done
+exec 9>&-
+wait $! || bad "the stream's end"
+# Numbers that are none, while the decoder waits for more of the stream.
+model nan.st 1 nan=1
+busi-predict -m nan.st --device ref <pipe >out 2>err &
+exec 9>pipe
+echo odd/1.png >&9
+wait $!
+is "NaN" 5 $?
+exec 9>&-
+says "'odd/1.png' is no number"
+
+peak() {
+    mkdir -p "many$1"
+    i=0
+    while [ $i -lt "$1" ]; do
+        echo odd/1.png
+        i=$((i + 1))
+    done | ASAN_OPTIONS=quarantine_size_mb=1 \
+        busi-predict -v -m m.st --device ref --batch 8 >out 2>err ||
+        bad "$1 scans"
+    is "rows" $(($1 + 1)) "$(wc -l <out | tr -d ' ')"
+    mb=$(sed -n 's/.* \([0-9]*\)\.[0-9] MB peak$/\1/p' err)
+}
+peak 200
+few=$mb
+peak 2000
+[ "$mb" -lt $((few + 10)) ] || bad "$mb MB for 2000 scans, $few for 200"
+
+# ------------------------------------------------- models and data that do not fit
+head -c 5000 m.st >cut.st
+runs 3 busi-predict -m cut.st scans
+says "'cut.st'"
+runs 3 busi-predict -m d.st scans
+says "'d.st' is a dataset file, not a model file"
+runs 4 busi-predict -m missing.st scans
+busi-prep --resize 40x40 --crop 36 --std 0.5 -o recipe.st m.tsv
+runs 3 busi-predict -m m.st -d recipe.st
+says "'recipe.st' was not made for 'm.st': it has another recipe"
+runs 3 busi-predict -m order.st -d d.st
+says "'d.st' was not made for 'order.st'.*classes"
+head -c 20000 d.st >cutd.st
+runs 3 busi-predict -m m.st -d cutd.st
+for wrong in "scans" "-m m.st -d d.st scans" "-m m.st -f f.tsv scans" \
+    "-m m.st -d d.st --fold 1" "-m m.st -d d.st -f f.tsv" \
+    "-m m.st --device tpu scans" "-m m.st --device cpu:1 scans" \
+    "-m m.st --batch 0 scans" "-m m.st --resume r -o s scans"; do
+    # shellcheck disable=SC2086
+    runs 2 busi-predict $wrong
+done
+
+# ------------------------------------------------- folds
+fold=$(head -n 1 f.tsv | tr '\t' '\n' | grep -n '^fold$' | cut -d: -f 1)
+runs 0 busi-predict -m m.st --device ref -d d.st -f f.tsv --fold 1 -o p1.tsv
+is "rows of the fold" "$(awk -F'\t' -v c="$fold" '$c == 1 { print $1 }' f.tsv)" \
+    "$(sed 1d p1.tsv | cut -f 1)"
+is "columns" "fold model" "$(head -n 1 p1.tsv | cut -f 8- | tr '\t' ' ')"
+is "its number" 1 "$(sed 1d p1.tsv | cut -f 8 | sort -u)"
+awk -F'\t' -v OFS='\t' 'NR == 1 { print $0, "group"; next }
+    { print $0, "g" NR % 4 }' f.tsv >g.tsv
+runs 0 busi-predict -m m.st --device ref -d d.st -f g.tsv --fold 1
+is "with groups" "fold group model" "$(head -n 1 out | cut -f 8- | tr '\t' ' ')"
+is "same numbers" "$(rows p1.tsv)" "$(rows out)"
+runs 0 busi-eval --bootstrap 10 p1.tsv
+runs 3 busi-predict -m m.st -d d.st -f f.tsv --fold 3
+says "'f.tsv' has no row of fold 3"
+sed 3d f.tsv >lacks.tsv
+runs 3 busi-predict -m m.st -d d.st -f lacks.tsv --fold 1
+says "'lacks.tsv' does not cover 'd.st': it lacks 'benign/benign \(2\).png'"
+sed '3s/\(.*\t\)[0-9a-f]\{64\}/\1'"$(printf %064d 0)"'/' f.tsv >sha.tsv
+runs 3 busi-predict -m m.st -d d.st -f sha.tsv --fold 1
+says "'d.st' and 'sha.tsv'.*another SHA-256"
+sed '3s/\tbenign\t/\tnormal\t/' f.tsv >label.tsv
+runs 3 busi-predict -m m.st -d d.st -f label.tsv --fold 1
+says "'d.st' and 'label.tsv'.*another label"
+
+# ------------------------------------------------- what was seen in training
+sha=$(head -n 1 f.tsv | tr '\t' '\n' | grep -n '^sha256$' | cut -d: -f 1)
+awk -F'\t' -v c="$fold" -v s="$sha" 'NR > 1 && $c != 1 { print $s }' f.tsv >seen
+n=$(wc -l <seen | tr -d ' ')
+model t.st 1 fold=1 seen=seen folds="$(sha256sum <f.tsv | cut -d' ' -f 1)"
+runs 0 busi-predict -m t.st --device ref -d d.st -f f.tsv --fold 1
+is "its own test fold, quietly" "" "$(cat err)"
+is "same numbers" "$(rows p1.tsv)" "$(rows out)"
+in2=$(awk -F'\t' -v c="$fold" '$c == 2' f.tsv | wc -l | tr -d ' ')
+runs 3 busi-predict -m t.st --device ref -d d.st -f f.tsv --fold 2
+says "'t.st' has seen $in2 of these $in2 rows of 'd.st'.*test fold: 1"
+is "nothing is written" "" "$(cat out)"
+runs 3 busi-predict -m t.st --device ref -d d.st
+says "has seen $n of these 22 rows"
+runs 3 busi-predict -m m.st -m t.st --device ref -d d.st
+says "'t.st' has seen $n of these 22 rows"
+runs 0 busi-predict -m t.st --device ref -d d.st --allow-train-rows
+says "'t.st' has seen $n of these 22 rows"
+is "all rows" "$(rows all)" "$(rows out)"
+runs 0 busi-predict -m t.st --device ref -d d.st -f g.tsv --fold 1
+says "trained with another fold table than 'g.tsv'"
+runs 1 busi-predict -m t.st --device ref --rejects rejects scans
+is "pictures seen" "$n" "$(awk -F'\t' '$3 == "seen"' out | wc -l | tr -d ' ')"
+is "pictures not seen" "$(cut -f 1 p1.tsv)" \
+    "$(awk -F'\t' '$3 != "seen" { print $1 }' out)"
+runs 0 busi-predict -m t.st --device ref --allow-train-rows scans
+is "pictures all the same" "$(rows folder)" "$(rows out)"
+model chosen.st 1 fold=1 select=test
+runs 0 busi-predict -m chosen.st --device ref -d d.st -f f.tsv --fold 1
+says "chosen on its test fold"
+is "marked" "test" "$(sed 1d out | cut -f 9 | sort -u)"
+
+# ------------------------------------------------- --resume
+mkdir grow
+cp odd/1.png grow/a.png
+cp odd/2.png grow/b.png
+runs 1 busi-predict -m m.st --device ref --resume r.tsv grow
+is "stdout stays empty" "" "$(cat out)"
+cp r.tsv before
+cp odd/5.png grow/c.png
+cp odd/5.png grow/0.png
+runs 0 busi-predict -m m.st --device ref --resume r.tsv grow
+is "old rows are kept" "$(cat before)" "$(head -n 3 r.tsv)"
+is "new rows behind" "0.png ok
+c.png ok" "$(sed 1,3d r.tsv | cut -f 1,3 | tr '\t' ' ')"
+cp r.tsv before
+runs 0 busi-predict -m m.st --device ref --resume r.tsv grow
+cmp -s r.tsv before || bad "--resume with nothing new changes the table"
+runs 3 busi-predict -m n.st --device ref --resume r.tsv grow
+says "'r.tsv' cannot be added to: line 2 was made by another model"
+runs 3 busi-predict -m m.st --tta 2 --device ref --resume r.tsv grow
+runs 3 busi-predict -m order.st --device ref --resume r.tsv grow
+says "'r.tsv' cannot be added to: it has other columns"
+runs 5 busi-predict -m nan.st --device ref --resume new.tsv grow
+cmp -s r.tsv before || bad "a failed --resume changes the table"
+is "nothing is left behind" "" "$(find . -name '.*.part' -o -name new.tsv)"
