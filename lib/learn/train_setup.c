@@ -77,7 +77,6 @@ make_model(struct train_setup *s, const struct train_conf *c, struct err *e)
     for (size_t i = 0; i < d->classes.n; i++)
         str_list_add(&m->classes, d->classes.item[i]);
     m->recipe = d->recipe;
-    m->recipe.crop = net.size;
     m->temperature = 1;
     set_seen(s, false);
     memcpy(m->dataset, d->digest, sizeof m->dataset);
