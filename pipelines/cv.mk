@@ -1,0 +1,86 @@
+# Grouped k-fold cross-validation of one configuration.
+#
+#   make BUSI=DIR cv MODEL=resnet18                     in the source tree
+#   make -f /usr/local/share/busi/cv.mk BUSI=DIR        installed
+#
+# Incremental: a table is replaced only when its content changes, so a changed
+# scan makes the dataset and what was trained on it anew, and nothing changed
+# makes nothing.  An interrupted training goes on where it was.  With -j folds
+# train side by side; give THREADS= each.
+
+BUSI     ?=
+MODEL    ?= resnet18
+K        ?= 5
+SEED     ?= 1
+RESIZE   ?= 256x256
+CROP     ?= 256
+CHANNELS ?= 1
+EPOCHS   ?= 60
+BATCH    ?= 32
+THREADS  ?= 0
+ARGS     ?=
+OUT      ?= cv/$(notdir $(MODEL))
+BUSI_BIN ?=
+
+FOLDS = $(shell seq 0 $$(($(K) - 1)))
+PREDS = $(FOLDS:%=$(OUT)/pred-%.tsv)
+
+# $(call if-changed,COMMAND): its stdout becomes the target, if it differs.
+define if-changed
+@mkdir -p $(@D)
+@$(1) >$@.new || { rm -f $@.new; exit 1; }
+@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+endef
+
+cv: $(OUT)/metrics.tsv
+	@awk -F'\t' '$$NF == "fold" || $$NF == "pooled" { \
+	    printf "%-18s %-22s %10s %10s %10s %6s\n", \
+	        $$1, $$2, $$3, $$4, $$5, $$6 }' $<
+	@echo "all rows: $<"
+
+$(OUT)/scans.tsv: FORCE
+	@test -n "$(BUSI)" || { echo "name a folder: BUSI=DIR" >&2; exit 2; }
+	$(call if-changed,$(BUSI_BIN)busi-strip "$(BUSI)")
+
+$(OUT)/prep.settings: FORCE
+	$(call if-changed,echo "$(RESIZE) $(CROP) $(CHANNELS)")
+
+$(OUT)/train.settings: FORCE
+	$(call if-changed,echo "$(MODEL) $(EPOCHS) $(BATCH) $(SEED) $(ARGS)")
+
+$(OUT)/folds.settings: FORCE
+	$(call if-changed,echo "$(K) $(SEED)")
+
+$(OUT)/groups.tsv: $(OUT)/scans.tsv
+	$(BUSI_BIN)busi-dup -o $@ $<
+
+$(OUT)/folds.tsv: $(OUT)/groups.tsv $(OUT)/folds.settings
+	$(BUSI_BIN)busi-split -k $(K) --seed $(SEED) -o $@ $<
+
+$(OUT)/data.safetensors: $(OUT)/scans.tsv $(OUT)/prep.settings
+	$(BUSI_BIN)busi-prep --resize $(RESIZE) --crop $(CROP) \
+	    --channels $(CHANNELS) -o $@ $<
+
+# A state that is older than what it was made from is of another run.
+$(OUT)/fold-%.safetensors: $(OUT)/data.safetensors $(OUT)/folds.tsv \
+    $(OUT)/train.settings
+	@for f in $^; do \
+	    [ ! -e $(OUT)/fold-$*.state.safetensors ] || \
+	    [ ! "$$f" -nt $(OUT)/fold-$*.state.safetensors ] || \
+	    rm -f $(OUT)/fold-$*.state.safetensors*; \
+	done
+	$(BUSI_BIN)busi-train -d $< -f $(OUT)/folds.tsv --fold $* -m $(MODEL) \
+	    -e $(EPOCHS) -b $(BATCH) --seed $(SEED) --threads $(THREADS) \
+	    $(ARGS) --resume --log $(OUT)/fold-$*.tsv -o $@
+
+$(OUT)/pred-%.tsv: $(OUT)/fold-%.safetensors
+	$(BUSI_BIN)busi-predict -m $< -d $(OUT)/data.safetensors \
+	    -f $(OUT)/folds.tsv --fold $* --threads $(THREADS) -o $@
+
+$(OUT)/metrics.tsv: $(PREDS)
+	$(BUSI_BIN)busi-eval -l $(OUT)/folds.tsv -o $@ $^
+
+FORCE:
+.PHONY: cv FORCE
+.DELETE_ON_ERROR:
+.SECONDARY:

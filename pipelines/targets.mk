@@ -1,0 +1,29 @@
+# Targets that hand over to a pipeline with the programs just built.
+
+SETTINGS = BUSI_BIN=$(abspath $(BIN))/
+
+cv: all
+	@$(MAKE) --no-print-directory -f pipelines/cv.mk $(SETTINGS) \
+	    OUT=$(or $(OUT),$(BUILD)/cv/$(notdir $(or $(MODEL),resnet18)))
+
+predict: all
+	@$(MAKE) --no-print-directory -f pipelines/predict.mk $(SETTINGS)
+
+help:
+	@sed -n 's/^#| \{0,1\}//p' pipelines/targets.mk
+
+.PHONY: cv predict
+
+#| make                   build the programs, into build/bin
+#| make demo              everything on built-in phantoms, to a table
+#| make check             every test (installs what is missing)
+#| make BUSI=DIR cv       grouped cross-validation on a folder of scans
+#|     MODEL=resnet18 EPOCHS=60 BATCH=32 K=5 SEED=1 RESIZE=256x256 CROP=256
+#|     THREADS=0 ARGS="..." (more options of busi-train) OUT=build/cv/MODEL
+#| make predict MODEL=FILE IN=DIR OUT=pred.tsv
+#|                        score a folder; again: only what is new
+#| make bench             ours against the peers, in turn (BUSI=DIR for scans)
+#| make install           PREFIX=/usr/local DESTDIR=
+#| make clean             remove build/
+#| make deps              install missing Debian packages (root or sudo)
+#| make t-strip           one test; make check_graph: one unit test
