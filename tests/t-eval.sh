@@ -203,6 +203,43 @@ sed '1s/p_normal/p_cyst/' f1.tsv >renamed.tsv
 runs 3 busi-eval f0.tsv renamed.tsv
 says "'f0.tsv' and 'renamed.tsv' have other classes"
 
+sed 's/	2$/	4/' named1.tsv >same.tsv
+runs 3 busi-eval named0.tsv same.tsv
+says "'named0.tsv' and 'same.tsv' are both of fold 4"
+for f in 0 1; do
+    sed -e '1s/$/	model/' -e '2,$s/$/	0123456789ab/' named$f.tsv >by$f.tsv
+done
+runs 3 busi-eval by0.tsv by1.tsv
+says "'by0.tsv' and 'by1.tsv' are two folds by one model, 0123456789ab"
+sed 's/ab$/cd/' by1.tsv >by2.tsv
+runs 0 busi-eval by0.tsv by2.tsv
+
+# ---------------------------------------------- marks, epochs chosen on the test
+# s1, s4 and s6 are marked: 2 of 3 right; of the other six 4.  Wilson by hand in
+# Python.
+awk -F'\t' -v OFS='\t' 'NR == 1 { print $0, "marks"; next }
+    { print $0, $1 ~ /^s[146]$/ ? "caliper,text" : "" }' m.tsv >marks.tsv
+runs 0 busi-eval -l marks.tsv a.tsv
+is "marked" "0.666667 0.20766 0.938508" "$(row accuracy_marked all)"
+is "unmarked" "0.666667 0.299993 0.903229" "$(row accuracy_unmarked all)"
+is "marked" "1 0.34238 1" "$(row sensitivity_marked benign)"
+is "marked" "0 0 0.793451" "$(row sensitivity_marked malignant)"
+is "marked" "NA NA NA" "$(row sensitivity_marked normal)"
+is "unmarked" "1 0.34238 1" "$(row sensitivity_unmarked malignant)"
+cp out by-manifest
+awk -F'\t' 'FNR == NR { m[$1] = $5; next } { print $0 "\t" m[$1] }' marks.tsv \
+    own-groups.tsv >own-marks.tsv
+runs 0 busi-eval own-marks.tsv
+cmp -s out by-manifest || bad "marks of the manifest and of the table differ"
+runs 0 busi-eval a.tsv
+! grep -q marked out || bad "marks, but nobody gave any"
+! grep -q selected_on_test out || bad "selected_on_test, but nothing says so"
+sed -e '1s/$/	select/' -e '2,$s/$/	test/' f1.tsv >chosen.tsv
+runs 0 busi-eval f0.tsv chosen.tsv
+says "'chosen.tsv': the epoch was chosen on these very scans"
+is "chosen" "5 NA NA" "$(row selected_on_test all pooled)"
+is "not chosen" "0 NA NA" "$(row selected_on_test all 0)"
+
 # ------------------------------------------------------------------ comparison
 runs 0 busi-eval --compare a.tsv b.tsv
 says "1 of 10 scans were rejected"

@@ -59,15 +59,14 @@ is "stdin" manifest "$(fact kind)"
 # Tables that other programs of ours write.
 cat >pred.tsv <<'END'
 id	label	status	pred	p_benign	p_malignant	model
-a	benign	ok	benign	0.75	0.25	00112233aabb+0123
-b	malignant	ok	malignant	0.25	0.75	00112233aabb+0123
+a	benign	ok	benign	0.75	0.25	00112233aabb
+b	malignant	ok	malignant	0.25	0.75	00112233aabb
 c	benign	decode				
 END
 runs 0 busi-info --verify pred.tsv
 is "kind" "prediction table" "$(fact kind)"
 is "status" "decode 1, ok 2" "$(fact status)"
-is "models" "00112233aabb
-0123" "$(fact model)"
+is "model" "00112233aabb" "$(fact model)"
 busi-eval -q -o metrics.tsv pred.tsv
 runs 0 busi-info --verify metrics.tsv
 is "kind" "metrics table" "$(fact kind)"

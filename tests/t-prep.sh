@@ -64,6 +64,40 @@ is "order of rows" "$({ data f.st 60; echo; } | fold -w 8 | tac)" \
 runs 0 busi-prep $small --classes normal,benign,malignant -o c.st s.tsv
 has c.st 'normal\\u0009benign\\u0009malignant'
 
+# ------------------------------------------------- marks
+# 40 x 40 black with a white cross of 3 x 19 pixels, made by Pillow as RGB; and
+# with the same cross in yellow.
+white() {
+    base64 -d <<'END'
+iVBORw0KGgoAAAANSUhEUgAAACgAAAAoCAIAAAADnC86AAAAS0lEQVR4nO3UsQkAIAwF0egcf//J
+MoiFYKkxNir3KptwEIhmAICgkp509/6QlBiv6fAhwoT/C6/veNzrrvl9s+o4vkzChG8JA8B7Gufx
+CSSQxrVgAAAAAElFTkSuQmCC
+END
+}
+yellow() {
+    base64 -d <<'END'
+iVBORw0KGgoAAAANSUhEUgAAACgAAAAoCAIAAAADnC86AAAASklEQVR4nO3UsQkAIAwF0egc2X+y
+DGIjlhq/jcq9yiYcBKIZACCpyJMR/eGujFc5fIgw4f/C6zse97prft+sOo8vkzDhW8IA8J4GZlQG
+JChgyIYAAAAASUVORK5CYII=
+END
+}
+white >white.png
+yellow >yellow.png
+{
+    printf 'id\tpath\textra\n'
+    printf 'w\twhite.png\t1\ny\tyellow.png\t2\nn\ta.png\t3\n'
+} >draw.tsv
+runs 0 busi-prep $small --marks marked.tsv -o draw.st draw.tsv
+is "marks" "id path extra marks
+w white.png 1 caliper
+y yellow.png 2 caliper,colour
+n a.png 3 " "$(tr '\t' ' ' <marked.tsv)"
+runs 0 busi-prep $small -o draw2.st draw.tsv
+cmp draw.st draw2.st || bad "--marks changes the dataset"
+if [ -e /dev/full ]; then
+    runs 4 busi-prep $small --marks /dev/full -o draw.st draw.tsv
+fi
+
 # ------------------------------------------------- bad scans
 command head -c 60 a.png >cut.png
 picture | tr '\364' '\365' >bits.png

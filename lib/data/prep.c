@@ -10,6 +10,7 @@
 #include "data/dataset.h"
 #include "data/image_vips.h"
 #include "data/manifest.h"
+#include "data/marks.h"
 #include "data/safet.h"
 
 #include <stdlib.h>
@@ -23,6 +24,7 @@ struct scan {
     int64_t label;
     uint32_t crc;
     uint8_t sha256[DIGEST_BYTES];
+    unsigned marks;             /* if they are asked for */
     const char *reason;         /* NULL: good */
     char *detail;
     unsigned char *out;         /* its row of the tensor */
@@ -137,6 +139,8 @@ take_scan(void *ctx, size_t i, int thread)
         reject(s, "invalid", e.text);
     else
         make_row(r, s, &m);
+    if (m.px != NULL && r->p->marks != NULL)
+        s->marks = marks_find(&m);
     image_release(&m);
     free(data);
 }
@@ -170,11 +174,22 @@ leave_out(struct run *r, struct scan *s)
     free(s->detail);
 }
 
+static void
+note_marks(struct run *r, const struct scan *s, size_t column)
+{
+    struct str text = { 0 };
+
+    marks_print(s->marks, &text);
+    table_set(&r->table, s->row, column, text.text);
+    str_release(&text);
+}
+
 /* All scans in blocks: decode at once, write in order. */
 static void
 take_all(struct run *r, struct safet_out *o)
 {
     struct progress bar;
+    size_t marks = r->p->marks != NULL ? table_column(&r->table, "marks") : 0;
 
     progress_open(&bar, "scans", r->table.nrows);
     for (size_t at = 0; at < r->table.nrows; at += r->block_n) {
@@ -186,6 +201,8 @@ take_all(struct run *r, struct safet_out *o)
                 .row = at + i, .out = r->rows + i * r->row_nbytes
             };
         pool_run(r->p->threads, n, take_scan, r);
+        for (size_t i = 0; i < n && r->p->marks != NULL; i++)
+            note_marks(r, &r->block[i], marks);
         for (size_t i = 0; i < n; i++)
             if (r->block[i].reason == NULL)
                 keep(r, &r->block[i], o);
@@ -385,6 +402,8 @@ prep_run(const struct prep *p, struct err *e)
         goto done;
     make_room(&r);
     rc = write_dataset(&r, hex, e);
+    if (rc == 0 && p->marks != NULL)
+        rc = table_save(&r.table, p->marks, e);
     if ((rc == 0 || r.rejects.n > 0) && reject_close(&r.rejects, e) != 0)
         rc = -1;
     if (rc == 0 && r.rejects.n > 0)

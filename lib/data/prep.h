@@ -23,6 +23,8 @@ struct prep {
     int threads;            /* 0: all cores */
     bool skip;              /* leave bad scans out, else fail */
     const char *rejects;    /* list of bad scans, or NULL */
+    const char *marks;      /* the manifest with a column `marks` (marks.h)
+                               goes here, or NULL */
     const char *classes;    /* comma-separated, or NULL: labels found */
 };
 

@@ -357,18 +357,24 @@ relate_parent(struct description *d, const struct parent *p,
               const struct description *all, size_t n, struct err *e)
 {
     const struct description *other = NULL;
-    size_t digits = strlen(p->digest);
+    size_t nothers = 0, digits = strlen(p->digest);
 
     for (size_t i = 0; i < n; i++) {
         if (strncmp(all[i].digest, p->digest, digits) == 0) {
             facts_text(&d->facts, parent_key[p->kind], all[i].path);
             return 0;
         }
-        if (all[i].kind == p->kind)
+        if (all[i].kind == p->kind) {
             other = &all[i];
+            nothers++;
+        }
     }
-    /* A dataset is made from any manifest with its scans, also a later one. */
-    if (other == NULL || p->kind == FILE_MANIFEST)
+    /*
+     * A dataset is made from any manifest with its scans, also a later one;
+     * models that voted together have a digest of their own.
+     */
+    if (other == NULL || p->kind == FILE_MANIFEST ||
+        (p->kind == FILE_MODEL && nothers > 1))
         return 0;
     return err_set(e, EXIT_INVALID, "'%s' and '%s' do not belong together: "
                    "the first was made from another %s", d->path, other->path,

@@ -145,7 +145,6 @@ tell_manifest(struct description *d, const struct table *t, bool verify,
 
 /* -------------------------------------------------- predictions, metrics */
 
-/* The models that made the rows, several joined by '+'. */
 static void
 tell_models(struct description *d, const struct table *t)
 {
@@ -155,15 +154,8 @@ tell_models(struct description *d, const struct table *t)
     if (at < 0)
         return;
     tally_column(&y, t, (size_t)at);
-    for (size_t i = 0; i < y.name.n; i++) {
-        struct str_list parts = { 0 };
-
-        if (y.name.item[i][0] != '\0')
-            str_list_split(&parts, y.name.item[i], '+');
-        for (size_t k = 0; k < parts.n; k++)
-            describe_parent(d, FILE_MODEL, "model", parts.item[k]);
-        str_list_release(&parts);
-    }
+    for (size_t i = 0; i < y.name.n; i++)
+        describe_parent(d, FILE_MODEL, "model", y.name.item[i]);
     tally_release(&y);
 }
 

@@ -134,9 +134,74 @@ add_confusion(struct sheet *s, const struct outcome *outcome, size_t n)
     free(count);
 }
 
-/* -------------------------------------------------------------------- folds */
-
 enum { POOLED = -1 };
+
+/* ------------------------------------------------------- parts of the scans */
+
+static void
+add_share(struct sheet *s, const char *metric, const char *class, double x,
+          double n)
+{
+    struct interval i = stat_wilson(x, n);
+
+    add(s, metric, class,
+        &(struct metric){ n > 0 ? x / n : NAN, i.lo, i.hi, n });
+}
+
+/* How many scans of each class are there, and right, with marks or without? */
+static void
+add_part(struct sheet *s, const struct predictions *p, long file, bool marked)
+{
+    size_t k = p->classes.n;
+    double *n = mem_array(2 * k, sizeof *n), *right = n + k, all = 0, sum = 0;
+
+    for (size_t i = 0; i < p->n; i++) {
+        const struct prediction *r = &p->row[i];
+
+        if (!r->ok || r->marks == NULL || (r->marks[0] != '\0') != marked ||
+            (file != POOLED && r->file != (size_t)file))
+            continue;
+        n[r->outcome.truth]++;
+        right[r->outcome.truth] += r->outcome.truth == r->outcome.pred;
+    }
+    for (size_t c = 0; c < k; c++) {
+        all += n[c];
+        sum += right[c];
+    }
+    add_share(s, marked ? "accuracy_marked" : "accuracy_unmarked", "all", sum,
+              all);
+    for (size_t c = 0; c < k; c++)
+        add_share(s, marked ? "sensitivity_marked" : "sensitivity_unmarked",
+                  p->classes.item[c], right[c], n[c]);
+    free(n);
+}
+
+static void
+add_parts(struct sheet *s, const struct predictions *p, long file)
+{
+    double selected = 0, n = 0;
+    bool known = false, chosen = false;
+
+    for (size_t i = 0; i < p->nfiles; i++)
+        chosen = chosen || p->file[i].selected;
+    for (size_t i = 0; i < p->n; i++) {
+        const struct prediction *r = &p->row[i];
+
+        known = known || (r->ok && r->marks != NULL);
+        if (!r->ok || (file != POOLED && r->file != (size_t)file))
+            continue;
+        n++;
+        selected += p->file[r->file].selected;
+    }
+    if (chosen)
+        add_count(s, "selected_on_test", "all", selected, n);
+    if (known) {
+        add_part(s, p, file, true);
+        add_part(s, p, file, false);
+    }
+}
+
+/* -------------------------------------------------------------------- folds */
 
 /*
  * The outcomes of one file, or of all, in order of ids; groups are numbered
@@ -187,6 +252,7 @@ evaluate_file(struct sheet *s, const struct predictions *p, long file,
               (double)(n + nrejected));
     add_metrics(s, m);
     add_confusion(s, o, n);
+    add_parts(s, p, file);
     free(o);
     return m;
 }
@@ -282,6 +348,10 @@ evaluate_table(const struct predictions *p, const struct evaluate_conf *c,
         return err_set(e, EXIT_USAGE, "--positive: '%s' has no class '%s'",
                        p->file[0].table.path, c->positive);
     warn_absent(p);
+    for (size_t i = 0; i < p->nfiles; i++)
+        if (p->file[i].selected)
+            log_warn("'%s': the epoch was chosen on these very scans, which "
+                     "flatters the results", p->file[i].table.path);
     if (!p->grouped)
         log_note("no column group: every scan is its own, and intervals are "
                  "too narrow if there are near-copies");

@@ -4,6 +4,10 @@
  * Columns: metric, class, value, lo, hi, n, and with several files fold.  A
  * metric over all classes has the class "all", a mean of classes "macro", a
  * confusion count "true>predicted".  Undefined numbers are NA.
+ *
+ * Where marks are known, accuracy and sensitivity are also told of the scans
+ * with and without them (accuracy_marked, accuracy_unmarked, ...).  Where an
+ * epoch was chosen on the test fold, the row selected_on_test counts the scans.
  */
 #ifndef BUSI_LEARN_EVALUATE_H
 #define BUSI_LEARN_EVALUATE_H

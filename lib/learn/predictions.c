@@ -37,6 +37,7 @@ labels_read(struct labels *l, const char *path, struct err *e)
     id = (size_t)table_find(t, "id");
     l->label = table_find(t, "label");
     l->group = table_find(t, "group");
+    l->marks = table_find(t, "marks");
     l->by_id = mem_array(t->nrows, sizeof *l->by_id);
     for (size_t i = 0; i < t->nrows; i++)
         l->by_id[i] = (struct labelled){ t->row[i][id], i };
@@ -65,7 +66,7 @@ cell(const struct table *t, size_t row, long column)
 
 /* Where a prediction table keeps what is read of it. */
 struct layout {
-    long id, label, status, pred, group, fold;
+    long id, label, status, pred, group, fold, marks, model, select;
     size_t *p;                  /* [K] columns */
 };
 
@@ -80,6 +81,9 @@ find_columns(const struct table *t, struct layout *at,
     at->status = table_find(t, "status");
     at->group = table_find(t, "group");
     at->fold = table_find(t, "fold");
+    at->marks = table_find(t, "marks");
+    at->model = table_find(t, "model");
+    at->select = table_find(t, "select");
     at->p = mem_array(t->ncolumns, sizeof *at->p);
     for (size_t j = 0; j < t->ncolumns; j++)
         if (strncmp(t->column[j], CLASS_PREFIX, strlen(CLASS_PREFIX)) == 0) {
@@ -144,16 +148,18 @@ read_class(const struct table *t, size_t row, const char *column,
     return 0;
 }
 
-/* Label and group of a row, from its own cells or from the labels. */
+/* Label, group and marks of a row, from its own cells or from the labels. */
 static int
 join(const struct table *t, size_t row, const struct layout *at,
-     const struct labels *l, const char **label, const char **group,
+     const struct labels *l, const char **label, struct prediction *r,
      struct err *e)
 {
     const char *id = t->row[row][at->id], *known = NULL;
 
     *label = cell(t, row, at->label);
-    *group = cell(t, row, at->group);
+    r->group = cell(t, row, at->group);
+    if (at->marks >= 0)
+        r->marks = t->row[row][at->marks];
     if (l != NULL) {
         const struct labelled key = { id, 0 }, *found;
 
@@ -164,8 +170,10 @@ join(const struct table *t, size_t row, const struct layout *at,
                            "'%s' line %zu: the id '%s' is not in '%s'",
                            t->path, row + 2, id, l->table.path);
         known = cell(&l->table, found->row, l->label);
-        if (*group == NULL)
-            *group = cell(&l->table, found->row, l->group);
+        if (r->group == NULL)
+            r->group = cell(&l->table, found->row, l->group);
+        if (r->marks == NULL && l->marks >= 0)
+            r->marks = l->table.row[found->row][l->marks];
     }
     if (*label != NULL && known != NULL && strcmp(*label, known) != 0)
         return err_set(e, EXIT_INVALID,
@@ -195,7 +203,7 @@ read_row(const struct predictions *p, const struct table *t, size_t row,
     r->ok = true;
     r->outcome.p = prob;
     if (read_probabilities(t, row, at, k, prob, e) != 0 ||
-        join(t, row, at, l, &label, &r->group, e) != 0 ||
+        join(t, row, at, l, &label, r, e) != 0 ||
         read_class(t, row, "label", label, &p->classes, &r->outcome.truth,
                    e) != 0)
         return -1;
@@ -279,6 +287,9 @@ read_rows(struct predictions *p, struct prediction_file *f,
         if (read_row(p, t, i, at, l, &row[i], f->p + i * k, e) != 0)
             return -1;
     f->fold = constant(t, at->fold);
+    f->model = constant(t, at->model);
+    for (size_t i = 0; i < t->nrows; i++)
+        f->selected = f->selected || cell(t, i, at->select) != NULL;
     warn_decisions(row, t->nrows, (int)k, t->path);
     p->n += t->nrows;
     return 0;
@@ -363,6 +374,30 @@ number_groups(struct predictions *p)
     free(named);
 }
 
+/* Tables that name fold and model must each be another fold's, by another. */
+static int
+check_folds(const struct predictions *p, struct err *e)
+{
+    for (size_t i = 1; i < p->nfiles; i++)
+        for (size_t k = 0; k < i; k++) {
+            const struct prediction_file *a = &p->file[k], *b = &p->file[i];
+
+            if (a->fold == NULL || b->fold == NULL)
+                continue;
+            if (strcmp(a->fold, b->fold) == 0)
+                return err_set(e, EXIT_INVALID, "'%s' and '%s' are both of "
+                               "fold %s", a->table.path, b->table.path,
+                               a->fold);
+            if (a->model != NULL && b->model != NULL &&
+                strcmp(a->model, b->model) == 0)
+                return err_set(e, EXIT_INVALID, "'%s' and '%s' are two folds "
+                               "by one model, %s: it was trained on one of "
+                               "them", a->table.path, b->table.path,
+                               a->model);
+        }
+    return 0;
+}
+
 int
 predictions_settle(struct predictions *p, struct err *e)
 {
@@ -374,6 +409,8 @@ predictions_settle(struct predictions *p, struct err *e)
                            "must not share scans", p->row[i].id,
                            p->file[p->row[i - 1].file].table.path,
                            p->file[p->row[i].file].table.path);
+    if (check_folds(p, e) != 0)
+        return -1;
     number_groups(p);
     return 0;
 }

@@ -3,11 +3,11 @@
  *
  * Columns: id, pred, p_CLASS (one per class, in the model's order); and where
  * they are there: label (or the cells are empty), status (anything but "ok"
- * is a rejected row, of which nothing else is read), group, fold.  Labels and
- * groups that are not there come from a manifest.
+ * is a rejected row, of which nothing else is read), group, fold, marks, model,
+ * select.  Labels, groups and marks that are not there come from a manifest.
  *
- * Several tables are the folds of one cross-validation: same classes, and no
- * id twice.
+ * Several tables are the folds of one cross-validation: same classes, no id
+ * twice, no fold twice, no model for two folds.
  */
 #ifndef BUSI_LEARN_PREDICTIONS_H
 #define BUSI_LEARN_PREDICTIONS_H
@@ -23,6 +23,8 @@
 struct prediction {
     const char *id;
     const char *group;          /* NULL: it is its own */
+    const char *marks;          /* drawn into the scan, "": none; NULL: not
+                                   known */
     size_t file;
     bool ok;                    /* else rejected, outcome is not set */
     struct outcome outcome;
@@ -32,6 +34,8 @@ struct prediction_file {
     struct table table;         /* owns the strings of the rows */
     double *p;                  /* [rows, K] */
     const char *fold;           /* the one value of its column fold, or NULL */
+    const char *model;          /* likewise */
+    bool selected;              /* a row's model was chosen on its test fold */
 };
 
 /* All zeros is an empty one. */
@@ -49,7 +53,7 @@ struct predictions {
 struct labels {
     struct table table;
     struct labelled *by_id;     /* [table.nrows], sorted */
-    long label, group;          /* columns, -1: none */
+    long label, group, marks;   /* columns, -1: none */
 };
 
 int labels_read(struct labels *l, const char *path, struct err *e);
@@ -69,7 +73,10 @@ int predictions_check(const struct table *t, struct err *e);
 int predictions_add(struct predictions *p, const char *path,
                     const struct labels *l, struct err *e);
 
-/* Once all are read: sort by id, refuse an id in two tables, number groups. */
+/*
+ * Once all are read: sort by id, refuse an id in two tables, two tables of one
+ * fold or two folds by one model, number groups.
+ */
 int predictions_settle(struct predictions *p, struct err *e);
 
 /*
