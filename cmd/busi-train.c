@@ -1,5 +1,4 @@
 /* busi-train: trains one network on one fold. */
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/opt.h"
 #include "base/stop.h"
@@ -52,8 +51,6 @@ run(struct train_setup *s, struct train_conf *c, int *stopped, struct err *e)
     if (train_setup_open(s, c, comm, e) == 0)
         rc = train_run(c, &s->model, &s->data, &s->parts, s->backend, comm,
                        stopped, e);
-    if (rc != 0 && comm->size > 1)
-        log_error("rank %d: %s", comm->rank, e->text);
     comm->class->close(comm, rc != 0);
     train_setup_close(s);
     return rc;

@@ -25,7 +25,13 @@ struct comm_class {
     int (*bcast)(struct comm *c, float *x, size_t n, struct err *e);
     /* The same sum for doubles; n = 0 is a barrier. */
     int (*hsum)(struct comm *c, double *x, size_t n, struct err *e);
-    /* With `failed`, the other ranks are brought down too. */
+    /*
+     * Waits for the others, as long as they take.  Write every file before: a
+     * rank that then exits with a status other than 0 ends those still there.
+     * With `failed`, waits for nobody; the others are brought down when this
+     * process exits, and its exit status is that of the run.  After an error
+     * of sum, bcast or hsum this is all that may be called.
+     */
     void (*close)(struct comm *c, bool failed);
 };
 
@@ -49,9 +55,14 @@ bool comm_launched(void);
 
 /*
  * Start `ranks` copies of this program with the same arguments under mpirun
- * and wait.  SIGTERM and SIGINT are handed on (ranks see SIGTERM, once), and
- * the copies die with this process.  Returns the exit status: that of the
- * first rank that failed.
+ * and wait; they have no stdin, and their stderr is no terminal.  Returns the
+ * exit status of the first rank that failed (128 + n and a sentence in e if
+ * signal n killed it); what that rank had to say has then been printed.
+ *
+ * Asked to stop by SIGTERM or SIGHUP, every rank gets SIGUSR1, by SIGINT
+ * SIGUSR2: mpirun hands on no others.  Ranks treat them like SIGTERM and
+ * SIGINT; the status is 128 + the signal that came.  A second signal, or two
+ * minutes, ends them at once.  They die with this process.
  */
 int comm_launch(int ranks, int argc, char **argv, struct err *e);
 

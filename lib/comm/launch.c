@@ -76,6 +76,8 @@ exec_mpirun(char **command, pid_t parent, int talk, const sigset_t *mask)
         dup2(null, STDIN_FILENO);
     dup2(talk, STDERR_FILENO);
     sigprocmask(SIG_SETMASK, mask, NULL);
+    /* Where a container hides the machine's shape, ranks run all the same. */
+    setenv("HWLOC_HIDE_ERRORS", "2", 0);
     if (geteuid() == 0) {
         setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
         setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
@@ -209,12 +211,18 @@ comm_launch(int ranks, int argc, char **argv, struct err *e)
     char *self = realpath("/proc/self/exe", NULL);
     char *count = str_format("%d", ranks);
     char **command = NULL;
-    int status = EXIT_IO;
+    int status = -1;
 
     if (self == NULL) {
         err_errno(e, "cannot find the running program");
         goto done;
     }
+    /* To mpirun it parts two programs, and there is no way to quote it. */
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], ":") == 0) {
+            err_set(e, EXIT_USAGE, "':' cannot be an argument of ranks");
+            goto done;
+        }
     command = make_command(count, self, argc, argv);
     if (start(&l, command, e) == 0) {
         int wait_status = attend(&l);
@@ -231,5 +239,5 @@ done:
     free(command);
     free(count);
     free(self);
-    return status;
+    return status >= 0 ? status : e->status;
 }
