@@ -1,0 +1,201 @@
+# busi-train: options, log, resuming, signals, ranks, refusals.
+. "$(dirname "$0")/lib.sh"
+common_checks busi-train
+
+# shellcheck disable=SC2086     # $tiny is a command of several words
+
+# Tiny phantoms at 40 x 40, cropped to 32, and a net that takes milliseconds.
+busi-phantom -q -o scans --benign 20 --malignant 12 --normal 9
+busi-strip scans | busi-split -q -k 4 -o folds.tsv 2>/dev/null
+busi-prep --resize 40x40 --crop 40 -o data.st folds.tsv
+cat >net.model <<'EOF'
+input x channels=@channels size=@size
+conv c1 x out=8 kernel=3 stride=2 pad=1
+bn b1 c1
+relu r1 b1
+conv c2 r1 out=16 kernel=3 stride=2 pad=1
+bn b2 c2
+relu r2 b2
+avgpool p r2 size=1
+dropout d p p=0.2
+linear fc d out=@classes
+EOF
+sed -e '/^bn/d; /^dropout/d; s/ b1$/ c1/; s/ b2$/ c2/; s/fc d/fc p/' \
+    -e '/^conv/s/$/ bias=1/' net.model >nobn.model
+
+tiny="busi-train -q -d data.st -f folds.tsv -m ./net.model --size 32 -b 8 \
+--device cpu --threads 1"
+train() {
+    $tiny "$@"
+}
+
+# The columns of a log that are not seconds.
+numbers() {
+    cut -f1-7 "$1"
+}
+
+# ------------------------------------------------------------ what comes out
+runs 0 train -e 4 --schedule constant --log four.tsv -o four.st
+is "four.st is silent" "" "$(cat out err)"
+is "log columns" "epoch lr train_loss train_acc val_loss val_acc \
+val_balanced_acc seconds images_per_second" "$(head -n 1 four.tsv | tr '\t' ' ')"
+is "a line per epoch" "1 2 3 4" "$(sed 1d four.tsv | cut -f1 | xargs)"
+runs 0 busi-info --verify four.st four.state.st
+runs 0 train -e 30 --lr 0.05 --augment none --label-smoothing 0 \
+    --log long.tsv -o long.st
+awk -F'\t' 'NR == 2 { first = least = $3 } NR > 2 && $3 < least { least = $3 }
+    END { exit !(least < 0.85 * first) }' long.tsv || bad "30 epochs do not lower the training loss: $(cat long.tsv)"
+
+cp four.st first.st
+runs 0 train -e 4 --schedule constant --log four.tsv -o four.st
+cmp -s four.st first.st || bad "the same command gives another model"
+runs 0 train -e 4 --schedule constant --seed 2 -o seed.st
+cmp -s four.st seed.st && bad "another seed gives the same model"
+runs 0 train -e 4 --schedule constant --threads 2 --log two.tsv -o two.st
+is "loss with two threads" "$(cut -f3 four.tsv | tail -n 1 | cut -c1-5)" \
+    "$(cut -f3 two.tsv | tail -n 1 | cut -c1-5)"
+
+# The command line is in the model, so models of two commands are compared by
+# their digests.
+digest() {
+    busi-info "$1" | awk '$1 == "digest" { print $2 }'
+}
+
+# ------------------------------------------------------------------ resuming
+runs 0 train -e 2 --schedule constant --log half.tsv -o half.st
+runs 0 train -e 4 --schedule constant --resume --log half.tsv -o half.st
+is "2 + 2 epochs are 4" "$(digest four.st)" "$(digest half.st)"
+is "and their log" "$(numbers four.tsv)" "$(numbers half.tsv)"
+runs 0 train -e 4 --schedule constant --resume -o half.st
+is "resuming what is done" "$(digest four.st)" "$(digest half.st)"
+runs 3 train -e 4 --schedule constant --lr 0.5 --resume -o half.st
+says "another run"
+
+# Stopped at several moments, and gone on with, until it is done.
+runs 0 train -e 40 --schedule constant --log whole.tsv -o whole.st
+for sig in TERM INT TERM; do
+    rm -f cut.*
+    stops=0
+    status=143
+    while [ $status -gt 128 ] && [ $stops -lt 40 ]; do
+        # A shell's background job would ignore SIGINT.
+        timeout -s $sig 0.$((20 + 7 * stops)) $tiny -e 40 \
+            --schedule constant --resume --log cut.tsv -o cut.st 2>err
+        status=$?
+        [ $status != 124 ] || status=143
+        stops=$((stops + 1))
+    done
+    is "SIG$sig, then --resume ($stops runs)" 0 $status
+    is "SIG$sig leaves the same model" "$(digest whole.st)" "$(digest cut.st)"
+    is "SIG$sig leaves the same log" "$(numbers whole.tsv)" \
+        "$(numbers cut.tsv)"
+done
+runs 143 timeout --preserve-status -s TERM 1 $tiny -e 100000 -o term.st
+runs 0 busi-info --verify term.state.st
+[ -e term.st ] && bad "a stopped run left a model"
+
+# A damaged state: the one before it is taken, and that is said.
+cp half.state.st.old old && cp half.state.st new
+printf X | dd of=half.state.st bs=1 seek=3000 conv=notrunc 2>/dev/null
+busi-train -d data.st -f folds.tsv -m ./net.model --size 32 -b 8 --threads 1 \
+    --device cpu -e 4 --schedule constant --resume -o half.st 2>err
+is "resuming from the state before" 0 $?
+says "going on from the state before"
+is "... to the same model" "$(digest four.st)" "$(digest half.st)"
+printf X | dd of=half.state.st bs=1 seek=3000 conv=notrunc 2>/dev/null
+printf X | dd of=half.state.st.old bs=1 seek=3000 conv=notrunc 2>/dev/null
+runs 3 train -e 4 --schedule constant --resume -o half.st
+
+# -------------------------------------------------------------------- options
+for o in "--select test" "--fold 3" "--ema 0.9" "--class-weights balanced" \
+    "--optimizer adamw --lr 0.001" "--schedule step" "--schedule plateau" \
+    "--schedule cosine" "--label-smoothing 0" "--early-stop 1" \
+    "--augment strong" "--best loss" "--best balanced" "--dropout 0.5" \
+    "--paper -b 8" "--warmup 0 --weight-decay 0 --momentum 0"; do
+    # shellcheck disable=SC2086
+    runs 0 train -e 2 $o -o option.st
+done
+runs 0 train -e 1 --select test -o test.st
+busi-info test.st | grep -Eq '^select +test' || bad "select is not in the model"
+runs 0 busi-train -q -d data.st --fold all -m ./net.model --size 32 -e 1 \
+    --device cpu -o all.st
+runs 0 train -e 1 --device ref --schedule constant --log ref.tsv -o ref.st
+is "ref and cpu agree on an epoch" \
+    "$(awk 'NR == 2 { printf "%.3f %.3f", $3, $5 }' four.tsv)" \
+    "$(awk 'NR == 2 { printf "%.3f %.3f", $3, $5 }' ref.tsv)"
+train -e 3 --log - -o pipe.st | head -n 1 >out
+is "the log goes through a pipe" "epoch" "$(cut -f1 out)"
+
+# ------------------------------------------------------------------- refusals
+runs 5 train -m ./nobn.model -e 9 --lr 1000 --warmup 0 -o nan.st
+says "no number"
+[ -e nan.st ] && bad "numbers that went bad left a model"
+cp four.state.st keep.state.st && cp four.st keep.st
+runs 2 train -e 0 -o x.st
+runs 2 train -b 0 -o x.st
+runs 2 train --lr -1 -o x.st
+runs 2 train --lr x -o x.st
+runs 2 train --fold x -o x.st
+runs 2 train --fold all --select test -o x.st
+runs 2 train -m resnet19 -o x.st
+says "resnet19"
+runs 2 train --size 64 -o x.st
+runs 2 busi-train -d data.st -f folds.tsv
+runs 2 busi-train -d data.st --fold 0 -o x.st
+runs 2 train operand -o x.st
+runs 3 train --fold 9 -o x.st
+says "no fold 9"
+runs 4 train -o no/such/folder.st
+runs 4 train -m ./none.model -o x.st
+runs 4 train --device cuda -e 1 -o x.st
+is "cuda that is missing is one line" 1 "$(wc -l <err)"
+runs 3 busi-train -q -d folds.tsv -f folds.tsv -o x.st
+sed 's/^benign/other/' folds.tsv >other.tsv
+runs 3 busi-train -q -d data.st -f other.tsv -m ./net.model -o x.st
+says "other.tsv.*data.st|data.st.*other.tsv"
+head -c 5000 data.st >short.st
+runs 3 busi-train -q -d short.st -f folds.tsv -m ./net.model -o x.st
+echo "conv c x out=3" >bad.model
+runs 3 train -m ./bad.model -o x.st
+[ -z "$(ls x.st .*.part 2>/dev/null)" ] || bad "a refusal left a file"
+
+# ---------------------------------------------------------------------- ranks
+if ! command -v mpirun >/dev/null; then
+    skip "mpirun is not installed: ranks"
+    exit 0
+fi
+# 31 or so rows: the last batch of 7 leaves some ranks more rows than others.
+for n in 1 2 3; do
+    runs 0 train -m ./nobn.model --ranks $n -b 9 -e 3 --log r$n.tsv -o r$n.st
+done
+for n in 2 3; do
+    paste r1.tsv r$n.tsv | awk -F'\t' -v n=$n 'NR > 1 {
+        for (i = 3; i < 8; i++) {
+            d = $i - $(i + 9)
+            if (d * d > 1e-8 * ($i * $i + 1e-4)) exit 1
+        }
+    }' || bad "$n ranks are not 1 rank: $(cat r1.tsv r$n.tsv)"
+done
+runs 0 train --ranks 2 -b 2 -e 1 -o bn.st       # batch-norm on each rank
+lines() {
+    [ ! -e "$1" ] || wc -l <"$1"
+}
+$tiny --ranks 2 -e 100000 --log live.tsv -o live.st 2>err &
+launcher=$!
+until [ "$(lines live.tsv)" -gt 2 ] 2>/dev/null; do sleep 0.1; done
+rank=$(pgrep -f "busi-train.* live.st" | while read -r p; do
+    tr '\0' '\n' <"/proc/$p/environ" 2>/dev/null |
+        grep -q '^OMPI_COMM_WORLD_RANK=1$' && echo "$p"
+done | head -n 1)
+kill -9 "$rank"
+wait $launcher
+is "a rank that dies ends the run" 137 $?
+says "rank 1"
+$tiny --ranks 2 -e 100000 --log stop.tsv -o stop.st 2>err &
+launcher=$!
+until [ "$(lines stop.tsv)" -gt 2 ] 2>/dev/null; do sleep 0.1; done
+kill -TERM $launcher
+wait $launcher
+is "SIGTERM to all ranks" 143 $?
+runs 0 busi-info --verify stop.state.st
+runs 5 train -m ./nobn.model --ranks 2 -e 9 --lr 1000 --warmup 0 -o nan.st
