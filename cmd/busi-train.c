@@ -28,12 +28,17 @@ preset(bool paper, const char *theirs, const char *ours)
     return paper ? theirs : ours;
 }
 
+/* Defaults depend on it, so it is looked for before the options are read. */
 static bool
-given(int argc, char **argv, const char *word)
+given_paper(int argc, char **argv)
 {
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
-        if (strcmp(argv[i], word) == 0)
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        size_t n = strlen(argv[i]);
+
+        /* getopt takes it from "--pap" on. */
+        if (n >= 5 && strncmp(argv[i], "--paper", n) == 0)
             return true;
+    }
     return false;
 }
 
@@ -66,7 +71,7 @@ main(int argc, char **argv)
     int optimizer, schedule, weights, augment, select, best, stopped = 0;
     const char *fold;
     int64_t ranks;
-    bool paper = given(argc, argv, "--paper");
+    bool paper = given_paper(argc, argv);
     const struct opt opts[] = {
         { "data", 'd', OPT_TEXT, &s.data_path, "FILE", NULL,
           "dataset made by busi-prep (needed)", 0, 0 },

@@ -5,9 +5,11 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/stop.h"
+#include "data/safet.h"
 #include "learn/trainer.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,15 +154,18 @@ static int
 step(struct trainer *t, const size_t *rows, size_t n, int *stop,
      struct err *e)
 {
-    double all[3], clock;
+    double all[4], clock;
     size_t from, to;
+    int asked;
 
     share(t->comm, n, &from, &to);
     if (gradients(t, rows, n, &all[0], &all[1], e) != 0)
         return -1;
     clock = clock_seconds();
-    all[2] = stop_signal();
-    if (t->comm->class->hsum(t->comm, all, 3, e) != 0)
+    asked = stop_signal();
+    all[2] = asked == SIGTERM;
+    all[3] = asked == SIGINT;
+    if (t->comm->class->hsum(t->comm, all, 4, e) != 0)
         return -1;
     if (!isfinite(all[0]))
         return err_set(e, EXIT_NUMBERS, "the loss is no number any more "
@@ -176,11 +181,8 @@ step(struct trainer *t, const size_t *rows, size_t n, int *stop,
     t->s.seen += (double)n;
     t->s.step++;
     t->s.batch++;
-    /* Ranks may have been sent different signals: any will do. */
-    *stop = all[2] > 0 && stop_signal() == 0
-                ? (int)(all[2] / t->comm->size + 0.5) : stop_signal();
-    if (all[2] > 0 && *stop == 0)
-        *stop = 15;
+    /* By the sums alone: a rank that stops by itself would hang the others. */
+    *stop = all[2] > 0 ? SIGTERM : all[3] > 0 ? SIGINT : 0;
     return 0;
 }
 
@@ -351,9 +353,11 @@ log_epoch(struct trainer *t, const struct score *s, struct err *e)
     put_number(&t->log, s->balanced);
     str_addf(&t->log, "\t%.3f\t%.2f\n", t->s.seconds,
              t->s.seen / fmax(t->s.seconds, 1e-9));
+    if (t->comm->rank > 0)
+        return 0;
     log_note("epoch %.*s", (int)(t->log.n - before - 1),
              t->log.text + before);
-    if (t->comm->rank > 0 || t->c->log == NULL)
+    if (t->c->log == NULL)
         return 0;
     f = strcmp(t->c->log, "-") == 0 ? stdout : fopen(t->c->log, "a");
     if (f == NULL)
@@ -437,7 +441,6 @@ run_epochs(struct trainer *t, int *stop, struct err *e)
     int rc = 0;
 
     progress_open(&bar, "images", n * (size_t)t->c->sched.epochs);
-    bar.start -= 1e-9;
     while (t->s.epoch < t->c->sched.epochs && !t->s.ended && rc == 0 &&
            *stop == 0) {
         rc = run_epoch(t, &bar, stop, e);
@@ -561,18 +564,42 @@ say_profile(const struct trainer *t)
         sum += t->phase[i];
     for (int i = 0; i < PHASES; i++)
         fprintf(stderr, "%-9s %9.3f s %5.1f %%\n", phase_names[i],
-                t->phase[i], 100 * t->phase[i] / sum);
+                t->phase[i], 100 * t->phase[i] / fmax(sum, 1e-9));
 }
 
-/* Rank 0 reads the state, all take its numbers. */
+/* Every rank reads the state; one that saw another would spoil them all. */
 static int
 resume(struct trainer *t, struct err *e)
 {
     int rc = state_load(t, e);
+    double steps = rc < 0 ? 0 : (double)t->s.step;
 
-    if (rc == 0)
+    if (rc < 0 || t->comm->class->hsum(t->comm, &steps, 1, e) != 0)
+        return -1;
+    if (steps != (double)t->s.step * t->comm->size)
+        return err_set(e, EXIT_IO, "the ranks do not see the same state "
+                       "beside '%s'", t->c->out);
+    if (rc == 0 && t->comm->rank == 0)
         log_note("no state to go on from: starting anew");
-    return rc < 0 ? -1 : 0;
+    return 0;
+}
+
+/* What cannot be written is not worth an hour's training. */
+static int
+try_outputs(const struct trainer *t, struct err *e)
+{
+    char *state = state_path(t->c->out);
+    const char *const paths[] = { t->c->out, state };
+    struct safet_out out;
+    int rc = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(paths) && rc == 0; i++) {
+        rc = safet_create(&out, paths[i], 0, e);
+        if (rc == 0)
+            safet_drop(&out);
+    }
+    free(state);
+    return rc;
 }
 
 int
@@ -586,6 +613,8 @@ train_run(const struct train_conf *c, struct model *m,
 
     *stopped = 0;
     t.saved = clock_seconds();
+    if (rc == 0 && comm->rank == 0)
+        rc = try_outputs(&t, e);
     if (rc == 0 && c->resume)
         rc = resume(&t, e);
     if (rc == 0)

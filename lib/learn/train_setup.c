@@ -111,7 +111,7 @@ open_backend(struct train_setup *s, struct train_conf *c,
     }
     conf.threads = (int)s->threads;
     if (conf.threads == 0) {
-        conf.threads = pool_cores() / comm->size;
+        conf.threads = pool_cores() / comm->local_size;
         conf.threads = conf.threads > 0 ? conf.threads : 1;
     }
     c->threads = conf.threads;
