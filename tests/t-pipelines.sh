@@ -1,0 +1,80 @@
+# The pipelines: incremental, resumable, safe with -j.
+. "$(dirname "$0")/lib.sh"
+if ! command -v make >/dev/null; then
+    skip "make is not installed: pipelines"
+    exit 0
+fi
+mkdir "real scans"
+busi-phantom -q -o "real scans/BUSI" --benign 12 --malignant 9 --normal 6
+cat >net.model <<'EOF'
+input x channels=@channels size=@size
+conv c1 x out=8 kernel=3 stride=2 pad=1
+bn b1 c1
+relu r1 b1
+avgpool p r1 size=1
+linear fc p out=@classes
+EOF
+cv() {
+    make -s -f "$top/pipelines/cv.mk" BUSI="real scans/BUSI" OUT=cv \
+        MODEL=./net.model K=3 RESIZE=32x32 CROP=32 EPOCHS=3 BATCH=8 \
+        THREADS=1 ARGS="--device cpu -q" "$@"
+}
+made() {
+    find cv -type f -newer stamp -name "$1" | sort | xargs -n 1 basename 2>/dev/null |
+        xargs
+}
+
+runs 0 cv -j2
+has out "^accuracy +all"
+has out "^confusion"
+is "pooled rows alone" 27 "$(awk '$1 == "n" { print $3 }' out)"
+for f in fold-0.safetensors pred-2.tsv metrics.tsv folds.tsv fold-1.tsv; do
+    [ -s cv/$f ] || bad "cv/$f was not made"
+done
+runs 0 busi-info --verify cv/fold-2.safetensors cv/data.safetensors
+
+touch stamp && sleep 0.02
+runs 0 cv
+is "nothing changed, nothing made" "" "$(made '*')"
+touch "real scans/BUSI/benign/benign (1).png"
+runs 0 cv
+is "a new date of a scan makes nothing" "" "$(made '*')"
+
+runs 0 cv EPOCHS=2
+is "other settings train again" \
+    "fold-0.safetensors fold-1.safetensors fold-2.safetensors" \
+    "$(made 'fold-?.safetensors')"
+is "... on the same dataset" "" "$(made 'data.safetensors')"
+touch stamp && sleep 0.02
+busi-phantom -q --seed 9 -o other --benign 1 --malignant 0 --normal 0
+cp "other/benign/benign (1).png" "real scans/BUSI/benign/benign (1).png"
+runs 0 cv EPOCHS=2
+is "a changed scan makes the dataset anew" "data.safetensors" \
+    "$(made 'data.safetensors')"
+is "and the metrics" "metrics.tsv" "$(made 'metrics.tsv')"
+
+# Killed midway: a plain rerun ends well and leaves no part behind.
+timeout -s TERM 0.5 make -s -f "$top/pipelines/cv.mk" \
+    BUSI="real scans/BUSI" OUT=cut MODEL=./net.model K=3 RESIZE=32x32 \
+    CROP=32 EPOCHS=400 BATCH=8 THREADS=1 ARGS="--device cpu -q" >out 2>err
+runs 0 cv OUT=cut EPOCHS=400
+is "no parts are left" "" "$(find cut -name '*.part' -o -name '*.new')"
+runs 2 make -s -f "$top/pipelines/cv.mk" OUT=none
+says "BUSI=DIR"
+
+# Prediction: only what is new is scored.
+predict() {
+    make -s -f "$top/pipelines/predict.mk" MODEL=cv/fold-0.safetensors \
+        IN=inbox OUT=pred.tsv ARGS="--device cpu -q --threads 1"
+}
+mkdir inbox
+busi-phantom -q --seed 3 -o more --benign 3 --malignant 0 --normal 0
+cp "more/benign/benign (1).png" "more/benign/benign (2).png" inbox
+runs 0 predict
+is "two scans" 3 "$(wc -l <pred.tsv)"
+cp pred.tsv before.tsv
+cp "more/benign/benign (3).png" inbox
+echo "no picture" >inbox/bad.png
+runs 0 predict
+is "two more rows" 5 "$(wc -l <pred.tsv)"
+is "old rows stay as they were" "$(cat before.tsv)" "$(head -n 3 pred.tsv)"
