@@ -54,8 +54,8 @@ EOF
 
 median() {
     sort -n | awk '{ x[NR] = $1 } END { if (NR == 0) print "NA";
-        else print NR % 2 ? x[(NR + 1) / 2]
-                          : (x[NR / 2] + x[NR / 2 + 1]) / 2 }'
+        else if (NR % 2) print x[(NR + 1) / 2];
+        else print (x[NR / 2] + x[NR / 2 + 1]) / 2 }'
 }
 
 # row WHAT OURS PEER UNIT CONFIGURATION [less]: less is better with "less"
