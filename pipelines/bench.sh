@@ -100,7 +100,7 @@ network() {
     layout=nchw
     if [ -n "$python" ]; then
         a=$(theirs "$@" nchw) b=$(theirs "$@" nhwc)
-        [ "$(echo "${a:-0} ${b:-0}" | awk '{ print $2 > $1 }')" = 0 ] ||
+        [ "$(echo "${a:-0} ${b:-0}" | awk '{ print ($2 > $1) }')" = 0 ] ||
             layout=nhwc
     fi
     steps=$([ "$batch" = 1 ] && echo 30 || echo 4)
