@@ -83,8 +83,49 @@ START_TEST(test_nets)
 }
 END_TEST
 
+/*
+ * At full size no convolution of any network may fall to oneDNN's reference
+ * implementation, hundreds of times slower.  Plans alone: nothing is run, so
+ * the vectors need not exist.
+ */
+START_TEST(test_fast)
+{
+    static const char *const names[] = { "resnet18", "resnet34", "resnet50",
+                                         "mobilenet_v2", "vgg16",
+                                         "vgg16_bn" };
+    const struct vectors none = { NULL, NULL, NULL };
+
+    for (size_t i = 0; i < 4 * ARRAY_LEN(names); i++) {
+        struct net_conf conf = { i % 2 ? 3 : 1, 224, 3, -1 };
+        enum mode mode = i / 2 % 2 ? MODE_EVAL : MODE_TRAIN;
+        struct backend_conf plain = { .dtype = DTYPE_AUTO };
+        struct err e = { 0 };
+        struct backend *b = backend_open("cpu", &plain, &e);
+        struct graph g;
+        struct plan *p;
+        int seen = 0;
+
+        ck_assert_int_eq(net_build(&g, names[i / 4], &conf, &e), 0);
+        p = b->class->plan(b, &g, 2, mode, &none, &e);
+        ck_assert_msg(p != NULL, "%s", e.text);
+        for (int k = 0; k < g.nops; k++) {
+            char by[128];
+
+            b->class->explain(p, k, by);
+            seen += by[0] != '\0';
+            ck_assert_msg(strstr(by, "ref") == NULL, "%s %s: %s", g.name,
+                          g.op[k].name, by);
+        }
+        ck_assert_int_ge(seen, 13);
+        b->class->unplan(p);
+        graph_release(&g);
+        backend_close(b);
+    }
+}
+END_TEST
+
 CHECK_SUITE(run_suite, "cpu", 300, test_convs, test_elements, test_flats,
-            test_nets)
+            test_nets, test_fast)
 
 /* In a child: oneDNN's threads would not survive the forks of the tests. */
 static int
