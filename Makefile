@@ -143,7 +143,7 @@ install: all
 	for s in 1 5 7; do for f in man/*.$$s; do \
 	    [ ! -e "$$f" ] || install -m 644 "$$f" \
 	    $(DESTDIR)$(PREFIX)/share/man/man$$s; done; done
-	install -m 644 pipelines/*.mk $(DESTDIR)$(PREFIX)/share/busi
+	install -m 644 pipelines/cv.mk pipelines/predict.mk $(DESTDIR)$(PREFIX)/share/busi
 
 clean:
 	rm -rf $(BUILD)

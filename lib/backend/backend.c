@@ -17,21 +17,38 @@ open_plugin(const char *name, const struct backend_conf *c, struct err *e)
     return class != NULL ? (*class)->open(c, e) : NULL;
 }
 
-struct backend *
-backend_open(const char *name, const struct backend_conf *c, struct err *e)
+static struct backend *
+open_auto(const struct backend_conf *c, struct err *e)
 {
     struct err why = { 0 };
-    struct backend *b;
+    struct backend *b = open_plugin("cuda", c, &why);
 
-    if (strcmp(name, "ref") == 0)
-        return backend_ref_class.open(c, e);
-    if (strcmp(name, "auto") != 0)
-        return open_plugin(name, c, e);
-    b = open_plugin("cuda", c, &why);
     if (b != NULL)
         return b;
     log_note("no GPU: %s; going on with the CPU", why.text);
     return open_plugin("cpu", c, e);
+}
+
+struct backend *
+backend_open(const char *name, const struct backend_conf *c, struct err *e)
+{
+    struct backend_conf one = *c;
+    int64_t device;
+
+    if (strcmp(name, "auto") == 0)
+        return open_auto(c, e);
+    if (strcmp(name, "ref") == 0)
+        return backend_ref_class.open(c, e);
+    if (strcmp(name, "cpu") == 0 || strcmp(name, "cuda") == 0)
+        return open_plugin(name, c, e);
+    if (strncmp(name, "cuda:", 5) == 0 && str_int(name + 5, &device) &&
+        device >= 0 && device < 1024) {
+        one.device = (int)device;
+        return open_plugin("cuda", &one, e);
+    }
+    err_set(e, EXIT_USAGE, "there is no device '%s' (auto, cpu, cuda, "
+            "cuda:N, ref)", name);
+    return NULL;
 }
 
 void

@@ -147,9 +147,9 @@ struct plan {
 };
 
 /*
- * Open by name: "ref", "cpu", "cuda", or "auto": cuda where there is one, else
- * cpu; a note says why cuda was passed over.  Errors: EXIT_IO and which piece
- * is missing.
+ * Open by name: "ref", "cpu", "cuda", "cuda:N" (GPU number N), or "auto": cuda
+ * where there is one, else cpu; a note says why cuda was passed over.  Errors:
+ * EXIT_IO and which piece is missing; EXIT_USAGE for any other name.
  */
 struct backend *backend_open(const char *name, const struct backend_conf *c,
                              struct err *e);

@@ -14,33 +14,6 @@ struct infer_net {
     struct plan *one, *many;    /* NULL: not needed yet */
 };
 
-/* "cuda:1" is the second GPU. */
-static struct backend *
-open_device(const char *device, const struct backend_conf *conf,
-            struct err *e)
-{
-    static const char *const known[] = { "auto", "cpu", "cuda", "ref" };
-    const char *colon = strchr(device, ':');
-    size_t n = colon != NULL ? (size_t)(colon - device) : strlen(device);
-    struct backend_conf c = *conf;
-    int64_t number;
-
-    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
-        if (strlen(known[i]) != n || strncmp(known[i], device, n) != 0)
-            continue;
-        if (colon == NULL)
-            return backend_open(known[i], &c, e);
-        if (strcmp(known[i], "cuda") != 0 || !str_int(colon + 1, &number) ||
-            number < 0 || number > 1023)
-            break;
-        c.device = (int)number;
-        return backend_open(known[i], &c, e);
-    }
-    err_set(e, EXIT_USAGE, "there is no device '%s' (auto, cpu, cuda, "
-            "cuda:N, ref)", device);
-    return NULL;
-}
-
 static int
 net_load(struct infer *in, struct infer_net *net, const struct model *m,
          struct err *e)
@@ -65,7 +38,7 @@ infer_open(struct infer *in, struct model *const *models, int n,
     size_t room = 0, k = models[0]->classes.n, images = (size_t)batch;
 
     memset(in, 0, sizeof *in);
-    in->backend = open_device(device, conf, e);
+    in->backend = backend_open(device, conf, e);
     if (in->backend == NULL)
         return -1;
     in->net = mem_array((size_t)n, sizeof *in->net);

@@ -97,25 +97,14 @@ open_backend(struct train_setup *s, struct train_conf *c,
     struct backend_conf conf = { .dtype = (enum dtype_choice)s->dtype,
                                  .device = -1,
                                  .deterministic = s->deterministic };
-    char name[16];
-    const char *colon = strchr(s->device, ':');
-    int64_t device;
 
-    snprintf(name, sizeof name, "%.*s",
-             (int)(colon != NULL ? colon - s->device
-                                 : (long)strlen(s->device)), s->device);
-    if (colon != NULL) {
-        if (!str_int(colon + 1, &device) || device < 0 || device > 1023)
-            return err_set(e, EXIT_USAGE, "no device '%s'", s->device);
-        conf.device = (int)device;
-    }
     conf.threads = (int)s->threads;
     if (conf.threads == 0) {
         conf.threads = pool_cores() / comm->local_size;
         conf.threads = conf.threads > 0 ? conf.threads : 1;
     }
     c->threads = conf.threads;
-    s->backend = backend_open(name, &conf, e);
+    s->backend = backend_open(s->device, &conf, e);
     return s->backend != NULL ? 0 : -1;
 }
 
