@@ -243,7 +243,7 @@ add_terms(struct mpi *m, char *x, size_t n, const struct kind *k)
 
     for (int r = 1; r < m->comm.size; r++)
         k->add(total, r == m->comm.rank ? own : terms_of(m, r), mine);
-    if (total != own)
+    if (mine > 0 && total != own)
         memcpy(own, total, mine * k->width);
 }
 

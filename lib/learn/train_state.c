@@ -215,7 +215,9 @@ take(struct trainer *t, const struct safet *f, struct err *e)
     for (int i = 0; i < ITEMS; i++) {
         const void *data = safet_data(f, safet_find(f, item[i].name));
 
-        if (item[i].n > 0 && item[i].host == NULL)
+        if (item[i].n == 0)
+            continue;
+        if (item[i].host == NULL)
             t->backend->class->put(t->backend, item[i].backend, data,
                                    item[i].n);
         else
