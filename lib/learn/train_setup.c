@@ -28,25 +28,28 @@ train_setup_fold(const struct train_setup *s, struct train_conf *c,
     return 0;
 }
 
-/* SHA-256 of all scans that have a part in this run, sorted, each once. */
 static int
 by_bytes(const void *a, const void *b)
 {
     return memcmp(a, b, 32);
 }
 
+/*
+ * SHA-256 of all scans that train or choose the epoch, sorted, each once.  Test
+ * rows that chose it (--select test) are not among them: the model says so in
+ * `select`, and whoever scores them is warned.
+ */
 static void
-set_seen(struct train_setup *s, bool test)
+set_seen(struct train_setup *s)
 {
     const struct parts *p = &s->parts;
-    size_t n = 0, room = p->ntrain + p->nval + (test ? p->ntest : 0);
-    uint8_t *seen = mem_array(room, 32);
-    const size_t *rows[] = { p->train, p->val, p->test };
-    const size_t counts[] = { p->ntrain, p->nval, test ? p->ntest : 0 };
+    size_t n = 0;
+    uint8_t *seen = mem_array(p->ntrain + p->nval, 32);
 
-    for (int i = 0; i < 3; i++)
-        for (size_t j = 0; j < counts[i]; j++)
-            memcpy(seen + 32 * n++, s->data.sha256 + 32 * rows[i][j], 32);
+    for (size_t j = 0; j < p->ntrain; j++)
+        memcpy(seen + 32 * n++, s->data.sha256 + 32 * p->train[j], 32);
+    for (size_t j = 0; j < p->nval; j++)
+        memcpy(seen + 32 * n++, s->data.sha256 + 32 * p->val[j], 32);
     qsort(seen, n, 32, by_bytes);
     s->model.seen = seen;
     s->model.nseen = 0;
@@ -78,7 +81,7 @@ make_model(struct train_setup *s, const struct train_conf *c, struct err *e)
         str_list_add(&m->classes, d->classes.item[i]);
     m->recipe = d->recipe;
     m->temperature = 1;
-    set_seen(s, false);
+    set_seen(s);
     memcpy(m->dataset, d->digest, sizeof m->dataset);
     memcpy(m->folds, s->parts.digest, sizeof m->folds);
     m->fold = c->fold;
