@@ -63,7 +63,7 @@ $(OUT)/data.safetensors: $(OUT)/scans.tsv $(OUT)/prep.settings
 
 # A state that is older than what it was made from is of another run.
 $(OUT)/fold-%.safetensors: $(OUT)/data.safetensors $(OUT)/folds.tsv \
-    $(OUT)/train.settings
+    $(OUT)/train.settings $(wildcard $(MODEL))
 	@for f in $^; do \
 	    [ ! -e $(OUT)/fold-$*.state.safetensors ] || \
 	    [ ! "$$f" -nt $(OUT)/fold-$*.state.safetensors ] || \

@@ -46,6 +46,12 @@ is "other settings train again" \
     "$(made 'fold-?.safetensors')"
 is "... on the same dataset" "" "$(made 'data.safetensors')"
 touch stamp && sleep 0.02
+sed -i 's/out=8/out=4/' net.model
+runs 0 cv EPOCHS=2
+is "so does another network of the same name" \
+    "fold-0.safetensors fold-1.safetensors fold-2.safetensors" \
+    "$(made 'fold-?.safetensors')"
+touch stamp && sleep 0.02
 busi-phantom -q --seed 9 -o other --benign 1 --malignant 0 --normal 0
 cp "other/benign/benign (1).png" "real scans/BUSI/benign/benign (1).png"
 runs 0 cv EPOCHS=2
