@@ -6,12 +6,10 @@ PACKAGES_CHECK = check mandoc procps
 
 # Installs only what is missing, and only when it may (root, or sudo).
 deps:
-	@missing=$$(dpkg-query -W -f='$${Package} $${Status}\n' \
-	    $(PACKAGES) $(PACKAGES_CHECK) 2>/dev/null | \
-	    sed -n 's/ install ok installed$$//p' | sort > /tmp/busi-have.$$$$; \
-	    for p in $(PACKAGES) $(PACKAGES_CHECK); do \
-	        grep -qx "$$p" /tmp/busi-have.$$$$ || echo "$$p"; \
-	    done; rm -f /tmp/busi-have.$$$$); \
+	@missing=$$(for p in $(PACKAGES) $(PACKAGES_CHECK); do \
+	    dpkg-query -W -f='$${Status}' $$p 2>/dev/null | \
+	        grep -q 'ok installed$$' || echo $$p; \
+	    done); \
 	[ -n "$$missing" ] || exit 0; \
 	echo "installing:" $$missing; \
 	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
