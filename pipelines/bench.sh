@@ -63,7 +63,7 @@ row() {
     awk -v what="$1" -v ours="$2" -v peer="$3" -v unit="$4" -v conf="$5" \
         -v less="${6:-}" 'BEGIN {
         ratio = "NA"
-        if (ours > 0 && peer > 0)
+        if (ours + 0 > 0 && peer + 0 > 0)
             ratio = sprintf("%.2f", less == "" ? ours / peer : peer / ours)
         printf "%s\t%s\t%s\t%s\t%s\t%s\n", what, ours, peer, ratio, unit, conf
     }' | tee -a "$dir/table.tsv"
