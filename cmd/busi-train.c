@@ -138,7 +138,7 @@ main(int argc, char **argv)
           "how long a rank may keep the others waiting; 0: for ever", 0,
           1e6 },
         { "deterministic", 0, OPT_FLAG, &s.deterministic, NULL, NULL,
-          "the same bits for any number of threads", 0, 0 },
+          "passed to the backend; changes nothing on the CPU yet", 0, 0 },
         { "resume", 0, OPT_FLAG, &c.resume, NULL, NULL,
           "go on from the state beside the output, if there is one", 0, 0 },
         { "profile", 0, OPT_FLAG, &c.profile, NULL, NULL,

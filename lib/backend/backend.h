@@ -46,7 +46,8 @@ struct backend_conf {
     enum dtype_choice dtype;    /* of activations; auto: what is fastest */
     int threads;                /* 0: as many as the machine has */
     int device;                 /* number of the GPU, -1: any */
-    bool deterministic;         /* same bits whatever the threads */
+    bool deterministic;         /* wanted: same bits whatever the threads;
+                                   cpu does not heed it yet */
     bool keep;                  /* share no memory, so that peek() works */
 };
 
