@@ -7,10 +7,14 @@
 #include <unistd.h>
 
 static const struct limits limits_f32 = { .values = 1e-4, .gradients = 1e-4 };
-static const struct limits limits_bf16 = { .by_norm = true, .values = 2e-2,
-                                           .gradients = 8e-2 };
-static const struct limits limits_deep = { .by_norm = true, .values = 1e-3,
-                                           .gradients = 2e-2 };
+static const struct limits limits_bf16 = { .by_norm = true, .values = 2e-2 };
+/*
+ * Values agree to rounding in deep networks too.  But where a ReLU6 reads a
+ * number that close to its kink the two may take different sides, and with 12
+ * pixels a channel one such is a few per cent of a gradient.
+ */
+static const struct limits limits_deep = { .by_norm = true, .values = 1e-4,
+                                           .gradients = 5e-2 };
 
 /* -1, and a line that says SKIP, where the backend lacks the type. */
 static int
@@ -43,12 +47,15 @@ close_pair(struct pair *p, const char *what)
 }
 
 static void
-both_types(void (*check)(struct pair *p), const char *what)
+both_types(void (*check)(struct pair *p), const char *what,
+           double bf16_gradients)
 {
     struct pair p;
 
     for (int bf16 = 0; bf16 < 2; bf16++)
         if (open_pair(&p, bf16) == 0) {
+            if (bf16)
+                p.limits.gradients = bf16_gradients;
             check(&p);
             close_pair(&p, what);
         }
@@ -56,19 +63,20 @@ both_types(void (*check)(struct pair *p), const char *what)
 
 START_TEST(test_convs)
 {
-    both_types(pair_convs, "convolutions");
+    both_types(pair_convs, "convolutions", 5e-2);
 }
 END_TEST
 
 START_TEST(test_elements)
 {
-    both_types(pair_elements, "pictures");
+    /* Batch-norm cancels most of the gradient of the weights before it. */
+    both_types(pair_elements, "pictures", 2e-1);
 }
 END_TEST
 
 START_TEST(test_flats)
 {
-    both_types(pair_flats, "flat values");
+    both_types(pair_flats, "flat values", 8e-2);
 }
 END_TEST
 
