@@ -72,6 +72,10 @@ done(struct dataset *d)
     unlink(table);
 }
 
+static const struct look plain, ninth = { AUGMENT_NONE, 0, 9 },
+    third = { AUGMENT_STRONG, 0, 3 }, fourth = { AUGMENT_STRONG, 0, 4 },
+    mixed = { AUGMENT_NONE, 0.4, 2 };
+
 static void
 load(struct loader *l, const struct dataset *d, int threads)
 {
@@ -136,12 +140,12 @@ START_TEST(targets_are_those_of_pytorch)
             norm = loader_norm(&l, rows, 5);
             /* Two ranks' shares add up to the whole. */
             if (cut > 0) {
-                ck_assert_int_eq(loader_fill(&l, rows, cut, AUGMENT_NONE, 0,
-                                             norm, &f, &e), 0);
+                ck_assert_int_eq(loader_fill(&l, rows, cut, &plain, norm, &f,
+                                             &e), 0);
                 sum = loss(&f, z);
             }
-            ck_assert_int_eq(loader_fill(&l, rows + cut, 5 - cut,
-                                         AUGMENT_NONE, 0, norm, &f, &e), 0);
+            ck_assert_int_eq(loader_fill(&l, rows + cut, 5 - cut, &plain,
+                                         norm, &f, &e), 0);
             sum += loss(&f, z + cut);
             ck_assert_double_eq_tol(sum, known[i].loss, 1e-6);
             loader_close(&l);
@@ -160,7 +164,7 @@ START_TEST(a_batch_is_its_rows)
 
     dataset(&d);
     load(&l, &d, 1);
-    ck_assert_int_eq(loader_fill(&l, rows, 3, AUGMENT_NONE, 9, 3, &f, &e), 0);
+    ck_assert_int_eq(loader_fill(&l, rows, 3, &ninth, 3, &f, &e), 0);
     ck_assert(f.n == 3 && f.epoch == 9 && f.seed == 5);
     for (int i = 0; i < 3; i++) {
         ck_assert_uint_eq(f.samples[i], rows[i]);
@@ -189,21 +193,67 @@ START_TEST(threads_and_company_make_no_difference)
     dataset(&d);
     load(&one, &d, 1);
     load(&two, &d, 2);
-    ck_assert_int_eq(loader_fill(&one, rows, N, AUGMENT_STRONG, 3, N, &f,
-                                 &e), 0);
-    ck_assert_int_eq(loader_fill(&two, rows, N, AUGMENT_STRONG, 3, N, &g,
-                                 &e), 0);
+    ck_assert_int_eq(loader_fill(&one, rows, N, &third, N, &f, &e), 0);
+    ck_assert_int_eq(loader_fill(&two, rows, N, &third, N, &g, &e), 0);
     ck_assert_mem_eq(f.images, g.images, N * ONE * sizeof *f.images);
     ck_assert_mem_eq(f.targets, g.targets, N * CLASSES * sizeof *f.targets);
     /* A row alone is what it is among others, ... */
-    ck_assert_int_eq(loader_fill(&two, rows + 4, 1, AUGMENT_STRONG, 3, N, &g,
-                                 &e), 0);
+    ck_assert_int_eq(loader_fill(&two, rows + 4, 1, &third, N, &g, &e), 0);
     ck_assert_mem_eq(f.images + 4 * ONE, g.images, ONE * sizeof *f.images);
     /* ... and another in the next epoch. */
-    ck_assert_int_eq(loader_fill(&two, rows + 4, 1, AUGMENT_STRONG, 4, N, &g,
-                                 &e), 0);
+    ck_assert_int_eq(loader_fill(&two, rows + 4, 1, &fourth, N, &g, &e), 0);
     ck_assert_mem_ne(f.images + 4 * ONE, g.images, ONE * sizeof *f.images);
     loader_close(&one);
+    loader_close(&two);
+    done(&d);
+}
+END_TEST
+
+/*
+ * With two classes apart from each other the target tells the share, and the
+ * picture must be that much of two rows.
+ */
+START_TEST(mixup_mixes_pictures_and_targets_alike)
+{
+    static const size_t rows[N] = { 0, 1, 2, 3, 4, 5, 6, 7 };
+    static const size_t partner[1] = { 6 };
+    enum { ONE = CROP * CROP };
+    struct dataset d;
+    struct loader l, two;
+    struct feed f;
+    struct err e = { 0 };
+    float own[N * ONE], before = 0;
+    int differ = 0;
+
+    dataset(&d);
+    load(&l, &d, 1);
+    load(&two, &d, 2);
+    l.partners = two.partners = partner;
+    l.npartners = two.npartners = 1;
+    ck_assert_int_eq(loader_fill(&l, rows, N, &plain, 1, &f, &e), 0);
+    memcpy(own, f.images, sizeof own);
+    ck_assert_int_eq(loader_fill(&l, rows, N, &mixed, 1, &f, &e), 0);
+    for (int i = 0; i < N; i++) {
+        const float *t = f.targets + i * CLASSES;
+        float share;
+
+        if (d.labels[i] < 0 || d.labels[i] == d.labels[6])
+            continue;
+        share = t[d.labels[i]];
+        ck_assert(share >= 0.5f && share <= 1);
+        ck_assert_float_eq_tol(t[d.labels[6]], 1 - share, 1e-6f);
+        differ += share != before;
+        before = share;
+        for (int k = 0; k < ONE; k++)
+            ck_assert_float_eq_tol(f.images[i * ONE + k],
+                                   share * own[i * ONE + k] +
+                                       (1 - share) * own[6 * ONE + k], 1e-5f);
+    }
+    ck_assert_int_ge(differ, 3);
+    memcpy(own, f.images, sizeof own);
+    ck_assert_int_eq(loader_fill(&two, rows, N, &mixed, 1, &f, &e), 0);
+    ck_assert_mem_eq(own, f.images, sizeof own);
+    loader_close(&l);
     loader_close(&two);
     done(&d);
 }
@@ -227,8 +277,7 @@ START_TEST(a_damaged_row_is_an_error)
                             (off_t)(d.images - d.file.map.data) + 3 * PIXELS),
                      1);
     close(fd);
-    ck_assert_int_eq(loader_fill(&l, rows, 3, AUGMENT_NONE, 0, 3, &f, &e),
-                     -1);
+    ck_assert_int_eq(loader_fill(&l, rows, 3, &plain, 3, &f, &e), -1);
     ck_assert_int_eq(e.status, EXIT_INVALID);
     ck_assert_ptr_nonnull(strstr(e.text, "'d'"));
     loader_close(&l);
@@ -388,7 +437,8 @@ START_TEST(something_must_be_left_to_train_on)
 END_TEST
 
 CHECK_MAIN("train", 30, targets_are_those_of_pytorch, a_batch_is_its_rows,
-           threads_and_company_make_no_difference, a_damaged_row_is_an_error,
+           threads_and_company_make_no_difference,
+           mixup_mixes_pictures_and_targets_alike, a_damaged_row_is_an_error,
            folds_say_what_a_row_does, the_table_is_named_by_its_text,
            what_does_not_belong_together_is_refused,
            something_must_be_left_to_train_on)

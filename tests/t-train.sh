@@ -110,7 +110,7 @@ runs 3 train -e 4 --schedule constant --resume -o half.st
 for o in "--select test" "--fold 3" "--ema 0.9" "--class-weights balanced" \
     "--optimizer adamw --lr 0.001" "--schedule step" "--schedule plateau" \
     "--schedule cosine" "--label-smoothing 0" "--early-stop 1" \
-    "--augment strong" "--best loss" "--best balanced" "--dropout 0.5" \
+    "--augment strong" "--mixup 0.3" "--best loss" "--best balanced" "--dropout 0.5" \
     "--paper -b 8" "--warmup 0 --weight-decay 0 --momentum 0"; do
     # shellcheck disable=SC2086
     runs 0 train -e 2 $o -o option.st

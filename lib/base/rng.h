@@ -20,7 +20,8 @@ enum rng_stream {
     RNG_DROPOUT,    /* dropout masks */
     RNG_FOLD,       /* assignment of groups to folds */
     RNG_BOOTSTRAP,  /* resampling in busi-eval */
-    RNG_PHANTOM     /* drawing of phantoms */
+    RNG_PHANTOM,    /* drawing of phantoms */
+    RNG_MIXUP       /* one sample's partner and share */
 };
 
 struct rng {

@@ -2,8 +2,11 @@
 
 #include "base/mem.h"
 #include "base/pool.h"
+#include "base/rng.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <string.h>
 
 void
@@ -18,6 +21,7 @@ loader_open(struct loader *l, int room)
     l->samples = mem_array((size_t)room, sizeof *l->samples);
     l->pixels = mem_array((size_t)l->threads * l->data->h * l->data->w *
                               l->data->c, 1);
+    l->other = mem_array((size_t)l->threads * one, sizeof *l->other);
 }
 
 void
@@ -27,6 +31,7 @@ loader_close(struct loader *l)
     free(l->targets);
     free(l->samples);
     free(l->pixels);
+    free(l->other);
 }
 
 static double
@@ -48,47 +53,86 @@ loader_norm(const struct loader *l, const size_t *rows, size_t n)
 struct job {
     struct loader *l;
     const size_t *rows;
-    enum augment_kind kind;
-    uint32_t epoch;
+    const struct look *look;
     double norm;
     struct err *errors;     /* [threads] */
 };
+
+/* Picture and target of one row, times `share`, to what is there or alone. */
+static int
+take(const struct job *j, size_t row, double share, float *image,
+     float *target, int thread)
+{
+    const struct loader *l = j->l;
+    const struct dataset *d = l->data;
+    uint8_t *px = l->pixels + (size_t)thread * d->h * d->w * d->c;
+    struct augment a;
+
+    if (dataset_row(d, row, px, &j->errors[thread]) != 0)
+        return -1;
+    augment_none(&a);
+    if (j->look->augment != AUGMENT_NONE)
+        augment_draw(&a, j->look->augment, l->seed, j->look->epoch,
+                     (uint32_t)row, d->h, d->w, l->size);
+    augment_apply(&a, &d->recipe, px, d->h, d->w, d->c, l->size, image);
+    for (int k = 0; k < l->classes; k++) {
+        double p = l->smoothing / l->classes;
+
+        if (k == d->labels[row])
+            p += 1 - l->smoothing;
+        target[k] += (float)(share * p * weight(l, k) / j->norm);
+    }
+    return 0;
+}
+
+/*
+ * The larger side of a Beta(a, a) draw, by Joehnk's method: u^(1/a) against
+ * v^(1/a) where their sum is at most 1.  After many misses (a large a): 1/2.
+ */
+static double
+draw_share(struct rng *r, double a)
+{
+    for (int i = 0; i < 100; i++) {
+        double u = pow(rng_real(r), 1 / a), v = pow(rng_real(r), 1 / a);
+
+        if (u + v > 0 && u + v <= 1)
+            return fmax(u, v) / (u + v);
+    }
+    return 0.5;
+}
 
 static void
 fill_one(void *ctx, size_t i, int thread)
 {
     const struct job *j = ctx;
     struct loader *l = j->l;
-    const struct dataset *d = l->data;
-    size_t row = j->rows[i], one = (size_t)d->c * l->size * l->size;
-    uint8_t *px = l->pixels + (size_t)thread * d->h * d->w * d->c;
+    size_t row = j->rows[i], one = (size_t)l->data->c * l->size * l->size;
+    float *image = l->images + i * one, *other = l->other + thread * one;
     float *target = l->targets + i * (size_t)l->classes;
-    struct augment a;
+    double share = 1;
+    struct rng r;
 
     l->samples[i] = (uint32_t)row;
-    if (dataset_row(d, row, px, &j->errors[thread]) != 0)
-        return;
-    augment_none(&a);
-    if (j->kind != AUGMENT_NONE)
-        augment_draw(&a, j->kind, l->seed, j->epoch, (uint32_t)row, d->h,
-                     d->w, l->size);
-    augment_apply(&a, &d->recipe, px, d->h, d->w, d->c, l->size,
-                  l->images + i * one);
-    for (int k = 0; k < l->classes; k++) {
-        double share = l->smoothing / l->classes;
-
-        if (k == d->labels[row])
-            share += 1 - l->smoothing;
-        target[k] = (float)(share * weight(l, k) / j->norm);
+    memset(target, 0, (size_t)l->classes * sizeof *target);
+    if (j->look->mixup > 0) {
+        rng_init(&r, l->seed, RNG_MIXUP, j->look->epoch, (uint32_t)row);
+        share = draw_share(&r, j->look->mixup);
     }
+    if (take(j, row, share, image, target, thread) != 0 || share == 1)
+        return;
+    row = l->partners[rng_below(&r, (uint32_t)l->npartners)];
+    if (take(j, row, 1 - share, other, target, thread) != 0)
+        return;
+    for (size_t k = 0; k < one; k++)
+        image[k] = (float)share * image[k] + (float)(1 - share) * other[k];
 }
 
 int
 loader_fill(struct loader *l, const size_t *rows, int n,
-            enum augment_kind kind, uint32_t epoch, double norm,
-            struct feed *f, struct err *e)
+            const struct look *look, double norm, struct feed *f,
+            struct err *e)
 {
-    struct job j = { l, rows, kind, epoch, norm, NULL };
+    struct job j = { l, rows, look, norm, NULL };
     int rc = 0;
 
     j.errors = mem_array((size_t)l->threads, sizeof *j.errors);
@@ -98,6 +142,6 @@ loader_fill(struct loader *l, const size_t *rows, int n,
             rc = err_set(e, j.errors[t].status, "%s", j.errors[t].text);
     free(j.errors);
     *f = (struct feed){ n, l->images, l->targets, l->samples, l->seed,
-                        epoch };
+                        look->epoch };
     return rc;
 }

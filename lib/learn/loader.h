@@ -8,8 +8,17 @@
 #include "data/augment.h"
 #include "data/dataset.h"
 
+/* How pictures of a batch are changed; all 0: not at all. */
+struct look {
+    enum augment_kind augment;
+    double mixup;               /* Beta(mixup, mixup); 0: none */
+    uint32_t epoch;
+};
+
 struct loader {
     const struct dataset *data;
+    const size_t *partners;     /* [npartners] rows to mix with */
+    size_t npartners;
     int size;                   /* of the network's input */
     int classes;
     uint64_t seed;
@@ -20,6 +29,7 @@ struct loader {
     float *targets;             /* [room,classes] */
     uint32_t *samples;          /* [room] */
     uint8_t *pixels;            /* [threads][h,w,c] */
+    float *other;               /* [threads][C,size,size] */
 };
 
 /* Room for batches of up to `room` rows; the other fields stand already. */
@@ -31,10 +41,15 @@ void loader_close(struct loader *l);
  * whose loss is the mean over a global batch of which the weights sum up to
  * `norm` (PyTorch's CrossEntropyLoss with weight and label_smoothing).  What f
  * points to belongs to the loader, until the next call.
+ *
+ * Mixup (Zhang, Cisse, Dauphin, Lopez-Paz: mixup: beyond empirical risk
+ * minimization; ICLR 2018): picture and target are s * own + (1 - s) * the
+ * partner's, with s the larger side of a draw, so that a row stays mostly
+ * itself.  The partner is one of `partners`, changed by its own draws.
  */
 int loader_fill(struct loader *l, const size_t *rows, int n,
-                enum augment_kind kind, uint32_t epoch, double norm,
-                struct feed *f, struct err *e);
+                const struct look *look, double norm, struct feed *f,
+                struct err *e);
 
 /* Sum of the weights of rows: the norm of a global batch. */
 double loader_norm(const struct loader *l, const size_t *rows, size_t n);

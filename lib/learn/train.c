@@ -71,6 +71,8 @@ gradients(struct trainer *t, const size_t *rows, size_t n, double *loss,
           double *correct, struct err *e)
 {
     const struct backend_class *k = t->backend->class;
+    const struct look look = { t->c->augment, t->c->mixup,
+                               (uint32_t)t->s.epoch };
     int classes = t->loader.classes;
     double clock = clock_seconds();
     size_t from, to;
@@ -84,9 +86,8 @@ gradients(struct trainer *t, const size_t *rows, size_t n, double *loss,
         return 0;
     p = train_plan(t, (int)(to - from), e);
     if (p == NULL ||
-        loader_fill(&t->loader, rows + from, (int)(to - from), t->c->augment,
-                    (uint32_t)t->s.epoch, loader_norm(&t->loader, rows, n),
-                    &f, e) != 0)
+        loader_fill(&t->loader, rows + from, (int)(to - from), &look,
+                    loader_norm(&t->loader, rows, n), &f, e) != 0)
         return -1;
     spend(t, PHASE_LOAD, &clock);
     k->feed(p, &f);
@@ -193,6 +194,7 @@ static int
 evaluate_share(struct trainer *t, const size_t *rows, size_t n, double *sum,
                struct err *e)
 {
+    const struct look plain = { 0 };
     int classes = t->loader.classes;
     float *probs;
     int rc = 0;
@@ -202,8 +204,7 @@ evaluate_share(struct trainer *t, const size_t *rows, size_t n, double *sum,
         size_t m = n - i < (size_t)t->eval->n ? n - i : (size_t)t->eval->n;
         struct feed f;
 
-        rc = loader_fill(&t->loader, rows + i, (int)m, AUGMENT_NONE, 0, 1, &f,
-                         e);
+        rc = loader_fill(&t->loader, rows + i, (int)m, &plain, 1, &f, e);
         if (rc != 0)
             break;
         f.targets = NULL;
@@ -505,6 +506,7 @@ open_trainer(struct trainer *t, struct err *e)
     t->loader = (struct loader){
         .data = t->data, .size = graph_input(g)->size,
         .classes = graph_classes(g), .seed = (uint64_t)c->seed,
+        .partners = t->parts->train, .npartners = t->parts->ntrain,
         .smoothing = c->smoothing, .weight = t->weight, .threads = c->threads
     };
     loader_open(&t->loader, (int)(c->batch > eval ? c->batch : eval));

@@ -33,6 +33,7 @@ struct train_conf {
     double smoothing;           /* of labels */
     bool balanced;              /* class weights n / (K n_k) */
     enum augment_kind augment;
+    double mixup;               /* Beta(mixup, mixup); 0: none */
     double ema;                 /* decay of the moving average; 0: none */
     enum train_select select;
     enum train_best best;
