@@ -77,9 +77,9 @@ cpu_open(const struct backend_conf *conf, struct err *e)
     }
     c = mem_array(1, sizeof *c);
     c->bf16 = conf->dtype == DTYPE_BF16 ||
-              (conf->dtype == DTYPE_AUTO && m.amx);
+              (conf->dtype == DTYPE_AUTO && m.fast_bf16);
     c->k = kernels(&m, c->bf16);
-    /* Measured: f32 is fastest in blocks, bf16 with AMX in nhwc. */
+    /* Measured: all is fastest in blocks but bf16 with AMX, in nhwc. */
     c->shape = (struct cpu_shape){ c->k->lanes, c->k->lanes, c->k->size,
                                    conf->keep };
     if (c->bf16 && m.amx)

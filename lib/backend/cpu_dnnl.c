@@ -44,6 +44,8 @@ dn_cpu(struct dn_cpu *cpu)
     cpu->avx512 = (isa & dnnl_cpu_isa_avx512_core) ==
                   dnnl_cpu_isa_avx512_core;
     cpu->bf16 = cpu->avx512;    /* emulated before AVX512_BF16 */
+    cpu->fast_bf16 = (isa & dnnl_cpu_isa_avx512_core_bf16) ==
+                     dnnl_cpu_isa_avx512_core_bf16;
     cpu->amx = (isa & dnnl_cpu_isa_avx512_core_amx) ==
                dnnl_cpu_isa_avx512_core_amx;
     snprintf(cpu->about, sizeof cpu->about, "oneDNN %d.%d.%d, %s", v->major,

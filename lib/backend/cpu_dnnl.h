@@ -22,7 +22,9 @@ enum dn_pass { DN_FORWARD, DN_DATA, DN_WEIGHTS, DN_PASSES };
 
 /* What the processor has, for choosing layouts and types. */
 struct dn_cpu {
-    bool avx2, avx512, bf16, amx;
+    bool avx2, avx512, amx;
+    bool bf16;              /* can be computed with */
+    bool fast_bf16;         /* by instructions of its own */
     char about[96];         /* "oneDNN 2.6.3, AVX2" */
 };
 
