@@ -71,7 +71,7 @@ main(int argc, char **argv)
     int optimizer, schedule, weights, augment, select, best, stopped = 0;
     const char *fold;
     int64_t ranks;
-    bool paper = given_paper(argc, argv);
+    bool paper = given_paper(argc, argv), plain = false;
     const struct opt opts[] = {
         { "data", 'd', OPT_TEXT, &s.data_path, "FILE", NULL,
           "dataset made by busi-prep (needed)", 0, 0 },
@@ -127,6 +127,8 @@ main(int argc, char **argv)
           "rows that choose the epoch; test is what the paper did", 0, 0 },
         { "best", 0, OPT_CHOICE, &best, BEST_NAMES, "acc",
           "what the best epoch is best in", 0, 0 },
+        { "no-calibrate", 0, OPT_FLAG, &plain, NULL, NULL,
+          "fit no temperature on the validation rows", 0, 0 },
         { "paper", 0, OPT_FLAG, &paper, NULL, NULL,
           "defaults of all settings as in the paper", 0, 0 },
         { "dtype", 0, OPT_CHOICE, &s.dtype, "auto|f32|bf16", "auto",
@@ -170,6 +172,7 @@ main(int argc, char **argv)
     c.augment = (enum augment_kind)augment;
     c.select = (enum train_select)select;
     c.best = (enum train_best)best;
+    c.calibrate = !plain;
     c.command = command;
     if (at < argc)
         err_set(&e, EXIT_USAGE, "no operands are taken, not '%s'", argv[at]);

@@ -34,6 +34,10 @@ numbers() {
     cut -f1-7 "$1"
 }
 
+temperature() {
+    busi-info "$1" | awk '$1 == "temperature" { print $2 }'
+}
+
 # ------------------------------------------------------------ what comes out
 runs 0 train -e 4 --schedule constant --log four.tsv -o four.st
 is "four.st is silent" "" "$(cat out err)"
@@ -119,6 +123,19 @@ runs 0 train -e 1 --select test -o test.st
 busi-info test.st | grep -Eq '^select +test' || bad "select is not in the model"
 runs 0 busi-train -q -d data.st --fold all -m ./net.model --size 32 -e 1 \
     --device cpu -o all.st
+# Calibrated on the validation rows: decisions stay, their loss falls.
+runs 0 train -e 3 --no-calibrate -o raw.st
+runs 0 train -e 3 -o warm.st
+is "no temperature" 1 "$(temperature raw.st)"
+[ "$(temperature warm.st)" != 1 ] || bad "no temperature was fitted"
+for m in raw warm; do
+    runs 0 busi-predict -m $m.st -d data.st -f folds.tsv --fold 1 \
+        --allow-train-rows -o $m.pred
+    busi-eval -q $m.pred | awk '$1 == "nll" { print $3 }' >$m.nll
+done
+is "the same decisions" "$(cut -f 1,4 raw.pred)" "$(cut -f 1,4 warm.pred)"
+awk 'NR == FNR { raw = $1; next } { exit !($1 < raw) }' raw.nll warm.nll ||
+    bad "calibration does not lower the loss: $(cat raw.nll warm.nll)"
 runs 0 train -e 1 --device ref --schedule constant --log ref.tsv -o ref.st
 is "ref and cpu agree on an epoch" \
     "$(awk 'NR == 2 { printf "%.3f %.3f", $3, $5 }' four.tsv)" \

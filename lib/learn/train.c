@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "base/stop.h"
 #include "data/safet.h"
+#include "learn/calibrate.h"
 #include "learn/trainer.h"
 
 #include <math.h>
@@ -65,6 +66,16 @@ train_plan(struct trainer *t, int n, struct err *e)
     return t->train[i];
 }
 
+static int
+largest(const float *p, int n)
+{
+    int best = 0;
+
+    for (int k = 1; k < n; k++)
+        best = p[k] > p[best] ? k : best;
+    return best;
+}
+
 /* Forward and backward over this rank's share of a global batch. */
 static int
 gradients(struct trainer *t, const size_t *rows, size_t n, double *loss,
@@ -99,14 +110,9 @@ gradients(struct trainer *t, const size_t *rows, size_t n, double *loss,
     spend(t, PHASE_BACKWARD, &clock);
     probs = mem_array((to - from) * (size_t)classes, sizeof *probs);
     k->result(p, probs, loss);
-    for (size_t i = 0; i < to - from; i++) {
-        const float *q = probs + i * (size_t)classes;
-        int best = 0;
-
-        for (int j = 1; j < classes; j++)
-            best = q[j] > q[best] ? j : best;
-        *correct += best == t->data->labels[rows[from + i]];
-    }
+    for (size_t i = 0; i < to - from; i++)
+        *correct += largest(probs + i * (size_t)classes, classes) ==
+                    t->data->labels[rows[from + i]];
     free(probs);
     return 0;
 }
@@ -189,42 +195,46 @@ step(struct trainer *t, const size_t *rows, size_t n, int *stop,
 
 /* --------------------------------------------------------------- evaluation */
 
+/* Probabilities [n,K] of rows, with the weights that are evaluated. */
+static int
+score_rows(struct trainer *t, const size_t *rows, size_t n, float *probs,
+           struct err *e)
+{
+    const struct backend_class *k = t->backend->class;
+    const struct look plain = { 0 };
+
+    for (size_t i = 0; i < n; i += (size_t)t->eval->n) {
+        size_t m = n - i < (size_t)t->eval->n ? n - i : (size_t)t->eval->n;
+        struct feed f;
+
+        if (loader_fill(&t->loader, rows + i, (int)m, &plain, 1, &f, e) != 0)
+            return -1;
+        f.targets = NULL;
+        k->feed(t->eval, &f);
+        if (walk_forward(t->eval, e) != 0)
+            return -1;
+        k->result(t->eval, probs + i * (size_t)t->loader.classes, NULL);
+    }
+    return 0;
+}
+
 /* Loss and decisions of this rank's share of rows, as sums. */
 static int
 evaluate_share(struct trainer *t, const size_t *rows, size_t n, double *sum,
                struct err *e)
 {
-    const struct look plain = { 0 };
     int classes = t->loader.classes;
-    float *probs;
-    int rc = 0;
+    float *probs = mem_array(n * (size_t)classes, sizeof *probs);
+    int rc = score_rows(t, rows, n, probs, e);
 
-    probs = mem_array((size_t)t->eval->n * classes, sizeof *probs);
-    for (size_t i = 0; i < n && rc == 0; i += (size_t)t->eval->n) {
-        size_t m = n - i < (size_t)t->eval->n ? n - i : (size_t)t->eval->n;
-        struct feed f;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        const float *q = probs + i * (size_t)classes;
+        int64_t label = t->data->labels[rows[i]];
 
-        rc = loader_fill(&t->loader, rows + i, (int)m, &plain, 1, &f, e);
-        if (rc != 0)
-            break;
-        f.targets = NULL;
-        t->backend->class->feed(t->eval, &f);
-        rc = walk_forward(t->eval, e);
-        if (rc != 0)
-            break;
-        t->backend->class->result(t->eval, probs, NULL);
-        for (size_t j = 0; j < m; j++) {
-            const float *q = probs + j * (size_t)classes;
-            int64_t label = t->data->labels[rows[i + j]];
-            int best = 0;
-
-            for (int k = 1; k < classes; k++)
-                best = q[k] > q[best] ? k : best;
-            sum[0] -= log(fmax((double)q[label], 1e-30));
-            sum[1] += isfinite(q[0]) ? 0 : 1;
-            sum[2 + 2 * label]++;
-            sum[3 + 2 * label] += best == label;
-        }
+        sum[0] -= log(fmax((double)q[label], 1e-30));
+        sum[1] += isfinite(q[0]) ? 0 : 1;
+        sum[2 + 2 * label]++;
+        sum[3 + 2 * label] += largest(q, classes) == label;
     }
     free(probs);
     return rc;
@@ -395,6 +405,46 @@ end_epoch(struct trainer *t, double start, struct err *e)
     t->s.batch = 0;
     t->s.loss = t->s.correct = t->s.seen = t->s.seconds = 0;
     return 0;
+}
+
+static void
+take_best(struct trainer *t)
+{
+    const struct backend_class *k = t->backend->class;
+    struct model *m = t->model;
+    size_t np = m->graph.nparams, nb = m->graph.nbuffers;
+
+    memcpy(m->params, t->best_params, np * sizeof(float));
+    memcpy(m->buffers, t->best_buffers, nb * sizeof(float));
+    m->epoch = t->s.best_epoch;
+    k->put(t->backend, t->ema != NULL ? t->ema : t->v.params, m->params, np);
+    k->put(t->backend, t->v.buffers, m->buffers, nb);
+}
+
+/* Every rank scores its share, and all come to the same temperature. */
+static int
+calibrate(struct trainer *t, struct err *e)
+{
+    const size_t *rows = t->parts->val;
+    size_t n = t->parts->nval, classes = t->model->classes.n, from, to;
+    double *probs = mem_array(n * classes, sizeof *probs);
+    float *mine = mem_array(n * classes, sizeof *mine);
+    int *label = mem_array(n, sizeof *label);
+    int rc;
+
+    share(t->comm, n, &from, &to);
+    rc = score_rows(t, rows + from, to - from, mine + from * classes, e);
+    for (size_t i = 0; i < n * classes; i++)
+        probs[i] = (double)mine[i];
+    for (size_t i = 0; i < n; i++)
+        label[i] = (int)t->data->labels[rows[i]];
+    if (rc == 0)
+        rc = t->comm->class->hsum(t->comm, probs, n * classes, e);
+    t->model->temperature = calibrate_temperature(probs, label, n, classes);
+    free(probs);
+    free(mine);
+    free(label);
+    return rc;
 }
 
 /* Save now and then (rank 0); every rank comes here. */
@@ -624,10 +674,10 @@ train_run(const struct train_conf *c, struct model *m,
     if (rc == 0)
         rc = run_epochs(&t, stopped, e);
     if (rc == 0 && *stopped == 0) {
-        memcpy(m->params, t.best_params, m->graph.nparams * sizeof(float));
-        memcpy(m->buffers, t.best_buffers, m->graph.nbuffers * sizeof(float));
-        m->epoch = t.s.best_epoch;
-        if (comm->rank == 0)
+        take_best(&t);
+        if (c->calibrate)
+            rc = calibrate(&t, e);
+        if (rc == 0 && comm->rank == 0)
             rc = model_save(m, c->out, e);
     }
     if (c->profile && comm->rank == 0)

@@ -40,6 +40,7 @@ struct train_conf {
     int64_t seed, fold;         /* fold -1: all */
     int threads;
     bool resume, profile;
+    bool calibrate;             /* fit model.temperature on validation */
     const char *out;            /* the model file */
     const char *log;            /* NULL: none */
     const char *command;        /* goes into the model */
