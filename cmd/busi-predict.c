@@ -55,6 +55,8 @@ main(int argc, char **argv)
           "where the table goes; default: standard output", 0, 0 },
         { "tta", 0, OPT_INT, &tta, "N", "1",
           "average over N views of each scan", 1, INFER_VIEWS },
+        { "cam", 0, OPT_TEXT, &p.cam, "DIR", NULL,
+          "write a heat map of each scan below DIR", 0, 0 },
         { "batch", 0, OPT_INT, &batch, "N", "16",
           "scans computed at a time", 1, 4096 },
         { "device", 0, OPT_TEXT, &p.device, "NAME", "auto",
@@ -90,7 +92,7 @@ main(int argc, char **argv)
     p.jobs = (int)jobs;
     p.backend = (struct backend_conf){
         .dtype = (enum dtype_choice)dtype, .threads = (int)threads,
-        .device = -1
+        .device = -1, .keep = p.cam != NULL
     };
     if (check(&p, fold >= 0, out != NULL, &e) == 0)
         status = predict_run(&p, &e);

@@ -100,6 +100,28 @@ runs 0 busi-predict -m m.st --tta 2 --device ref scans
 cmp -s out folder && bad "--tta makes no difference"
 runs 2 busi-predict -m m.st --tta 17 scans
 
+# ------------------------------------------------- heat maps
+runs 0 busi-predict -m m.st -m n.st --device ref --cam maps scans
+is "heat maps: a picture for each scan" "$(cut -f 1 m.tsv | sed 1d | sort)" \
+    "$(cd maps && find . -name '*.png' | sed 's,^./,,' | sort)"
+is "of the crop, in colour" "0 0 0 36 0 0 0 36 8 2" \
+    "$(od -An -tu1 -j16 -N10 'maps/benign/benign (1).png' |
+        tr -s ' ' | sed 's/^ //')"
+is "heat maps: the columns before model" "cam_inside mask_area" \
+    "$(head -n 1 out | cut -f 8,9 | tr '\t' ' ')"
+is "heat maps: shares where there is a lesion" 16 \
+    "$(awk -F'\t' '$8 != "" && $8 >= 0 && $8 <= 1 && $9 > 0 && $9 < 1' out |
+    grep -c '^[bm]')"
+is "heat maps: none where there is none" 6 \
+    "$(awk -F'\t' '$8 == "" && $1 ~ /^normal/' out | wc -l | tr -d ' ')"
+cut -f 1-7 out >with
+runs 0 busi-predict -m m.st -m n.st --device ref scans
+cut -f 1-7 out | cmp -s - with || bad "heat maps change the answers"
+cp -R scans own
+runs 2 busi-predict -m m.st --device ref --cam own own
+says "would overwrite"
+diff -r scans own >/dev/null || bad "a heat map overwrote a scan"
+
 # ------------------------------------------------- bad pictures among good
 mkdir odd
 cp "scans/benign/benign (1).png" odd/1.png

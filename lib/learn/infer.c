@@ -3,6 +3,7 @@
 #include "backend/walk.h"
 #include "base/mem.h"
 #include "data/augment.h"
+#include "learn/cam.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -182,5 +183,22 @@ infer_run(struct infer *in, int n, const uint8_t *px, float *probs,
     }
     for (size_t i = 0; i < all; i++)
         probs[i] = (float)(in->sum[i] / (in->n * in->views));
+    return 0;
+}
+
+int
+infer_cam(struct infer *in, int n, const uint8_t *px, const int *class,
+          float *map, struct err *e)
+{
+    int side = in->net[0].model->recipe.crop;
+
+    memset(map, 0, (size_t)n * (size_t)side * (size_t)side * sizeof *map);
+    for (int i = 0; i < in->n; i++) {
+        struct plan *plan = plan_for(in, &in->net[i], false, e);
+
+        if (plan == NULL || look(in, &in->net[i], plan, 0, n, px, e) != 0 ||
+            cam_add(plan, in->net[i].model, class, side, map, e) != 0)
+            return -1;
+    }
     return 0;
 }

@@ -50,4 +50,11 @@ void infer_close(struct infer *in);
 int infer_run(struct infer *in, int n, const uint8_t *px, float *probs,
               struct err *e);
 
+/*
+ * Heat maps (cam.h) of class[i] for the same pictures, summed over the models:
+ * map [n,crop,crop].  The backend must have been opened with `keep`.
+ */
+int infer_cam(struct infer *in, int n, const uint8_t *px, const int *class,
+              float *map, struct err *e);
+
 #endif

@@ -8,6 +8,7 @@
 #include "base/table.h"
 #include "data/image_vips.h"
 #include "data/manifest.h"
+#include "learn/heat.h"
 #include "learn/infer.h"
 #include "learn/inputs.h"
 
@@ -48,6 +49,8 @@ struct run {
     struct block block[2];
     uint8_t *good;              /* [batch,H,W,C] without the bad ones */
     float *probs;               /* [batch,K] */
+    float *maps;                /* [batch,H,W], or NULL */
+    int *pred;                  /* [batch] */
     bool first;                 /* the next block is the first */
     size_t done;                /* rows written */
 };
@@ -152,22 +155,40 @@ fill(void *ctx)
     return NULL;
 }
 
+static int
+decide(const struct run *r, const float *probs)
+{
+    size_t best = 0;
+
+    for (size_t k = 1; k < r->model[0].classes.n; k++)
+        if (probs[k] > probs[best])
+            best = k;
+    return (int)best;
+}
+
 static void
-put_row(struct run *r, const struct input *i, const float *probs)
+put_share(FILE *f, double share)
+{
+    if (isnan(share))
+        putc('\t', f);
+    else
+        fprintf(f, "\t%.4f", share);
+}
+
+/* probs NULL: it could not be scored. */
+static void
+put_row(struct run *r, const struct input *i, const float *probs,
+        const struct heat_fit *fit)
 {
     const struct str_list *classes = &r->model[0].classes;
     FILE *f = r->out.stream;
-    size_t best = 0;
 
-    for (size_t k = 1; probs != NULL && k < classes->n; k++)
-        if (probs[k] > probs[best])
-            best = k;
     table_put(f, i->id);
     putc('\t', f);
     table_put(f, i->label);
     fprintf(f, "\t%s\t", i->reason != NULL ? i->reason : "ok");
     if (probs != NULL)
-        table_put(f, classes->item[best]);
+        table_put(f, classes->item[decide(r, probs)]);
     for (size_t k = 0; k < classes->n; k++)
         if (probs != NULL)
             fprintf(f, "\t%.9g", (double)probs[k]);
@@ -181,6 +202,10 @@ put_row(struct run *r, const struct input *i, const float *probs)
     }
     if (r->select != NULL)
         fprintf(f, "\t%s", r->select);
+    if (r->maps != NULL) {
+        put_share(f, fit->inside);
+        put_share(f, fit->area);
+    }
     fprintf(f, "\t%s\n", r->mark);
 }
 
@@ -195,12 +220,37 @@ check_probs(const struct run *r, const struct input *i, const float *probs,
     return 0;
 }
 
+/* Where the networks looked when they decided. */
+static int
+look_again(struct run *r, size_t n, struct err *e)
+{
+    for (size_t i = 0; i < n; i++)
+        r->pred[i] = decide(r, r->probs + i * r->model[0].classes.n);
+    return infer_cam(&r->infer, (int)n, r->good, r->pred, r->maps, e);
+}
+
+/* The heat map of scan number k of those that were scored. */
+static int
+put_map(struct run *r, const struct input *i, size_t k,
+        struct heat_fit *fit, struct err *e)
+{
+    const struct recipe *recipe = &r->model[0].recipe;
+    const struct heat h = { r->p->cam, recipe };
+    size_t one = (size_t)recipe->crop * (size_t)recipe->crop;
+
+    if (r->maps == NULL)
+        return 0;
+    return heat_write(&h, i->id, i->path, r->good + k * r->npixels,
+                      r->maps + k * one, fit, e);
+}
+
 /* Score the good scans of a block and write the rows of all. */
 static int
 score(struct run *r, struct block *b, struct err *e)
 {
-    size_t k = r->model[0].classes.n, ngood = 0;
-    const float *probs = r->probs;
+    size_t k = r->model[0].classes.n, ngood = 0, done = 0;
+    const struct heat_fit none = { NAN, NAN };
+    struct heat_fit fit = none;
 
     for (size_t i = 0; i < b->n; i++)
         if (b->item[i].reason == NULL)
@@ -209,17 +259,22 @@ score(struct run *r, struct block *b, struct err *e)
     if (ngood > 0 &&
         infer_run(&r->infer, (int)ngood, r->good, r->probs, e) != 0)
         return -1;
+    if (ngood > 0 && r->maps != NULL && look_again(r, ngood, e) != 0)
+        return -1;
     for (size_t i = 0; i < b->n; i++) {
         struct input *it = &b->item[i];
 
-        if (it->reason == NULL && check_probs(r, it, probs, e) != 0)
-            return -1;
-        put_row(r, it, it->reason == NULL ? probs : NULL);
-        if (it->reason == NULL)
-            probs += k;
-        else
+        if (it->reason != NULL) {
+            put_row(r, it, NULL, &none);
             reject_add(&r->rejects, it->path != NULL ? it->path : it->id,
                        it->reason, it->detail);
+            continue;
+        }
+        if (check_probs(r, it, r->probs + done * k, e) != 0 ||
+            put_map(r, it, done, &fit, e) != 0)
+            return -1;
+        put_row(r, it, r->probs + done * k, &fit);
+        done++;
     }
     r->done += b->n;
     if (fflush(r->out.stream) != 0)
@@ -381,6 +436,10 @@ list_columns(const struct run *r, struct str_list *l)
         str_list_add(l, "group");
     if (r->select != NULL)
         str_list_add(l, "select");
+    if (r->p->cam != NULL) {
+        str_list_add(l, "cam_inside");
+        str_list_add(l, "mask_area");
+    }
     str_list_add(l, "model");
 }
 
@@ -470,6 +529,12 @@ make_room(struct run *r)
     }
     r->good = mem_array(n, r->npixels);
     r->probs = mem_array(n * r->model[0].classes.n, sizeof *r->probs);
+    if (r->p->cam != NULL) {
+        r->maps = mem_array(n * (size_t)r->model[0].recipe.crop,
+                            (size_t)r->model[0].recipe.crop *
+                                sizeof *r->maps);
+        r->pred = mem_array(n, sizeof *r->pred);
+    }
     r->first = true;
 }
 
@@ -492,6 +557,8 @@ release(struct run *r)
     }
     free(r->good);
     free(r->probs);
+    free(r->maps);
+    free(r->pred);
     image_vips_close();
 }
 

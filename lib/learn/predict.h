@@ -3,7 +3,9 @@
  *
  * Columns: id, label, status (ok, or in one word why not), pred, p_CLASS (one
  * per class, in the models' order); with a fold table fold, and group if it
- * has that; select where a model's epoch was chosen on its own test fold; and
+ * has that; select where a model's epoch was chosen on its own test fold;
+ * cam_inside
+ * and mask_area where heat maps are made (heat.h: inside, area); and
  * model, the first digits of the digest of all that decides the numbers.
  * Probabilities are printed so that they read back as the same float.
  *
@@ -32,6 +34,7 @@ struct predict {
     const char *resume;         /* a table to be added to, or NULL */
     const char *rejects;        /* list of bad scans, or NULL: stderr */
     int tta;                    /* views of each scan */
+    const char *cam;            /* folder for heat maps, or NULL */
     int batch;                  /* scans in a block */
     int jobs;                   /* threads that decode; 0: all cores */
     const char *device;         /* of backend_open() */

@@ -1,0 +1,127 @@
+#include "learn/heat.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "data/image_vips.h"
+#include "data/scan.h"
+#include "learn/cam.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* One mask as the network would see it, into those before. */
+static void
+join_mask(const struct recipe *r, const char *path, uint8_t *mask)
+{
+    size_t n = (size_t)r->crop * (size_t)r->crop, c = (size_t)r->channels;
+    uint8_t *px = mem_array(n, c);
+    struct image m = { 0 };
+    struct err e = { 0 };
+
+    if (image_load(&m, path, &e) != 0 || recipe_apply(r, &m, px, &e) != 0)
+        log_warn("the mask '%s' is left out: %s", path, e.text);
+    else
+        for (size_t i = 0; i < n; i++)
+            mask[i] = px[i * c] > mask[i] ? px[i * c] : mask[i];
+    image_release(&m);
+    free(px);
+}
+
+/* NAME_mask.EXT and NAME_mask_1.EXT, _2, ...; NULL: there are none. */
+static uint8_t *
+find_masks(const struct recipe *r, const char *path)
+{
+    const char *end = path != NULL ? scan_ending(str_base(path)) : NULL;
+    uint8_t *mask = NULL;
+
+    for (int i = 0; end != NULL; i++) {
+        char *name = i == 0 ? str_format("%.*s_mask%s", (int)(end - path),
+                                         path, end)
+                            : str_format("%.*s_mask_%d%s", (int)(end - path),
+                                         path, i, end);
+        bool there = access(name, F_OK) == 0;
+
+        if (there && mask == NULL)
+            mask = mem_array((size_t)r->crop * (size_t)r->crop, 1);
+        if (there)
+            join_mask(r, name, mask);
+        free(name);
+        if (!there && i > 0)
+            break;
+    }
+    return mask;
+}
+
+static double
+mask_area(const uint8_t *mask, int side)
+{
+    int n = side * side, in = 0;
+
+    for (int i = 0; i < n; i++)
+        in += mask[i] >= 128;
+    return (double)in / n;
+}
+
+static char *
+target(const char *folder, const char *id)
+{
+    const char *end = strrchr(id, '.');
+    bool png = end != NULL && strcasecmp(end, ".png") == 0;
+    char *path, *p;
+
+    while (*id == '/')
+        id++;
+    path = str_format("%s/%s%s", folder, id, png ? "" : ".png");
+    p = path + strlen(folder);
+    while ((p = strstr(p, "/..")) != NULL) {
+        if (p[3] == '/' || p[3] == '\0')
+            memset(p + 1, '_', 2);
+        p += 3;
+    }
+    return path;
+}
+
+static bool
+same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev &&
+           x.st_ino == y.st_ino;
+}
+
+int
+heat_write(const struct heat *h, const char *id, const char *path,
+           const uint8_t *px, const float *map,
+           struct heat_fit *fit, struct err *e)
+{
+    const struct recipe *r = h->recipe;
+    uint8_t *mask = find_masks(r, path);
+    char *to = target(h->folder, id), *folder;
+    struct image m = { 0 };
+    int rc;
+
+    fit->inside = mask != NULL ? cam_inside(map, mask, r->crop) : NAN;
+    fit->area = mask != NULL ? mask_area(mask, r->crop) : NAN;
+    folder = str_format("%.*s", (int)(strrchr(to, '/') - to), to);
+    if (path != NULL && same_file(path, to)) {
+        rc = err_set(e, EXIT_USAGE, "the heat map of '%s' would overwrite the "
+                     "scan: take another folder for --cam", path);
+    } else {
+        cam_paint(&m, px, r->channels, r->crop, map, mask);
+        rc = file_make_folder(folder, e);
+        if (rc == 0)
+            rc = image_save_png(&m, to, e);
+    }
+    image_release(&m);
+    free(folder);
+    free(mask);
+    free(to);
+    return rc;
+}

@@ -1,0 +1,34 @@
+/*
+ * heat: heat maps of scans as pictures in a folder.
+ */
+#ifndef BUSI_LEARN_HEAT_H
+#define BUSI_LEARN_HEAT_H
+
+#include "base/err.h"
+#include "data/recipe.h"
+
+#include <stdint.h>
+
+struct heat {
+    const char *folder;         /* made where it is not there */
+    const struct recipe *recipe;    /* of the models */
+};
+
+/* How a map lies to the lesion's mask; NaN: there is none. */
+struct heat_fit {
+    double inside;              /* share of the map inside the mask */
+    double area;                /* of the picture: what chance would give */
+};
+
+/*
+ * Write the map [crop,crop] over the pixels px [crop,crop,C] of scan `id` as
+ * FOLDER/ID, with ".png" behind if it ends otherwise; leading slashes go, and
+ * ".." becomes "__".  `path` opens the scan, or is NULL.  If masks lie beside
+ * it (scan.h), their outline is drawn and *fit says how much of the map is in
+ * them.  Errors: cannot be written, or would overwrite the scan.
+ */
+int heat_write(const struct heat *h, const char *id, const char *path,
+               const uint8_t *px, const float *map,
+               struct heat_fit *fit, struct err *e);
+
+#endif
