@@ -147,7 +147,7 @@ main(int argc, char **argv)
         { "resume", 0, OPT_FLAG, &c.resume, NULL, NULL,
           "go on from the state beside the output, if there is one", 0, 0 },
         { "profile", 0, OPT_FLAG, &c.profile, NULL, NULL,
-          "print seconds by phase on stderr", 0, 0 },
+          "print seconds by phase and by operation on stderr", 0, 0 },
         { "log", 0, OPT_TEXT, &c.log, "FILE", NULL, "a line per epoch", 0,
           0 },
         OPT_SEED(&c.seed),

@@ -130,17 +130,6 @@ run_step(struct bench *b, int step, struct err *e)
     return 0;
 }
 
-static double
-flops(const struct graph *g, const struct op *o, int batch)
-{
-    const struct op *x = o->in[0] >= 0 ? &g->op[o->in[0]] : o;
-    double taps = o->kind == OP_CONV
-                      ? (double)x->c / o->groups * o->kernel * o->kernel
-                  : o->kind == OP_LINEAR ? x->c : 0;
-
-    return 2 * taps * o->c * o->h * o->w * batch;
-}
-
 static void
 profile(struct bench *b, double total)
 {
@@ -150,7 +139,7 @@ profile(struct bench *b, double total)
     for (int i = 0; i < g->nops; i++) {
         double f = median(b->op[0] + i * b->steps, b->steps);
         double r = b->train ? median(b->op[1] + i * b->steps, b->steps) : 0;
-        double work = flops(g, &g->op[i], b->feed.n);
+        double work = 2 * graph_op_macs(g, i) * b->feed.n;
         char by[128] = "";
 
         if (b->backend->class->explain != NULL)

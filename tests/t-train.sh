@@ -123,6 +123,14 @@ runs 0 train -e 1 --select test -o test.st
 busi-info test.st | grep -Eq '^select +test' || bad "select is not in the model"
 runs 0 busi-train -q -d data.st --fold all -m ./net.model --size 32 -e 1 \
     --device cpu -o all.st
+# Where the time goes: every phase, each layer, and the machine's limit.
+runs 0 train -e 2 --profile -o option.st
+for word in load forward backward update evaluate c1 c2 \
+    'images/s, .* of the .* large product'; do
+    says "$word"
+done
+awk '$2 == "conv" && !($3 > 0 && $4 > 0 && $5 > 0 && $7 > 0)' err | grep . &&
+    bad "a layer without seconds or a rate"
 # Calibrated on the validation rows: decisions stay, their loss falls.
 runs 0 train -e 3 --no-calibrate -o raw.st
 runs 0 train -e 3 -o warm.st

@@ -145,6 +145,8 @@ struct plan {
     int fed;                    /* pictures of the last feed */
     struct vectors v;
     size_t nbytes;              /* activation memory of the backend */
+    double *spent[2];           /* [nops] seconds by pass, to which the walk
+                                   adds; NULL: it does not look at the clock */
 };
 
 /*

@@ -1,12 +1,28 @@
 #include "backend/walk.h"
 
+#include "base/log.h"
+
+static int
+run(struct plan *p, int op, enum pass pass, struct err *e)
+{
+    const struct backend_class *c = p->backend->class;
+    double start;
+    int rc;
+
+    if (p->spent[pass] == NULL)
+        return c->run(p, op, pass, e);
+    start = clock_seconds();
+    rc = c->run(p, op, pass, e);
+    c->sync(p->backend);
+    p->spent[pass][op] += clock_seconds() - start;
+    return rc;
+}
+
 int
 walk_forward(struct plan *p, struct err *e)
 {
-    const struct backend_class *c = p->backend->class;
-
     for (int i = 0; i < p->graph->nops; i++)
-        if (c->run(p, i, PASS_FORWARD, e) < 0)
+        if (run(p, i, PASS_FORWARD, e) < 0)
             return -1;
     return 0;
 }
@@ -14,12 +30,10 @@ walk_forward(struct plan *p, struct err *e)
 int
 walk_backward(struct plan *p, walk_ready *ready, void *ctx, struct err *e)
 {
-    const struct backend_class *c = p->backend->class;
-
     for (int i = p->graph->nops - 1; i >= 0; i--) {
         const struct op *op = &p->graph->op[i];
 
-        if (c->run(p, i, PASS_BACKWARD, e) < 0)
+        if (run(p, i, PASS_BACKWARD, e) < 0)
             return -1;
         if (ready && op->nparams > 0 &&
             ready(ctx, op->param, op->param + op->nparams, e) < 0)

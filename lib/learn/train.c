@@ -7,6 +7,7 @@
 #include "base/stop.h"
 #include "data/safet.h"
 #include "learn/calibrate.h"
+#include "learn/profile.h"
 #include "learn/trainer.h"
 
 #include <math.h>
@@ -63,6 +64,8 @@ train_plan(struct trainer *t, int n, struct err *e)
         return t->train[i];
     t->train[i] = t->backend->class->plan(t->backend, &t->model->graph, n,
                                           MODE_TRAIN, &t->v, e);
+    for (int k = 0; k < 2 && t->train[i] != NULL; k++)
+        t->train[i]->spent[k] = t->spent[k];
     return t->train[i];
 }
 
@@ -101,6 +104,7 @@ gradients(struct trainer *t, const size_t *rows, size_t n, double *loss,
                     loader_norm(&t->loader, rows, n), &f, e) != 0)
         return -1;
     spend(t, PHASE_LOAD, &clock);
+    t->images += (double)(to - from);
     k->feed(p, &f);
     if (walk_forward(p, e) != 0)
         return -1;
@@ -559,6 +563,8 @@ open_trainer(struct trainer *t, struct err *e)
         .partners = t->parts->train, .npartners = t->parts->ntrain,
         .smoothing = c->smoothing, .weight = t->weight, .threads = c->threads
     };
+    for (int i = 0; i < 2 && c->profile; i++)
+        t->spent[i] = mem_array((size_t)g->nops, sizeof *t->spent[i]);
     loader_open(&t->loader, (int)(c->batch > eval ? c->batch : eval));
     sched_init(&t->sched, &c->sched);
     /* Evaluation reads the average of the weights where there is one. */
@@ -588,6 +594,8 @@ close_trainer(struct trainer *t)
     free(t->sum);
     free(t->order);
     free(t->weight);
+    free(t->spent[0]);
+    free(t->spent[1]);
     str_release(&t->log);
 }
 
@@ -607,16 +615,25 @@ start_log(struct trainer *t, struct err *e)
     return file_out_close(&out, e);
 }
 
-static void
-say_profile(const struct trainer *t)
+/* By phase and by operation. */
+static int
+say_profile(const struct trainer *t, struct err *e)
 {
+    struct profile_peak peak;
     double sum = 0;
+
+    if (profile_peak(t->backend, &peak, e) != 0)
+        return -1;
 
     for (int i = 0; i < PHASES; i++)
         sum += t->phase[i];
     for (int i = 0; i < PHASES; i++)
         fprintf(stderr, "%-9s %9.3f s %5.1f %%\n", phase_names[i],
                 t->phase[i], 100 * t->phase[i] / fmax(sum, 1e-9));
+    if (t->images > 0)
+        profile_ops(&t->model->graph, t->spent, t->images, t->train[0],
+                    &peak, stderr);
+    return 0;
 }
 
 /* Every rank reads the state; one that saw another would spoil them all. */
@@ -680,8 +697,8 @@ train_run(const struct train_conf *c, struct model *m,
         if (rc == 0 && comm->rank == 0)
             rc = model_save(m, c->out, e);
     }
-    if (c->profile && comm->rank == 0)
-        say_profile(&t);
+    if (rc == 0 && c->profile && comm->rank == 0)
+        rc = say_profile(&t, e);
     close_trainer(&t);
     return rc;
 }

@@ -47,6 +47,8 @@ struct trainer {
     struct str log;                 /* all lines so far */
     double saved;                   /* clock of the last state */
     double phase[PHASES];
+    double *spent[2];               /* --profile: by operation, as in plan */
+    double images;                  /* that they were spent on */
 };
 
 /* The file of the state that belongs to a model file; the caller frees it. */

@@ -270,18 +270,23 @@ graph_finish(struct graph *g, struct err *e)
 }
 
 double
+graph_op_macs(const struct graph *g, int op)
+{
+    const struct op *o = &g->op[op];
+    bool bias = o->bias || o->kind == OP_LINEAR;
+
+    if (o->kind != OP_CONV && o->kind != OP_LINEAR)
+        return 0;
+    return (double)(o->nparams - (bias ? (size_t)o->c : 0)) * o->h * o->w;
+}
+
+double
 graph_macs(const struct graph *g)
 {
     double macs = 0;
 
-    for (int i = 0; i < g->nops; i++) {
-        const struct op *o = &g->op[i];
-
-        if (o->kind == OP_CONV || o->kind == OP_LINEAR)
-            macs += (double)(o->nparams - (o->bias || o->kind == OP_LINEAR
-                                               ? (size_t)o->c : 0)) *
-                    o->h * o->w;
-    }
+    for (int i = 0; i < g->nops; i++)
+        macs += graph_op_macs(g, i);
     return macs;
 }
 

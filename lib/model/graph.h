@@ -107,7 +107,8 @@ void graph_print(const struct graph *g, struct str *s);
 int graph_parse(struct graph *g, const char *name, const char *text,
                 struct err *e);
 
-/* Multiply-adds of the forward pass for one picture. */
+/* Multiply-adds of the forward pass for one picture: all, or one operation's. */
+double graph_op_macs(const struct graph *g, int op);
 double graph_macs(const struct graph *g);
 
 const struct op *graph_input(const struct graph *g);
