@@ -143,7 +143,8 @@ install: all
 	for s in 1 5 7; do for f in man/*.$$s; do \
 	    [ ! -e "$$f" ] || install -m 644 "$$f" \
 	    $(DESTDIR)$(PREFIX)/share/man/man$$s; done; done
-	install -m 644 pipelines/cv.mk pipelines/predict.mk $(DESTDIR)$(PREFIX)/share/busi
+	install -m 644 pipelines/cv.mk pipelines/predict.mk \
+	    pipelines/table1* $(DESTDIR)$(PREFIX)/share/busi
 
 clean:
 	rm -rf $(BUILD)

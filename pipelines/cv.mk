@@ -7,6 +7,9 @@
 # scan makes the dataset and what was trained on it anew, and nothing changed
 # makes nothing.  An interrupted training goes on where it was.  With -j folds
 # train side by side; give THREADS= each.
+#
+# WORK holds the tables and the dataset, and may serve several OUTs; GROUPED=0
+# lets near-copies cross folds; FOLDS="0 1" trains these alone.
 
 BUSI     ?=
 MODEL    ?= resnet18
@@ -20,16 +23,18 @@ BATCH    ?= 32
 THREADS  ?= 0
 ARGS     ?=
 OUT      ?= cv/$(notdir $(MODEL))
+WORK     ?= $(OUT)
+GROUPED  ?= 1
+FOLDS    ?= $(shell seq 0 $$(($(K) - 1)))
 BUSI_BIN ?=
 
-FOLDS = $(shell seq 0 $$(($(K) - 1)))
 PREDS = $(FOLDS:%=$(OUT)/pred-%.tsv)
 
 # $(call if-changed,COMMAND): its stdout becomes the target, if it differs.
 define if-changed
-@mkdir -p $(@D)
-@$(1) >$@.new || { rm -f $@.new; exit 1; }
-@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+@mkdir -p $(@D); new=$@.$$$$.new; \
+$(1) >$$new || { rm -f $$new; exit 1; }; \
+cmp -s $$new $@ && rm $$new || mv $$new $@
 endef
 
 cv: $(OUT)/metrics.tsv
@@ -38,47 +43,51 @@ cv: $(OUT)/metrics.tsv
 	        $$1, $$2, $$3, $$4, $$5, $$6 }' $<
 	@echo "all rows: $<"
 
-$(OUT)/scans.tsv: FORCE
+$(WORK)/scans.tsv: FORCE
 	@test -n "$(BUSI)" || { echo "name a folder: BUSI=DIR" >&2; exit 2; }
 	$(call if-changed,$(BUSI_BIN)busi-strip "$(BUSI)")
 
-$(OUT)/prep.settings: FORCE
+$(WORK)/prep.settings: FORCE
 	$(call if-changed,echo "$(RESIZE) $(CROP) $(CHANNELS)")
 
 $(OUT)/train.settings: FORCE
 	$(call if-changed,echo "$(MODEL) $(EPOCHS) $(BATCH) $(SEED) $(ARGS)")
 
-$(OUT)/folds.settings: FORCE
-	$(call if-changed,echo "$(K) $(SEED)")
+$(WORK)/folds.settings: FORCE
+	$(call if-changed,echo "$(K) $(SEED) $(GROUPED)")
 
-$(OUT)/groups.tsv: $(OUT)/scans.tsv
+$(WORK)/groups.tsv: $(WORK)/scans.tsv
 	$(BUSI_BIN)busi-dup -o $@ $<
 
-$(OUT)/folds.tsv: $(OUT)/groups.tsv $(OUT)/folds.settings
+$(WORK)/folds.tsv: $(WORK)/$(if $(filter 0,$(GROUPED)),scans,groups).tsv \
+    $(WORK)/folds.settings
 	$(BUSI_BIN)busi-split -k $(K) --seed $(SEED) -o $@ $<
 
-$(OUT)/data.safetensors: $(OUT)/scans.tsv $(OUT)/prep.settings
+$(WORK)/data.safetensors: $(WORK)/scans.tsv $(WORK)/prep.settings
 	$(BUSI_BIN)busi-prep --resize $(RESIZE) --crop $(CROP) \
 	    --channels $(CHANNELS) -o $@ $<
 
 # A state that is older than what it was made from is of another run.
-$(OUT)/fold-%.safetensors: $(OUT)/data.safetensors $(OUT)/folds.tsv \
+$(OUT)/fold-%.safetensors: $(WORK)/data.safetensors $(WORK)/folds.tsv \
     $(OUT)/train.settings $(wildcard $(MODEL))
 	@for f in $^; do \
 	    [ ! -e $(OUT)/fold-$*.state.safetensors ] || \
 	    [ ! "$$f" -nt $(OUT)/fold-$*.state.safetensors ] || \
 	    rm -f $(OUT)/fold-$*.state.safetensors*; \
 	done
-	$(BUSI_BIN)busi-train -d $< -f $(OUT)/folds.tsv --fold $* -m $(MODEL) \
+	$(BUSI_BIN)busi-train -d $< -f $(WORK)/folds.tsv --fold $* -m $(MODEL) \
 	    -e $(EPOCHS) -b $(BATCH) --seed $(SEED) --threads $(THREADS) \
 	    $(ARGS) --resume --log $(OUT)/fold-$*.tsv -o $@
 
 $(OUT)/pred-%.tsv: $(OUT)/fold-%.safetensors
-	$(BUSI_BIN)busi-predict -m $< -d $(OUT)/data.safetensors \
-	    -f $(OUT)/folds.tsv --fold $* --threads $(THREADS) -o $@
+	$(BUSI_BIN)busi-predict -m $< -d $(WORK)/data.safetensors \
+	    -f $(WORK)/folds.tsv --fold $* --threads $(THREADS) -o $@
 
-$(OUT)/metrics.tsv: $(PREDS)
-	$(BUSI_BIN)busi-eval -l $(OUT)/folds.tsv -o $@ $^
+$(OUT)/metrics.settings: FORCE
+	$(call if-changed,echo "$(FOLDS)")
+
+$(OUT)/metrics.tsv: $(PREDS) $(OUT)/metrics.settings
+	$(BUSI_BIN)busi-eval -l $(WORK)/folds.tsv -o $@ $(PREDS)
 
 FORCE:
 .PHONY: cv FORCE

@@ -6,13 +6,17 @@ cv: all
 	@$(MAKE) --no-print-directory -f pipelines/cv.mk $(SETTINGS) \
 	    OUT=$(or $(OUT),$(BUILD)/cv/$(notdir $(or $(MODEL),resnet18)))
 
+table1: all
+	@$(MAKE) --no-print-directory -f pipelines/table1.mk $(SETTINGS) \
+	    OUT=$(or $(OUT),$(BUILD)/table1)
+
 predict: all
 	@$(MAKE) --no-print-directory -f pipelines/predict.mk $(SETTINGS)
 
 help:
 	@sed -n 's/^#| \{0,1\}//p' pipelines/targets.mk
 
-.PHONY: cv predict
+.PHONY: cv table1 predict
 
 #| make                   build the programs, into build/bin
 #| make demo              everything on built-in phantoms, to a table
@@ -20,6 +24,8 @@ help:
 #| make BUSI=DIR cv       grouped cross-validation on a folder of scans
 #|     MODEL=resnet18 EPOCHS=60 BATCH=32 K=5 SEED=1 RESIZE=256x256 CROP=256
 #|     THREADS=0 ARGS="..." (more options of busi-train) OUT=build/cv/MODEL
+#| make BUSI=DIR table1   the paper's Table 1 beside ours
+#|     EPOCHS=100 SIZE=224 ROWS="..." RECIPES="..." GPUS=1|paper OUT=build/table1
 #| make predict MODEL=FILE IN=DIR OUT=pred.tsv
 #|                        score a folder; again: only what is new
 #| make bench             ours against the peers, in turn (BUSI=DIR for scans)

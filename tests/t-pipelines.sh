@@ -84,3 +84,24 @@ echo "no picture" >inbox/bad.png
 runs 0 predict
 is "two more rows" 5 "$(wc -l <pred.tsv)"
 is "old rows stay as they were" "$(cat before.tsv)" "$(head -n 3 pred.tsv)"
+
+# The paper's table: one row of it by both protocols; then nothing is to do.
+table1() {
+    make -s -f "$top/pipelines/table1.mk" BUSI="real scans/BUSI" OUT=table1 \
+        ROWS=resnet18-b128 RECIPES= EPOCHS=1 K=3 RESIZE=40x40 CROP=40 \
+        SIZE=32 THREADS=1 ARGS="--device cpu -q"
+}
+runs 0 table1
+is "a row of each protocol" "resnet18-b128 paper 799 resnet18-b128 honest 799" \
+    "$(sed 1d table1/table1.tsv | cut -f1-3 | xargs)"
+is "its test accuracy" \
+    "$(awk -F'\t' '$1 == "accuracy" { printf "%.3f", $3 }' \
+        table1/honest/resnet18-b128/metrics.tsv)" \
+    "$(awk -F'\t' '$2 == "honest" { print $8 }' table1/table1.tsv)"
+is "the paper's way is marked" test "$(busi-info \
+    table1/paper/resnet18-b128/fold-0.safetensors |
+    awk '$1 == "select" { print $2 }')"
+touch stamp && sleep 0.02
+runs 0 table1
+is "done once, nothing is trained" "" \
+    "$(find table1 -name '*.safetensors' -newer stamp)"
