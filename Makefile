@@ -25,6 +25,7 @@ PLUGINS = $(BUILD)/lib/busi
 # The library: every layer; a program links the members that it needs.
 LAYERS  = base data model backend learn comm
 PLUGIN_SRC = lib/backend/backend_cpu.c lib/backend/backend_cuda.c \
+          lib/backend/gpu.c lib/backend/cudnn_conv.c \
           lib/comm/comm_mpi.c lib/comm/comm_nccl.c
 LIB_SRC = $(filter-out $(PLUGIN_SRC) $(CPU_SRC),\
           $(wildcard $(LAYERS:%=lib/%/*.c)))
@@ -56,6 +57,7 @@ include pipelines/deps.mk
 include pipelines/demo.mk
 -include $(wildcard pipelines/targets.mk)
 include pipelines/bench.mk
+include pipelines/cuda.mk
 
 # ------------------------------------------------------------------ building
 

@@ -29,6 +29,9 @@ help:
 #| make predict MODEL=FILE IN=DIR OUT=pred.tsv
 #|                        score a folder; again: only what is new
 #| make bench             ours against the peers, in turn (BUSI=DIR for scans)
+#| CUDA=0|1               the GPU plugin (default: 1 where nvcc and cuDNN are);
+#|     CUDA_HOME=DIR CUDNN_HOME=DIR NCCL_HOME=DIR PYTHON=python3
+#|     CUDA_ARCH="80 86 89 90 100"
 #| make install           PREFIX=/usr/local DESTDIR=
 #| make clean             remove build/
 #| make deps              install missing Debian packages (root or sudo)

@@ -1,0 +1,75 @@
+# The GPU plugin: built where there is a CUDA compiler and cuDNN's headers.
+#
+#   CUDA=0|1       build it or not (default: 1 if all that it needs is found)
+#   CUDA_HOME      bin/nvcc, include, lib64 or lib
+#   CUDNN_HOME     include/cudnn.h, lib or lib64; also found in Python packages
+#   NCCL_HOME      the same for include/nccl.h
+#   CUDA_ARCH      compute capabilities to compile for; the last also as PTX,
+#                  which later GPUs take
+#
+# The plugin holds the CUDA runtime and opens cuDNN when it is opened itself,
+# first where it was found here.
+
+PYTHON   ?= python3
+CUDA_ARCH ?= 80 86 89 90 100
+
+# nvidia/ in site-packages, where pip leaves CUDA's libraries
+NVIDIA   := $(shell $(PYTHON) -c \
+            'import nvidia; print(*list(nvidia.__path__)[:1])' 2>/dev/null)
+first_of = $(firstword $(foreach d,$(2),$(if $(wildcard $(d)/$(1)),$(d))))
+
+CUDA_HOME ?= $(call first_of,bin/nvcc,\
+             $(patsubst %/bin/nvcc,%,$(shell command -v nvcc 2>/dev/null)) \
+             /usr/local/cuda $(NVIDIA)/cu13 $(NVIDIA)/cuda_nvcc)
+CUDNN_HOME ?= $(call first_of,include/cudnn.h,\
+              $(CUDA_HOME) $(NVIDIA)/cudnn /usr /usr/local)
+NCCL_HOME ?= $(call first_of,include/nccl.h,\
+             $(CUDA_HOME) $(NVIDIA)/nccl /usr /usr/local)
+CUDA_HOME := $(CUDA_HOME)
+CUDNN_HOME := $(CUDNN_HOME)
+NCCL_HOME := $(NCCL_HOME)
+
+NVCC     = $(CUDA_HOME)/bin/nvcc
+CUDA     ?= $(if $(CUDA_HOME),$(if $(CUDNN_HOME),1,0),0)
+
+ifeq ($(CUDA),1)
+ifeq ($(wildcard $(NVCC)),)
+$(error CUDA=1, but there is no nvcc; name its folder with CUDA_HOME=DIR)
+endif
+ifeq ($(wildcard $(CUDNN_HOME)/include/cudnn.h),)
+$(error CUDA=1, but there is no cudnn.h; name its folder with CUDNN_HOME=DIR)
+endif
+
+CUDA_SRC = $(wildcard kernels/*.cu)
+CUDA_C   = lib/backend/gpu.c lib/backend/cudnn_conv.c
+CUDA_OBJ = $(CUDA_SRC:kernels/%.cu=$(BUILD)/kernels/cuda/%.o) \
+           $(CUDA_C:%.c=$(BUILD)/%.o)
+CUDA_LIBS = -L$(CUDA_HOME)/lib64 -L$(CUDA_HOME)/lib -lcudart_static -lrt \
+            -Wl,-rpath,$(CUDNN_HOME)/lib:$(CUDNN_HOME)/lib64
+
+# No exceptions: then nothing of libstdc++ is needed.
+NVCCFLAGS = -O3 -std=c++17 -I. -Ilib -lineinfo -t 0 \
+            -Xcompiler -fPIC,-fno-exceptions,-fno-rtti \
+            -Xcompiler -fno-threadsafe-statics,-fvisibility=hidden,-Wall \
+            $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$a,code=sm_$a) \
+            -gencode arch=compute_$(lastword $(CUDA_ARCH)),code=compute_$(lastword $(CUDA_ARCH))
+
+$(BUILD)/kernels/cuda/%.o: kernels/%.cu
+	@mkdir -p $(@D)
+	$(NVCC) $(NVCCFLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+
+$(BUILD)/lib/backend/gpu.o: CPPFLAGS += -isystem $(CUDA_HOME)/include
+$(BUILD)/lib/backend/cudnn_conv.o: CPPFLAGS += \
+	-isystem $(CUDNN_HOME)/include -isystem $(CUDA_HOME)/include
+
+$(BUILD)/tests/check_cudnn_plans: $(BUILD)/tests/check_cudnn_plans.o \
+	    $(CUDA_C:%.c=$(BUILD)/%.o) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) \
+	    $(CUDA_LIBS) $(LDLIBS)
+else
+$(BUILD)/tests/check_cudnn_plans:
+	@mkdir -p $(@D)
+	@printf '#!/bin/sh\necho "built with CUDA=0"\nexit 77\n' >$@
+	@chmod +x $@
+endif
