@@ -12,7 +12,7 @@ enum { RUN = 1024 };
 
 /* First number of lane group g (V channels) of picture n. */
 static inline size_t
-at(const struct cpu_pix *s, int n, int g)
+at(const struct pix *s, int n, int g)
 {
     size_t hw = (size_t)s->h * s->w;
 
@@ -21,7 +21,7 @@ at(const struct cpu_pix *s, int n, int g)
 }
 
 static inline vf
-act(enum cpu_act a, vf x)
+act(enum act a, vf x)
 {
     if (a == ACT_NONE)
         return x;
@@ -31,7 +31,7 @@ act(enum cpu_act a, vf x)
 
 /* Where the activation passes its gradient, read off what it read or made. */
 static inline vi
-passes(enum cpu_act a, vf y)
+passes(enum act a, vf y)
 {
     if (a == ACT_NONE)
         return ~(vi){ 0 };

@@ -7,29 +7,23 @@
  * double, in an order that depends on the shape alone: results have the same
  * bits for any number of threads.
  *
- * Pictures lie as [n][c/block][h*w][block]: block 8 or 16 (oneDNN's nChw8c and
- * nChw16c) or c (nhwc).  c is the number of channels rounded up to whole
- * vectors; the channels behind the real ones hold zeros, and stay zero.
+ * Pictures lie as pix.h says: block 8 or 16 (oneDNN's nChw8c and nChw16c) or c
+ * (nhwc).  The channels behind the real ones stay zero.
  */
 #ifndef BUSI_KERNELS_CPU_H
 #define BUSI_KERNELS_CPU_H
+
+#include "kernels/pix.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct cpu_pix {
-    int n, c, h, w;         /* c: rounded up */
-    int block;
-};
-
-enum cpu_act { ACT_NONE, ACT_RELU, ACT_RELU6 };
-
 /* Batch normalisation, then optionally "+ z", then an activation. */
 struct cpu_bn {
-    struct cpu_pix s;
+    struct pix s;
     int channels;               /* real ones */
-    enum cpu_act act;
+    enum act act;
     const float *gamma, *beta;  /* [channels] */
     float *run_mean, *run_var;  /* [channels], moved by bn_train() */
     float *mean, *invstd;       /* [s.c] of the batch, kept for backward */
@@ -50,14 +44,14 @@ struct cpu_bn_back {
 };
 
 struct cpu_pool {
-    struct cpu_pix in, out;
+    struct pix in, out;
     int kernel, stride, pad;
 };
 
 /* A convolution's weight gradient from a plain picture (few channels). */
 struct cpu_stem {
     int n, c, h, w;             /* x is f32 [n,c,h,w] */
-    struct cpu_pix out;
+    struct pix out;
     int kernel, stride, pad;
 };
 
@@ -76,10 +70,10 @@ struct cpu_kernels {
     void (*bn_back)(const struct cpu_bn *b, const struct cpu_bn_back *g);
 
     /* y = act(x + z); z may be NULL, y may be x or z. */
-    void (*add)(const struct cpu_pix *s, enum cpu_act act, const void *x,
+    void (*add)(const struct pix *s, enum act act, const void *x,
                 const void *z, void *y);
     /* g (+)= dy where act let x through, read off y; g may be dy. */
-    void (*act_back)(const struct cpu_pix *s, enum cpu_act act,
+    void (*act_back)(const struct pix *s, enum act act,
                      const void *y, const void *dy, void *g, bool add);
 
     /* at: [out] which of the window's pixels it was, row by row. */
@@ -89,9 +83,9 @@ struct cpu_kernels {
                          const void *dy, void *dx, bool add);
 
     /* Adaptive bins; flat is f32 [n][channels * size * size]. */
-    void (*avgpool)(const struct cpu_pix *s, int channels, int size,
+    void (*avgpool)(const struct pix *s, int channels, int size,
                     const void *x, float *flat);
-    void (*avgpool_back)(const struct cpu_pix *s, int channels, int size,
+    void (*avgpool_back)(const struct pix *s, int channels, int size,
                          const float *flat, void *dx, bool add);
 
     /* dw: f32 [out channels rounded up][c][kernel][kernel], overwritten. */
@@ -100,16 +94,16 @@ struct cpu_kernels {
     size_t (*stem_sums)(const struct cpu_stem *s);
 
     /* Sum over pictures and pixels: a bias's gradient. */
-    void (*channel_sums)(const struct cpu_pix *s, int channels,
+    void (*channel_sums)(const struct pix *s, int channels,
                          const void *dy, float *sum);
 
     /* n numbers (rounded up to a vector in both) to the stored type. */
     void (*narrow)(const float *from, void *to, size_t n);
 
     /* Between layouts: f32 [n,channels,h,w] and ours. */
-    void (*pack)(const struct cpu_pix *s, int channels, const float *host,
+    void (*pack)(const struct pix *s, int channels, const float *host,
                  void *x);
-    void (*unpack)(const struct cpu_pix *s, int channels, const void *x,
+    void (*unpack)(const struct pix *s, int channels, const void *x,
                    float *host);
 };
 

@@ -18,7 +18,7 @@ struct bn_job {
 };
 
 static int
-bn_parts(const struct cpu_pix *s)
+bn_parts(const struct pix *s)
 {
     int groups = s->c / V;
     int parts = groups >= 16 ? 1 : (16 + groups - 1) / groups;
@@ -54,7 +54,7 @@ flush(double *to, vf *sum)
 static void
 sum_forward(const struct bn_job *j, int g, int n, double *sum)
 {
-    const struct cpu_pix *s = &j->b->s;
+    const struct pix *s = &j->b->s;
     const num *x = j->x + at(s, n, g);
     vf k = vload(j->x + at(s, 0, g)), a = vset(0), q = a, a2 = a, q2 = a;
     int hw = s->h * s->w;
@@ -120,9 +120,9 @@ end_forward(const struct bn_job *j, int g)
 static void
 apply_forward(const struct bn_job *j, int g, int n)
 {
-    const struct cpu_pix *s = &j->b->s;
+    const struct pix *s = &j->b->s;
     vf scale = vget(j->b->scale + g * V), shift = vget(j->b->shift + g * V);
-    const enum cpu_act a = j->b->act;
+    const enum act a = j->b->act;
     size_t o = at(s, n, g), step = (size_t)s->block;
     size_t end = o + (size_t)s->h * s->w * step;
     const num *x = j->x, *z = j->z;

@@ -5,7 +5,7 @@
  */
 
 static void
-add(const struct cpu_pix *s, enum cpu_act a, const void *x, const void *z,
+add(const struct pix *s, enum act a, const void *x, const void *z,
     void *y)
 {
     ptrdiff_t n = (ptrdiff_t)s->n * s->c * s->h * s->w;
@@ -21,7 +21,7 @@ add(const struct cpu_pix *s, enum cpu_act a, const void *x, const void *z,
 }
 
 static void
-act_back(const struct cpu_pix *s, enum cpu_act a, const void *y,
+act_back(const struct pix *s, enum act a, const void *y,
          const void *dy, void *g, bool plus)
 {
     ptrdiff_t n = (ptrdiff_t)s->n * s->c * s->h * s->w;
@@ -78,7 +78,7 @@ max_window(const struct cpu_pool *p, const num *x, int oy, int ox, num *y,
 static void
 maxpool(const struct cpu_pool *p, const void *x, void *y, uint8_t *where)
 {
-    const struct cpu_pix *o = &p->out;
+    const struct pix *o = &p->out;
 
 #pragma omp parallel for collapse(2)
     for (int n = 0; n < o->n; n++)
@@ -123,7 +123,7 @@ static void
 maxpool_back(const struct cpu_pool *p, const uint8_t *where, const void *dy,
              void *dx, bool plus)
 {
-    const struct cpu_pix *s = &p->in;
+    const struct pix *s = &p->in;
     size_t hw = (size_t)s->h * s->w;
 
 #pragma omp parallel for collapse(2)
@@ -140,7 +140,7 @@ maxpool_back(const struct cpu_pool *p, const uint8_t *where, const void *dy,
 
 /* Add dy / bin size to a bin, or sum it up. */
 static inline vf
-bin(const struct cpu_pix *s, int size, int i, int j, const num *x,
+bin(const struct pix *s, int size, int i, int j, const num *x,
     num *dx, vf d)
 {
     int y0 = i * s->h / size, y1 = ((i + 1) * s->h + size - 1) / size;
@@ -160,7 +160,7 @@ bin(const struct cpu_pix *s, int size, int i, int j, const num *x,
 }
 
 static void
-avgpool(const struct cpu_pix *s, int channels, int size, const void *x,
+avgpool(const struct pix *s, int channels, int size, const void *x,
         float *flat)
 {
     int bins = size * size;
@@ -179,7 +179,7 @@ avgpool(const struct cpu_pix *s, int channels, int size, const void *x,
 }
 
 static void
-avgpool_back(const struct cpu_pix *s, int channels, int size,
+avgpool_back(const struct pix *s, int channels, int size,
              const float *flat, void *dx, bool plus)
 {
     int bins = size * size;
@@ -204,7 +204,7 @@ avgpool_back(const struct cpu_pix *s, int channels, int size,
 }
 
 static void
-channel_sums(const struct cpu_pix *s, int channels, const void *dy,
+channel_sums(const struct pix *s, int channels, const void *dy,
              float *sum)
 {
     size_t hw = (size_t)s->h * s->w;
@@ -238,7 +238,7 @@ narrow(const float *from, void *to, size_t n)
 }
 
 static void
-pack(const struct cpu_pix *s, int channels, const float *host, void *x)
+pack(const struct pix *s, int channels, const float *host, void *x)
 {
     size_t hw = (size_t)s->h * s->w;
 
@@ -258,7 +258,7 @@ pack(const struct cpu_pix *s, int channels, const float *host, void *x)
 }
 
 static void
-unpack(const struct cpu_pix *s, int channels, const void *x, float *host)
+unpack(const struct pix *s, int channels, const void *x, float *host)
 {
     size_t hw = (size_t)s->h * s->w;
 

@@ -21,12 +21,12 @@ struct variant {
     bool bf16;
 };
 
-static struct cpu_pix
+static struct pix
 shape(const struct variant *v, int h, int w)
 {
     int c = (C + v->k->lanes - 1) / v->k->lanes * v->k->lanes;
 
-    return (struct cpu_pix){ N, c, h, w, v->block > 0 ? v->block : c };
+    return (struct pix){ N, c, h, w, v->block > 0 ? v->block : c };
 }
 
 /* Numbers that bf16 holds exactly, so that only the work differs. */
@@ -43,7 +43,7 @@ numbers(size_t n, uint32_t which)
 }
 
 static void *
-packed(const struct variant *v, const struct cpu_pix *s, const float *host)
+packed(const struct variant *v, const struct pix *s, const float *host)
 {
     void *x = mem_aligned((size_t)N * s->c * s->h * s->w, sizeof(float));
 
@@ -58,7 +58,7 @@ struct made {
 };
 
 static void
-keep(struct made *m, const struct variant *v, const struct cpu_pix *s,
+keep(struct made *m, const struct variant *v, const struct pix *s,
      const void *x)
 {
     ck_assert_int_lt(m->n, 16);
@@ -74,10 +74,10 @@ keep_floats(struct made *m, const float *x, size_t n)
 
 /* Batch-norm with an addition and an activation, there and back. */
 static void
-batch_norm(const struct variant *v, struct made *m, enum cpu_act act, bool with_z,
+batch_norm(const struct variant *v, struct made *m, enum act act, bool with_z,
      bool two)
 {
-    struct cpu_pix s = shape(v, H, W);
+    struct pix s = shape(v, H, W);
     size_t n = (size_t)N * C * H * W;
     float *gamma = numbers(C, 1), *beta = numbers(C, 2);
     float *hx = numbers(n, 3), *hz = numbers(n, 4), *hd = numbers(n, 5);
@@ -118,7 +118,7 @@ batch_norm(const struct variant *v, struct made *m, enum cpu_act act, bool with_
 static void
 others(const struct variant *v, struct made *m)
 {
-    struct cpu_pix s = shape(v, H, W), o = shape(v, 4, 5);
+    struct pix s = shape(v, H, W), o = shape(v, 4, 5);
     struct cpu_pool pool = { s, o, KERNEL, 2, 1 };
     size_t n = (size_t)N * C * H * W;
     float *hx = numbers(n, 3), *hz = numbers(n, 4), *flat = numbers(n, 6);
@@ -157,7 +157,7 @@ others(const struct variant *v, struct made *m)
 static void
 stem(const struct variant *v, struct made *m)
 {
-    struct cpu_pix s = shape(v, 4, 5);
+    struct pix s = shape(v, 4, 5);
     struct cpu_stem t = { N, 2, H, W, s, 5, 2, 2 };
     float *x = numbers((size_t)N * 2 * H * W, 3), *hd = numbers(N * C * 20, 4);
     void *dy = packed(v, &s, hd);
@@ -176,7 +176,7 @@ stem(const struct variant *v, struct made *m)
 static void
 make_all(const struct variant *v, struct made *m, int part)
 {
-    static const enum cpu_act acts[] = { ACT_NONE, ACT_RELU, ACT_RELU6 };
+    static const enum act acts[] = { ACT_NONE, ACT_RELU, ACT_RELU6 };
 
     memset(m, 0, sizeof *m);
     if (part < 12)

@@ -1,6 +1,7 @@
 /* The backend "cpu": oneDNN's convolutions, own kernels around them. */
 #include "backend/backend.h"
-#include "backend/cpu_plan.h"
+#include "backend/cpu_dnnl.h"
+#include "backend/units.h"
 #include "backend/update.h"
 #include "base/mem.h"
 #include "base/pool.h"
@@ -16,7 +17,7 @@ struct cpu {
     struct backend head;
     struct dn *dn;
     const struct cpu_kernels *k;
-    struct cpu_shape shape;
+    struct unit_shape shape;
     bool bf16;
     uint64_t version;       /* counts changes of any vector */
     char *arena;            /* activation memory of all plans */
@@ -27,10 +28,24 @@ struct cpu {
     size_t nwide;
 };
 
+/* What a unit has of ours. */
+struct cpu_unit {
+    struct dn_conv *conv;
+    struct cpu_bn norm;     /* OP_BN; its vectors are own memory */
+    float *memory;          /* behind norm, and folded weights */
+    uint64_t version;       /* of the vectors that were packed, 0: none */
+};
+
 static struct cpu *
-cpu_of(const struct cpu_plan *p)
+cpu_of(const struct unit_plan *p)
 {
     return (struct cpu *)p->head.backend;
+}
+
+static struct cpu_unit *
+mine(const struct unit *u)
+{
+    return u->own;
 }
 
 /* ---------------------------------------------------------- open and close */
@@ -80,8 +95,8 @@ cpu_open(const struct backend_conf *conf, struct err *e)
               (conf->dtype == DTYPE_AUTO && m.fast_bf16);
     c->k = kernels(&m, c->bf16);
     /* Measured: all is fastest in blocks but bf16 with AMX, in nhwc. */
-    c->shape = (struct cpu_shape){ c->k->lanes, c->k->lanes, c->k->size,
-                                   conf->keep };
+    c->shape = (struct unit_shape){ c->k->lanes, c->k->lanes, c->k->size,
+                                   conf->keep, true };
     if (c->bf16 && m.amx)
         c->shape.block = 0;
     c->head.class = &backend_cpu_class;
@@ -153,7 +168,7 @@ cpu_sync(struct backend *b)
 /* ---------------------------------------------------------------- planning */
 
 static struct dn_conf
-conv_conf(const struct cpu_plan *p, const struct unit *u)
+conv_conf(const struct unit_plan *p, const struct unit *u)
 {
     const struct graph *g = p->head.graph;
     const struct cpu *c = cpu_of(p);
@@ -170,9 +185,9 @@ conv_conf(const struct cpu_plan *p, const struct unit *u)
 }
 
 static void
-bn_setup(struct cpu_plan *p, struct unit *u)
+bn_setup(struct unit_plan *p, struct unit *u)
 {
-    struct cpu_bn *b = &u->norm;
+    struct cpu_bn *b = &mine(u)->norm;
     const struct op *o = &p->head.graph->op[u->op];
     const struct vectors *v = &p->head.v;
     int c;
@@ -185,16 +200,16 @@ bn_setup(struct cpu_plan *p, struct unit *u)
     b->beta = b->gamma + o->c;
     b->run_mean = v->buffers + o->buffer;
     b->run_var = b->run_mean + o->c;
-    u->own = mem_aligned(4 * (size_t)c, sizeof *u->own);
-    b->mean = u->own;
-    b->invstd = u->own + c;
-    b->scale = u->own + 2 * c;
-    b->shift = u->own + 3 * c;
+    mine(u)->memory = mem_aligned(4 * (size_t)c, sizeof *mine(u)->memory);
+    b->mean = mine(u)->memory;
+    b->invstd = mine(u)->memory + c;
+    b->scale = mine(u)->memory + 2 * c;
+    b->shift = mine(u)->memory + 3 * c;
     b->sums = mem_aligned(cpu_of(p)->k->bn_sums(b), sizeof *b->sums);
 }
 
 static struct cpu_stem
-stem_of(const struct cpu_plan *p, const struct unit *u)
+stem_of(const struct unit_plan *p, const struct unit *u)
 {
     const struct op *o = &p->head.graph->op[u->op];
     const struct op *x = &p->head.graph->op[o->in[0]];
@@ -205,7 +220,7 @@ stem_of(const struct cpu_plan *p, const struct unit *u)
 }
 
 static int
-unit_setup(struct cpu_plan *p, struct unit *u, bool fast, struct err *e)
+unit_setup(struct unit_plan *p, struct unit *u, bool fast, struct err *e)
 {
     struct cpu *c = cpu_of(p);
     const struct op *o = &p->head.graph->op[u->op];
@@ -213,16 +228,17 @@ unit_setup(struct cpu_plan *p, struct unit *u, bool fast, struct err *e)
     struct cpu_stem s;
     size_t n;
 
+    u->own = mem_array(1, sizeof(struct cpu_unit));
     if (u->kind == OP_BN)
         bn_setup(p, u);
     if (u->kind != OP_CONV)
         return 0;
     conf = conv_conf(p, u);
-    u->conv = dn_conv_new(c->dn, &conf, fast, e);
-    if (u->conv == NULL)
+    mine(u)->conv = dn_conv_new(c->dn, &conf, fast, e);
+    if (mine(u)->conv == NULL)
         return -1;
     if (u->bn != NONE)
-        u->own = mem_aligned(o->nparams + (size_t)o->out, sizeof *u->own);
+        mine(u)->memory = mem_aligned(o->nparams + (size_t)o->out, sizeof *mine(u)->memory);
     if (conf.train && conf.own_weights) {
         s = stem_of(p, u);
         n = c->k->stem_sums(&s);
@@ -252,24 +268,40 @@ plain_input(const struct graph *g)
     return false;
 }
 
-static struct cpu_plan *
+static void
+free_plan(struct unit_plan *p)
+{
+    for (int i = 0; i < p->nunits; i++) {
+        struct cpu_unit *m = mine(&p->unit[i]);
+
+        if (m == NULL)
+            continue;
+        dn_conv_free(m->conv);
+        free(m->memory);
+        free(m->norm.sums);
+        free(m);
+    }
+    units_release(p);
+}
+
+static struct unit_plan *
 try_plan(struct cpu *c, const struct graph *g, int n, enum mode mode,
          const struct vectors *v, bool plain, bool fast, struct err *e)
 {
-    struct cpu_plan *p = mem_array(1, sizeof *p);
+    struct unit_plan *p = mem_array(1, sizeof *p);
     size_t nbytes, k = (size_t)graph_classes(g);
 
     p->head = (struct plan){ .backend = &c->head, .graph = g, .mode = mode,
                              .n = n, .v = *v };
     p->layout = mem_array((size_t)g->nops, sizeof *p->layout);
     p->layout[0].plain = plain;
-    nbytes = cpu_plan_make(p, &c->shape);
+    nbytes = units_make(p, &c->shape);
     p->head.nbytes = nbytes;
     p->targets = mem_array((size_t)n * k, sizeof *p->targets);
     p->samples = mem_array((size_t)n, sizeof *p->samples);
     for (int i = 0; i < p->nunits; i++)
         if (unit_setup(p, &p->unit[i], fast, e) != 0) {
-            cpu_plan_release(p);
+            free_plan(p);
             return NULL;
         }
     if (nbytes > c->narena) {
@@ -285,7 +317,7 @@ cpu_plan(struct backend *b, const struct graph *g, int n, enum mode mode,
          const struct vectors *v, struct err *e)
 {
     struct cpu *c = (struct cpu *)b;
-    struct cpu_plan *p = NULL;
+    struct unit_plan *p = NULL;
     struct err why = { 0 };
 
     if (plain_input(g))
@@ -302,25 +334,25 @@ static void
 cpu_unplan(struct plan *p)
 {
     if (p != NULL)
-        cpu_plan_release((struct cpu_plan *)p);
+        free_plan((struct unit_plan *)p);
 }
 
 /* ----------------------------------------------------------------- running */
 
 static void *
-memory(const struct cpu_plan *p, int slot)
+memory(const struct unit_plan *p, int slot)
 {
     return cpu_of(p)->arena + p->arena.slot[slot].offset;
 }
 
 static void *
-value(const struct cpu_plan *p, int v)
+value(const struct unit_plan *p, int v)
 {
     return memory(p, p->value[v]);
 }
 
 static size_t
-floats(const struct cpu_plan *p, int v)
+floats(const struct unit_plan *p, int v)
 {
     const struct op *o = &p->head.graph->op[v];
 
@@ -330,7 +362,7 @@ floats(const struct cpu_plan *p, int v)
 static void
 cpu_feed(struct plan *head, const struct feed *f)
 {
-    struct cpu_plan *p = (struct cpu_plan *)head;
+    struct unit_plan *p = (struct unit_plan *)head;
     struct cpu *c = cpu_of(p);
     const struct op *in = graph_input(head->graph);
     size_t one = (size_t)in->c * in->h * in->w, n = floats(p, 0);
@@ -364,7 +396,7 @@ cpu_feed(struct plan *head, const struct feed *f)
 /* Fold a batch-norm into weights and bias: w' = w s, b' = (b - mean) s + beta
  * with s = gamma / sqrt(var + eps). */
 static void
-fold(const struct cpu_plan *p, const struct unit *u)
+fold(const struct unit_plan *p, const struct unit *u)
 {
     const struct op *o = &p->head.graph->op[u->op];
     const struct op *bn = &p->head.graph->op[u->bn];
@@ -373,48 +405,48 @@ fold(const struct cpu_plan *p, const struct unit *u)
     const float *mean = v->buffers + bn->buffer;
     size_t n = (o->nparams - (o->bias ? (size_t)o->out : 0)) /
                (size_t)o->out;
-    float *bias = u->own + n * (size_t)o->out;
+    float *own = mine(u)->memory, *bias = own + n * (size_t)o->out;
 
     for (int k = 0; k < o->out; k++) {
         float s = gamma[k] / sqrtf(mean[bn->c + k] + BN_EPS);
         float b = o->bias ? w[n * (size_t)o->out + (size_t)k] : 0;
 
         for (size_t i = 0; i < n; i++)
-            u->own[(size_t)k * n + i] = w[(size_t)k * n + i] * s;
+            own[(size_t)k * n + i] = w[(size_t)k * n + i] * s;
         bias[k] = gamma[bn->c + k] + (b - mean[k]) * s;
     }
 }
 
 static int
-conv_forward(struct cpu_plan *p, struct unit *u)
+conv_forward(struct unit_plan *p, struct unit *u)
 {
     const struct op *o = &p->head.graph->op[u->op];
     struct cpu *c = cpu_of(p);
     const float *w = p->head.v.params + o->param;
     int rc = 0;
 
-    if (u->version != c->version) {
+    if (mine(u)->version != c->version) {
         if (u->bn != NONE) {
             fold(p, u);
-            w = u->own;
+            w = mine(u)->memory;
         }
-        rc = dn_conv_pack(u->conv, w, w + o->nparams -
+        rc = dn_conv_pack(mine(u)->conv, w, w + o->nparams -
                           (o->bias ? (size_t)o->out : 0));
-        u->version = c->version;
+        mine(u)->version = c->version;
     }
     if (u->z != NONE && p->value[u->z] != p->value[u->last])
         memcpy(value(p, u->last), value(p, u->z), p->layout[u->last].nbytes);
     if (rc == 0)
-        rc = dn_conv_forward(u->conv, value(p, o->in[0]),
+        rc = dn_conv_forward(mine(u)->conv, value(p, o->in[0]),
                              value(p, u->last));
     return rc;
 }
 
 static void
-bn_forward(struct cpu_plan *p, struct unit *u)
+bn_forward(struct unit_plan *p, struct unit *u)
 {
     const struct cpu_kernels *k = cpu_of(p)->k;
-    struct cpu_bn *b = &u->norm;
+    struct cpu_bn *b = &mine(u)->norm;
     const void *x = value(p, p->head.graph->op[u->op].in[0]);
     const void *z = u->z != NONE ? value(p, u->z) : NULL;
 
@@ -431,7 +463,7 @@ bn_forward(struct cpu_plan *p, struct unit *u)
 
 /* Keep or drop each of n x f numbers: y = x / (1 - p) or 0; y may be x. */
 static void
-dropout(const struct cpu_plan *p, int op, const float *x, float *y, bool add)
+dropout(const struct unit_plan *p, int op, const float *x, float *y, bool add)
 {
     const struct op *o = &p->head.graph->op[op];
     float up = 1 / (1 - (float)o->p);
@@ -450,7 +482,7 @@ dropout(const struct cpu_plan *p, int op, const float *x, float *y, bool add)
 }
 
 static void
-linear_forward(const struct cpu_plan *p, int op)
+linear_forward(const struct unit_plan *p, int op)
 {
     const struct op *o = &p->head.graph->op[op];
     const struct op *x = &p->head.graph->op[o->in[0]];
@@ -464,7 +496,7 @@ linear_forward(const struct cpu_plan *p, int op)
 }
 
 static void
-linear_backward(struct cpu_plan *p, struct unit *u, bool add)
+linear_backward(struct unit_plan *p, struct unit *u, bool add)
 {
     const struct op *o = &p->head.graph->op[u->op];
     const struct op *x = &p->head.graph->op[o->in[0]];
@@ -484,7 +516,7 @@ linear_backward(struct cpu_plan *p, struct unit *u, bool add)
 
 /* Softmax and the loss; z - max keeps the exponentials finite. */
 static void
-xent_forward(struct cpu_plan *p, int op)
+xent_forward(struct unit_plan *p, int op)
 {
     const struct op *o = &p->head.graph->op[op];
     const float *z = value(p, o->in[0]);
@@ -510,7 +542,7 @@ xent_forward(struct cpu_plan *p, int op)
 }
 
 static void
-xent_backward(struct cpu_plan *p, struct unit *u)
+xent_backward(struct unit_plan *p, struct unit *u)
 {
     const struct op *o = &p->head.graph->op[u->op];
     const float *y = value(p, u->op), *t = p->targets;
@@ -537,7 +569,7 @@ relu_flat(float *y, const float *x, size_t n, bool six)
 }
 
 static struct cpu_pool
-pool_of(const struct cpu_plan *p, const struct unit *u)
+pool_of(const struct unit_plan *p, const struct unit *u)
 {
     const struct op *o = &p->head.graph->op[u->op];
 
@@ -546,7 +578,7 @@ pool_of(const struct cpu_plan *p, const struct unit *u)
 }
 
 static int
-forward(struct cpu_plan *p, struct unit *u)
+forward(struct unit_plan *p, struct unit *u)
 {
     const struct cpu_kernels *k = cpu_of(p)->k;
     const struct graph *g = p->head.graph;
@@ -597,7 +629,7 @@ forward(struct cpu_plan *p, struct unit *u)
 }
 
 static int
-conv_backward(struct cpu_plan *p, struct unit *u, void *dy)
+conv_backward(struct unit_plan *p, struct unit *u, void *dy)
 {
     const struct cpu_kernels *k = cpu_of(p)->k;
     const struct op *o = &p->head.graph->op[u->op];
@@ -616,16 +648,16 @@ conv_backward(struct cpu_plan *p, struct unit *u, void *dy)
         memcpy(dw, c->wide, n * sizeof *dw);
         if (o->bias)
             k->channel_sums(&s.out, o->out, dy, dw + n);
-    } else if (dn_conv_weights(u->conv, x, dy, dw,
+    } else if (dn_conv_weights(mine(u)->conv, x, dy, dw,
                                o->bias ? dw + n : NULL) != 0) {
         return -1;
     }
-    return u->dx[0] == NONE ? 0 : dn_conv_data(u->conv, dy,
-                                               memory(p, u->dx[0]));
+    return u->dx[0] == NONE
+               ? 0 : dn_conv_data(mine(u)->conv, dy, memory(p, u->dx[0]));
 }
 
 static void
-bn_backward(struct cpu_plan *p, struct unit *u, void *dy)
+bn_backward(struct unit_plan *p, struct unit *u, void *dy)
 {
     const struct op *o = &p->head.graph->op[u->op];
     int dy2 = p->grad[1][u->last];
@@ -641,7 +673,7 @@ bn_backward(struct cpu_plan *p, struct unit *u, void *dy)
         .dbeta = p->head.v.grads + o->param + o->c,
     };
 
-    cpu_of(p)->k->bn_back(&u->norm, &g);
+    cpu_of(p)->k->bn_back(&mine(u)->norm, &g);
 }
 
 static void
@@ -653,12 +685,12 @@ relu_flat_back(float *dx, const float *dy, const float *y, size_t n,
 }
 
 static int
-backward(struct cpu_plan *p, struct unit *u)
+backward(struct unit_plan *p, struct unit *u)
 {
     const struct cpu_kernels *k = cpu_of(p)->k;
     const struct graph *g = p->head.graph;
     const struct op *o = &g->op[u->op];
-    const struct cpu_pix *s = &p->layout[u->last].s;
+    const struct pix *s = &p->layout[u->last].s;
     void *dy = p->grad[0][u->last] != NONE
                    ? memory(p, p->grad[0][u->last]) : NULL;
     void *dx = u->dx[0] != NONE ? memory(p, u->dx[0]) : NULL;
@@ -708,7 +740,7 @@ backward(struct cpu_plan *p, struct unit *u)
 
 /* Add what a unit wrote to a slot of its own to the gradient it belongs to. */
 static void
-gather(struct cpu_plan *p, struct unit *u)
+gather(struct unit_plan *p, struct unit *u)
 {
     const struct op *o = &p->head.graph->op[u->op];
 
@@ -731,7 +763,7 @@ gather(struct cpu_plan *p, struct unit *u)
 static int
 cpu_run(struct plan *head, int op, enum pass pass, struct err *e)
 {
-    struct cpu_plan *p = (struct cpu_plan *)head;
+    struct unit_plan *p = (struct unit_plan *)head;
     int n = head->graph->nops, rc;
     struct unit *u;
 
@@ -750,21 +782,23 @@ cpu_run(struct plan *head, int op, enum pass pass, struct err *e)
 static void
 cpu_explain(struct plan *head, int op, char text[128])
 {
-    struct cpu_plan *p = (struct cpu_plan *)head;
+    struct unit_plan *p = (struct unit_plan *)head;
 
     text[0] = '\0';
-    for (int i = 0; i < p->nunits; i++)
-        if (p->unit[i].op == op && p->unit[i].conv != NULL)
-            snprintf(text, 128, "%s %s %s",
-                     dn_conv_name(p->unit[i].conv, DN_FORWARD),
-                     dn_conv_name(p->unit[i].conv, DN_DATA),
-                     dn_conv_name(p->unit[i].conv, DN_WEIGHTS));
+    for (int i = 0; i < p->nunits; i++) {
+        const struct dn_conv *conv = mine(&p->unit[i])->conv;
+
+        if (p->unit[i].op == op && conv != NULL)
+            snprintf(text, 128, "%s %s %s", dn_conv_name(conv, DN_FORWARD),
+                     dn_conv_name(conv, DN_DATA),
+                     dn_conv_name(conv, DN_WEIGHTS));
+    }
 }
 
 static void
 cpu_result(struct plan *head, float *probs, double *loss)
 {
-    struct cpu_plan *p = (struct cpu_plan *)head;
+    struct unit_plan *p = (struct unit_plan *)head;
     int last = head->graph->nops - 1;
 
     if (probs != NULL)
@@ -775,19 +809,19 @@ cpu_result(struct plan *head, float *probs, double *loss)
 }
 
 static size_t
-fed_floats(const struct cpu_plan *p, int v)
+fed_floats(const struct unit_plan *p, int v)
 {
     return floats(p, v) / (size_t)p->head.n * (size_t)p->head.fed;
 }
 
 /* To the host, if slot holds value v (or its gradient) at this moment. */
 static void
-fetch(const struct cpu_plan *p, int v, int slot, float *host)
+fetch(const struct unit_plan *p, int v, int slot, float *host)
 {
     const struct op *o = &p->head.graph->op[v];
     const struct layout *l = &p->layout[v];
 
-    struct cpu_pix s = l->s;
+    struct pix s = l->s;
 
     s.n = p->head.fed;
     if (o->flat || (l->plain && !cpu_of(p)->bf16))
@@ -799,7 +833,7 @@ fetch(const struct cpu_plan *p, int v, int slot, float *host)
 static int
 cpu_peek(struct plan *head, int v, bool gradient, float *host)
 {
-    struct cpu_plan *p = (struct cpu_plan *)head;
+    struct unit_plan *p = (struct unit_plan *)head;
     int made = gradient ? 2 * head->graph->nops - 2 - v : v;
     float *more;
 

@@ -36,7 +36,7 @@ struct dn_conf {
     bool train;
     bool plain;             /* input is plain [n,c,h,w], no gradient of it */
     bool own_weights;       /* plain: weight gradient by the own kernel */
-    enum cpu_act act;       /* done on the output */
+    enum act act;       /* done on the output */
     bool sum;               /* the output's old content is added first */
     bool bias;              /* also where op has none (folded batch-norm) */
 };

@@ -1,4 +1,4 @@
-#include "backend/cpu_plan.h"
+#include "backend/units.h"
 
 #include "base/mem.h"
 
@@ -20,7 +20,7 @@ reader(const struct graph *g, int v)
     return NONE;
 }
 
-static enum cpu_act
+static enum act
 act_of(enum op_kind k)
 {
     return k == OP_RELU ? ACT_RELU : k == OP_RELU6 ? ACT_RELU6 : ACT_NONE;
@@ -52,7 +52,7 @@ take_add(const struct graph *g, struct unit *u, bool *taken)
 }
 
 static struct unit
-start_unit(const struct graph *g, int i, bool train, bool *taken)
+start_unit(const struct graph *g, int i, bool fold, bool *taken)
 {
     struct unit u = { .kind = g->op[i].kind, .op = i, .bn = NONE, .z = NONE,
                       .last = i, .at = NONE, .dx = { NONE, NONE },
@@ -65,7 +65,7 @@ start_unit(const struct graph *g, int i, bool train, bool *taken)
     switch (u.kind) {
     case OP_CONV:
         r = reader(g, i);
-        if (!train && r != NONE && g->op[r].kind == OP_BN) {
+        if (fold && r != NONE && g->op[r].kind == OP_BN) {
             u.bn = u.last = r;
             taken[r] = true;
             take_add(g, &u, taken);
@@ -97,7 +97,7 @@ by_last(const void *a, const void *b)
 }
 
 static void
-make_units(struct cpu_plan *p)
+make_units(struct unit_plan *p, bool fold)
 {
     const struct graph *g = p->head.graph;
     bool *taken = mem_array((size_t)g->nops, sizeof *taken);
@@ -107,8 +107,7 @@ make_units(struct cpu_plan *p)
     for (int i = 0; i < g->nops; i++) {
         p->unit_at[i] = NONE;
         if (!taken[i])
-            p->unit[p->nunits++] = start_unit(
-                g, i, p->head.mode == MODE_TRAIN, taken);
+            p->unit[p->nunits++] = start_unit(g, i, fold, taken);
     }
     qsort(p->unit, (size_t)p->nunits, sizeof *p->unit, by_last);
     for (int i = 0; i < p->nunits; i++)
@@ -119,7 +118,7 @@ make_units(struct cpu_plan *p)
 /* -------------------------------------------------------------- the slots */
 
 static void
-make_layouts(struct cpu_plan *p, const struct cpu_shape *m)
+make_layouts(struct unit_plan *p, const struct unit_shape *m)
 {
     const struct graph *g = p->head.graph;
     int n = p->head.n;
@@ -134,7 +133,7 @@ make_layouts(struct cpu_plan *p, const struct cpu_shape *m)
             l->nbytes = (size_t)n * o->c * sizeof(float);
             continue;
         }
-        l->s = (struct cpu_pix){ n, c, o->h, o->w,
+        l->s = (struct pix){ n, c, o->h, o->w,
                                  m->block > 0 ? m->block : c };
         l->nbytes = (size_t)n * (l->plain ? o->c : c) * o->h * o->w *
                     (l->plain ? sizeof(float) : m->size);
@@ -161,7 +160,7 @@ end_at(int *end, int v, int t)
 
 /* Forward: a slot for each unit's value, used by the units that read it. */
 static void
-place_values(struct cpu_plan *p)
+place_values(struct unit_plan *p)
 {
     const struct graph *g = p->head.graph;
     struct arena *a = &p->arena;
@@ -191,7 +190,7 @@ place_values(struct cpu_plan *p)
 
 /* Where unit u writes the gradient of its input k, value v, at step t. */
 static void
-give_slot(struct cpu_plan *p, struct unit *u, int k, int v, int t)
+give_slot(struct unit_plan *p, struct unit *u, int k, int v, int t)
 {
     int maker = p->unit_at[v];
     struct arena *a = &p->arena;
@@ -210,7 +209,7 @@ give_slot(struct cpu_plan *p, struct unit *u, int k, int v, int t)
 
 /* A slot that holds the gradient of v already becomes v's. */
 static bool
-lend_slot(struct cpu_plan *p, struct unit *u, int k, int v, int slot)
+lend_slot(struct unit_plan *p, struct unit *u, int k, int v, int slot)
 {
     if (p->grad[0][v] != NONE)
         return false;
@@ -220,7 +219,7 @@ lend_slot(struct cpu_plan *p, struct unit *u, int k, int v, int slot)
 
 /* Does the maker of v read v again on its way back? */
 static bool
-needs_value(const struct cpu_plan *p, int v)
+needs_value(const struct unit_plan *p, int v)
 {
     const struct unit *u = &p->unit[p->unit_at[v]];
 
@@ -229,7 +228,7 @@ needs_value(const struct cpu_plan *p, int v)
 
 /* Batch-norm: dz is the masked dy, dx goes over dy or x where it can. */
 static void
-place_bn_back(struct cpu_plan *p, struct unit *u, int x, int t)
+place_bn_back(struct unit_plan *p, struct unit *u, int x, int t)
 {
     const struct graph *g = p->head.graph;
     int dy = p->grad[0][u->last];
@@ -259,7 +258,7 @@ place_bn_back(struct cpu_plan *p, struct unit *u, int x, int t)
 }
 
 static void
-place_back(struct cpu_plan *p, struct unit *u)
+place_back(struct unit_plan *p, struct unit *u)
 {
     const struct graph *g = p->head.graph;
     int x = g->op[u->op].in[0], t = 2 * g->nops - 1 - u->last;
@@ -311,7 +310,7 @@ place_back(struct cpu_plan *p, struct unit *u)
 
 /* Every gradient is used until its value's maker has run backward. */
 static void
-hold_grads(struct cpu_plan *p)
+hold_grads(struct unit_plan *p)
 {
     const struct graph *g = p->head.graph;
 
@@ -335,11 +334,11 @@ numbers(int n, int value)
 }
 
 size_t
-cpu_plan_make(struct cpu_plan *p, const struct cpu_shape *m)
+units_make(struct unit_plan *p, const struct unit_shape *m)
 {
     const struct graph *g = p->head.graph;
 
-    make_units(p);
+    make_units(p, m->fold && p->head.mode == MODE_EVAL);
     make_layouts(p, m);
     p->value = numbers(g->nops, NONE);
     p->grad[0] = numbers(g->nops, NONE);
@@ -365,13 +364,8 @@ cpu_plan_make(struct cpu_plan *p, const struct cpu_shape *m)
 }
 
 void
-cpu_plan_release(struct cpu_plan *p)
+units_release(struct unit_plan *p)
 {
-    for (int i = 0; i < p->nunits; i++) {
-        dn_conv_free(p->unit[i].conv);
-        free(p->unit[i].own);
-        free(p->unit[i].norm.sums);
-    }
     free(p->unit);
     free(p->unit_at);
     free(p->layout);

@@ -1,10 +1,10 @@
 /*
- * cpu_plan: how the CPU backend runs a graph.
+ * units: how a backend with fused kernels runs a graph.
  *
  * Operations are joined into units: a convolution with its activation; a
- * batch-norm with what is added behind it and the activation; in evaluation a
- * convolution with the batch-norm folded into its weights and all that
- * follows.  A unit runs at its last operation.  Step t is operation t forward,
+ * batch-norm with what is added behind it and the activation; in evaluation,
+ * where the backend folds batch-norm into weights, a convolution with it and
+ * all that follows.  A unit runs at its last operation.  Step t is operation t forward,
  * 2 * nops - 1 - t operation t backward.
  *
  * Gradients: a unit writes that of its input into a slot of its own, or over
@@ -12,12 +12,15 @@
  * goes to a second slot where the maker is a batch-norm, which adds the two as
  * it reads them.
  */
-#ifndef BUSI_BACKEND_CPU_PLAN_H
-#define BUSI_BACKEND_CPU_PLAN_H
+#ifndef BUSI_BACKEND_UNITS_H
+#define BUSI_BACKEND_UNITS_H
 
 #include "backend/arena.h"
 #include "backend/backend.h"
-#include "backend/cpu_dnnl.h"
+#include "kernels/pix.h"
+
+#include <stdbool.h>
+#include <stdint.h>
 
 enum { NONE = -1 };
 
@@ -27,24 +30,21 @@ struct unit {
     int bn;                 /* eval: batch-norm folded into a convolution */
     int z;                  /* value added */
     int last;               /* operation at which it runs; its value */
-    enum cpu_act act;
-    struct dn_conv *conv;
-    struct cpu_bn norm;     /* OP_BN; its vectors are own memory */
-    float *own;             /* memory behind norm, and folded weights */
-    uint64_t version;       /* of the vectors that were packed, 0: none */
+    enum act act;
     int at;                 /* OP_MAXPOOL: slot of the places */
     int dx[2];              /* slots to which input gradients are written */
     bool dx_add[2];         /* ... by adding to what is there */
     int dx_into[2];         /* NONE, or slot to add dx[k] to afterwards */
+    void *own;              /* the backend's part */
 };
 
 struct layout {
-    struct cpu_pix s;       /* of pictures */
+    struct pix s;           /* of pictures */
     bool plain;             /* f32 or bf16 [n,c,h,w]: the input alone */
     size_t nbytes;
 };
 
-struct cpu_plan {
+struct unit_plan {
     struct plan head;
     struct unit *unit;      /* [nunits], in the order in which they run */
     int nunits;
@@ -64,15 +64,19 @@ struct cpu_plan {
     int step;               /* last one done */
 };
 
-struct cpu_shape {          /* of the machine */
+struct unit_shape {          /* of the machine */
     int lanes, block;       /* block 0: nhwc */
-    size_t size;            /* bytes of a stored number */
-    bool keep;
+    size_t size;            /* bytes of a stored number of a picture */
+    bool keep;              /* share no memory */
+    bool fold;              /* in evaluation, batch-norm into weights */
 };
 
-/* Join operations and place all slots; fills the plan but for its units'
- * convolutions.  Returns the bytes of activation memory. */
-size_t cpu_plan_make(struct cpu_plan *p, const struct cpu_shape *m);
-void cpu_plan_release(struct cpu_plan *p);
+/*
+ * Join operations and place all slots, behind the layouts' `plain`, which the
+ * caller has set.  Returns the bytes of activation memory.
+ */
+size_t units_make(struct unit_plan *p, const struct unit_shape *m);
+/* Everything but the units' own parts. */
+void units_release(struct unit_plan *p);
 
 #endif
