@@ -68,7 +68,8 @@ main(int argc, char **argv)
     struct train_setup s = { 0 };
     struct train_conf c = { 0 };
     struct sched_conf *h = &c.sched;
-    int optimizer, schedule, weights, augment, select, best, stopped = 0;
+    int optimizer, schedule, weights, augment, select, best, norm;
+    int stopped = 0;
     const char *fold;
     int64_t ranks;
     bool paper = given_paper(argc, argv), plain = false;
@@ -82,6 +83,15 @@ main(int argc, char **argv)
         { "model", 'm', OPT_TEXT, &s.net, "MODEL", "resnet18",
           "resnet18, resnet34, resnet50, mobilenet_v2, vgg16, vgg16_bn, or a "
           "model text", 0, 0 },
+        { "init", 0, OPT_TEXT, &s.init.path, "FILE", NULL,
+          "start from these weights: safetensors of torchvision, timm or ours",
+          0, 0 },
+        { "init-norm", 0, OPT_CHOICE, &norm, NORM_NAMES, "imagenet",
+          "how the pictures were normalised that they come from", 0, 0 },
+        { "freeze", 0, OPT_INT, &c.freeze, "N", "0",
+          "epochs at the start in which only the last layer learns", 0, 1e6 },
+        { "lr-body", 0, OPT_REAL, &c.lr_body, "F", "1",
+          "factor of the rate for all but the last layer", 0, 1e3 },
         { "output", 'o', OPT_TEXT, &c.out, "FILE", NULL,
           "the model to write (needed)", 0, 0 },
         { "size", 0, OPT_INT, &s.size, "N", "0",
@@ -172,6 +182,7 @@ main(int argc, char **argv)
     c.augment = (enum augment_kind)augment;
     c.select = (enum train_select)select;
     c.best = (enum train_best)best;
+    s.init.norm = (enum transfer_norm)norm;
     c.calibrate = !plain;
     c.command = command;
     if (at < argc)

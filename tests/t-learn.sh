@@ -218,7 +218,8 @@ says "k.state.st"
 cmp -s k.st kept.st || bad "a refusal touches the model"
 cp before k.state.st
 for o in "--lr 0.02" "-b 5" "--seed 2" "--fold 1" "--augment flip" \
-    "--ema 0.5" "--mixup 0.2" "--optimizer adamw" "--label-smoothing 0" \
+    "--ema 0.5" "--mixup 0.2" "--freeze 1" "--lr-body 0.5" \
+    "--init whole.st" "--optimizer adamw" "--label-smoothing 0" \
     "--class-weights balanced" "--schedule cosine" "--size 36" \
     "--weight-decay 0" "--select last" "--warmup 1" "-m ./bn.model"; do
     runs 3 plain $long $o -o k.st

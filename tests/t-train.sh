@@ -123,6 +123,20 @@ runs 0 train -e 1 --select test -o test.st
 busi-info test.st | grep -Eq '^select +test' || bad "select is not in the model"
 runs 0 busi-train -q -d data.st --fold all -m ./net.model --size 32 -e 1 \
     --device cpu -o all.st
+# From other weights: what was adapted is listed, what it saw stays seen.
+runs 0 train -e 2 --fold 2 -o first.st
+runs 0 $tiny -v --fold 0 -e 1 --init first.st -o second.st
+says "'first.st': [0-9]* tensors are taken as they are"
+runs 0 train --freeze 3 -e 3 --init first.st -o frozen.st
+runs 0 train --lr-body 0 -e 3 --init first.st -o still.st
+is "frozen is no rate for the body" "$(digest frozen.st)" "$(digest still.st)"
+runs 0 train --lr-body 0.5 -e 3 --init first.st -o other.st
+[ "$(digest frozen.st)" != "$(digest other.st)" ] || bad "--lr-body does nothing"
+runs 3 busi-predict -m second.st -d data.st -f folds.tsv --fold 0 -o none.tsv
+says "'second.st' has seen 10 of these 10 rows"
+runs 3 train -e 1 --init data.st -o none.st
+says "'data.st' is no net"
+runs 4 train -e 1 --init none -o none.st
 # Where the time goes: every phase, each layer, and the machine's limit.
 runs 0 train -e 2 --profile -o option.st
 for word in load forward backward update evaluate c1 c2 \

@@ -88,6 +88,7 @@ open_provenance(struct model *m, const struct safet *s, struct err *e)
 
     if (meta_text(s, "content", m->digest, sizeof m->digest, e) != 0 ||
         meta_text(s, "dataset", m->dataset, sizeof m->dataset, e) != 0 ||
+        meta_text(s, "init", m->init, sizeof m->init, e) != 0 ||
         meta_text(s, "folds", m->folds, sizeof m->folds, e) != 0 ||
         meta_text(s, "select", m->select, sizeof m->select, e) != 0 ||
         meta_int(s, "fold", &m->fold, -1, e) != 0 ||
@@ -280,6 +281,7 @@ set_metadata(const struct model *m, const struct texts *t,
     safet_set(o, "content", m->digest);
     set_text(o, "dataset", m->dataset);
     set_text(o, "folds", m->folds);
+    set_text(o, "init", m->init);
     set_int(o, "fold", m->fold);
     set_text(o, "select", m->select);
     set_int(o, "epoch", m->epoch);

@@ -29,6 +29,7 @@ struct model {
     /* Where it comes from; "" or -1 where unknown. */
     char digest[DIGEST_HEX];    /* of this model's numbers and graph */
     char dataset[DIGEST_HEX];   /* dataset.digest */
+    char init[DIGEST_HEX];      /* SHA-256 of the file it started from */
     char folds[DIGEST_HEX];     /* SHA-256 of the fold table */
     int64_t fold;               /* test fold; -1: trained on everything */
     char select[16];            /* what chose the epoch: val, test, last */

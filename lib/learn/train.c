@@ -9,6 +9,7 @@
 #include "learn/calibrate.h"
 #include "learn/profile.h"
 #include "learn/trainer.h"
+#include "learn/transfer.h"
 
 #include <math.h>
 #include <signal.h>
@@ -144,9 +145,9 @@ static void
 update(struct trainer *t, double lr)
 {
     const struct train_conf *c = t->c;
+    size_t head = transfer_head(&t->model->graph);
     struct update u = {
-        .rule = c->rule, .end = t->model->graph.nparams,
-        .step = t->s.step + 1, .lr = (float)lr,
+        .rule = c->rule, .step = t->s.step + 1,
         .momentum = (float)c->momentum, .decay = (float)c->weight_decay,
         .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f,
         .ema_decay = (float)c->ema, .params = t->v.params,
@@ -157,6 +158,14 @@ update(struct trainer *t, double lr)
     if (t->ema != NULL)
         u.ema_decay = (float)fmin(c->ema, (1.0 + (double)u.step) /
                                               (10.0 + (double)u.step));
+    if (t->s.epoch >= c->freeze) {
+        u.end = head;
+        u.lr = (float)(lr * c->lr_body);
+        t->backend->class->update(t->backend, &u);
+    }
+    u.begin = head;
+    u.end = t->model->graph.nparams;
+    u.lr = (float)lr;
     t->backend->class->update(t->backend, &u);
 }
 

@@ -30,6 +30,8 @@ struct train_conf {
     struct sched_conf sched;    /* with the learning rate and epochs */
     enum update_rule rule;
     double momentum, weight_decay;
+    int64_t freeze;             /* epochs in which only the head learns */
+    double lr_body;             /* factor of the rate for all but the head */
     double smoothing;           /* of labels */
     bool balanced;              /* class weights n / (K n_k) */
     enum augment_kind augment;

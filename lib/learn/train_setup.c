@@ -1,5 +1,6 @@
 #include "learn/train_setup.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/pool.h"
 #include "model/init.h"
@@ -44,18 +45,45 @@ set_seen(struct train_setup *s)
 {
     const struct parts *p = &s->parts;
     size_t n = 0;
-    uint8_t *seen = mem_array(p->ntrain + p->nval, 32);
+    uint8_t *seen = mem_array(p->ntrain + p->nval + s->init.nseen, 32);
 
     for (size_t j = 0; j < p->ntrain; j++)
         memcpy(seen + 32 * n++, s->data.sha256 + 32 * p->train[j], 32);
     for (size_t j = 0; j < p->nval; j++)
         memcpy(seen + 32 * n++, s->data.sha256 + 32 * p->val[j], 32);
+    if (s->init.nseen > 0)
+        memcpy(seen + 32 * n, s->init.seen, 32 * s->init.nseen);
+    n += s->init.nseen;
     qsort(seen, n, 32, by_bytes);
     s->model.seen = seen;
     s->model.nseen = 0;
     for (size_t i = 0; i < n; i++)
         if (i == 0 || memcmp(seen + 32 * i, seen + 32 * (i - 1), 32) != 0)
             memmove(seen + 32 * s->model.nseen++, seen + 32 * i, 32);
+}
+
+/* Numbers from scratch, then those of the file. */
+static int
+start_numbers(struct train_setup *s, int64_t seed, struct err *e)
+{
+    struct model *m = &s->model;
+    const struct transfer *t = &s->init;
+
+    m->params = mem_array(m->graph.nparams, sizeof *m->params);
+    m->buffers = mem_array(m->graph.nbuffers, sizeof *m->buffers);
+    init_params(&m->graph, (uint64_t)seed, m->params, m->buffers);
+    if (t->path == NULL)
+        return 0;
+    if (transfer_load(&s->init, &m->graph, &m->recipe, m->params, m->buffers,
+                      e) != 0)
+        return -1;
+    memcpy(m->init, t->digest, sizeof m->init);
+    log_note("'%s': %zu tensors are taken as they are", t->path, t->taken);
+    for (size_t i = 0; i < t->adapted.n; i++)
+        log_note("%s", t->adapted.item[i]);
+    for (size_t i = 0; i < t->left.n; i++)
+        log_note("%s: left out", t->left.item[i]);
+    return 0;
 }
 
 /* A new network with all that its file will say of it. */
@@ -74,12 +102,11 @@ make_model(struct train_setup *s, const struct train_conf *c, struct err *e)
                        "of '%s' (%d)", net.size, d->file.path, d->h);
     if (net_build(&m->graph, s->net, &net, e) != 0)
         return -1;
-    m->params = mem_array(m->graph.nparams, sizeof *m->params);
-    m->buffers = mem_array(m->graph.nbuffers, sizeof *m->buffers);
-    init_params(&m->graph, (uint64_t)c->seed, m->params, m->buffers);
     for (size_t i = 0; i < d->classes.n; i++)
         str_list_add(&m->classes, d->classes.item[i]);
     m->recipe = d->recipe;
+    if (start_numbers(s, c->seed, e) != 0)
+        return -1;
     m->temperature = 1;
     set_seen(s);
     memcpy(m->dataset, d->digest, sizeof m->dataset);
@@ -131,6 +158,7 @@ train_setup_close(struct train_setup *s)
 {
     backend_close(s->backend);
     model_release(&s->model);
+    transfer_release(&s->init);
     parts_release(&s->parts);
     dataset_close(&s->data);
 }

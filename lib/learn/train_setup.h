@@ -5,6 +5,7 @@
 #define BUSI_LEARN_TRAIN_SETUP_H
 
 #include "learn/train.h"
+#include "learn/transfer.h"
 
 struct train_setup {
     const char *data_path, *folds_path, *net, *device;
@@ -12,6 +13,7 @@ struct train_setup {
     double dropout, rank_timeout;
     int dtype;                  /* enum dtype_choice */
     bool deterministic;
+    struct transfer init;       /* path NULL: from scratch */
     /* Opened by train_setup_open(). */
     struct dataset data;
     struct parts parts;

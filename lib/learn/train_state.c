@@ -40,13 +40,14 @@ fingerprint(const struct trainer *t)
         "graph=%s data=%s folds=%s fold=%lld batch=%lld rule=%d lr=%.17g "
         "kind=%d warmup=%lld patience=%lld every=%lld factor=%.17g "
         "momentum=%.17g decay=%.17g smoothing=%.17g balanced=%d augment=%d "
-        "mixup=%.17g "
+        "mixup=%.17g init=%s freeze=%lld lr_body=%.17g "
         "ema=%.17g select=%d best=%d seed=%lld dtype=%s epochs=%lld",
         hex, t->data->digest, t->parts->digest, (long long)c->fold,
         (long long)c->batch, (int)c->rule, s->lr, (int)s->kind,
         (long long)s->warmup, (long long)s->patience,
         (long long)s->step_every, s->factor, c->momentum, c->weight_decay,
-        c->smoothing, c->balanced, (int)c->augment, c->mixup, c->ema,
+        c->smoothing, c->balanced, (int)c->augment, c->mixup,
+        t->model->init, (long long)c->freeze, c->lr_body, c->ema,
         (int)c->select,
         (int)c->best, (long long)c->seed, t->backend->dtype,
         s->kind == SCHED_COSINE ? (long long)s->epochs : 0);
