@@ -7,4 +7,8 @@ bench: all $(BUILD)/tests/bench_net
 	@BUILD=$(abspath $(BUILD)) RUNS=$(BENCH_RUNS) NETS="$(BENCH_NETS)" \
 	    BUSI="$(BUSI)" sh pipelines/bench.sh
 
-.PHONY: bench
+# busi-dup on many scans: SCANS="1000 5000 20000" (a few minutes, 4 GB).
+scale-dup: all $(BUILD)/tests/plant_dups
+	@BUILD=$(abspath $(BUILD)) SCANS="$(SCANS)" sh pipelines/scale-dup.sh
+
+.PHONY: bench scale-dup

@@ -106,6 +106,49 @@ runs 4 busi-info scans
 runs 2 busi-info
 says "no file given"
 
+# Hostile headers cost little: under a second and 64 MB each.
+# header BYTES: the length field, then what comes on stdin
+header() {
+    n=$1 i=0
+    while [ $i -lt 8 ]; do
+        printf "\\$(printf %03o $((n % 256)))"
+        n=$((n / 256)) i=$((i + 1))
+    done
+    cat
+}
+blanks() {
+    head -c "$1" /dev/zero | tr '\0' ' '
+}
+tensors() {
+    awk -v n="$1" 'BEGIN {
+        printf "{"
+        for (i = 0; i < n; i++)
+            printf "%s\"%0100d\":{\"dtype\":\"U8\",\"shape\":[1]," \
+                "\"data_offsets\":[%d,%d]}", i > 0 ? "," : "", i, i, i + 1
+        printf "}"
+    }'
+}
+{ printf '{}'; blanks 15999990; } | header 15999992 >blank.hostile
+{ printf '{}'; blanks 99999990; } | header 99999992 >long.hostile
+{ printf '{"__metadata__":{"a":"'; blanks 7999000; printf '"}}'; } |
+    header 7999024 >meta.hostile
+tensors 90000 >many
+{ cat many; head -c 89000 /dev/zero; } | header "$(wc -c <many)" >many.hostile
+for f in *.hostile; do
+    busi-info -v "$f" >out 2>err
+    case $? in 0 | 3) ;; *) bad "$f: status" ;; esac
+    awk -v f="$f" '/ MB peak/ {
+        for (i = 2; i <= NF; i++) {
+            if ($i == "s" && $(i + 1) ~ /^wall/) wall = $(i - 1)
+            if ($i == "MB") mb = $(i - 1)
+        }
+        if (!(wall < 1 && mb > 0 && mb < 64)) print f ": " wall " s, " mb " MB"
+        seen = 1
+    }
+    END { if (!seen) print f ": no peak" }' err >cost
+    is "$f costs little" "" "$(cat cost)"
+done
+
 # ------------------------------------------------------------------ damage
 size=$(wc -c <data.safetensors)
 for at in 3 100 4500 "$((size - 1))"; do

@@ -276,7 +276,7 @@ image_encode_png(const struct image *m, void **data, size_t *nbytes,
 
     if (image_vips_open(e) != 0)
         return -1;
-    pthread_rwlock_wrlock(&errors);
+    pthread_rwlock_rdlock(&errors);
     in = vips_image_new_from_memory(m->px, n, m->w, m->h, m->c,
                                     VIPS_FORMAT_UCHAR);
     if (in != NULL) {
@@ -285,14 +285,17 @@ image_encode_png(const struct image *m, void **data, size_t *nbytes,
         rc = vips_pngsave_buffer(in, &png, nbytes, "strip", TRUE, NULL);
         g_object_unref(in);
     }
+    pthread_rwlock_unlock(&errors);
     if (rc != 0) {
-        err_set(e, EXIT_IO, "cannot make a PNG: %s", vips_error_buffer());
+        pthread_rwlock_wrlock(&errors);
         vips_error_clear();
+        pthread_rwlock_unlock(&errors);
+        err_set(e, EXIT_IO, "cannot make a PNG of %d x %d pixels", m->w,
+                m->h);
     } else {
         *data = mem_alloc(*nbytes);
         memcpy(*data, png, *nbytes);
     }
-    pthread_rwlock_unlock(&errors);
     g_free(png);
     return rc;
 }

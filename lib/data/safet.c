@@ -11,7 +11,7 @@
 
 enum {
     LENGTH = 8,                     /* bytes of the header's length */
-    HEADER_MAX = 100 * 1000 * 1000,
+    HEADER_MAX = 16 * 1000 * 1000,    /* 100 000 tensors of 160 bytes */
     TENSORS_MAX = 100 * 1000,
     META_MAX = 8 * 1000 * 1000,     /* bytes of a string, of all metadata */
     ALIGN = 64                      /* of the data section in our files */
@@ -535,7 +535,7 @@ load(struct safet *s)
     for (int i = LENGTH - 1; i >= 0; i--)
         n = n << 8 | p[i];
     if (n > HEADER_MAX)
-        return "its header is longer than 100 MB";
+        return "its header is longer than 16 MB";
     if (n > s->map.nbytes - LENGTH)
         return "its header is longer than the file";
     s->data = p + LENGTH + n;

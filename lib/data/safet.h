@@ -9,7 +9,7 @@
  *
  * Opening checks everything but the tensors' bytes: lengths, JSON, types,
  * shapes without overflow, ranges that tile the data exactly (no overlap, no
- * hole, nothing behind), no name twice, header at most 100 MB and at most the
+ * hole, nothing behind), no name twice, header at most 16 MB and at most the
  * file, metadata at most 8 MB, at most 100 000 tensors.  A file that fails is
  * refused with its name and the reason (EXIT_INVALID).  Files of others,
  * without our metadata, open just as well.
