@@ -124,7 +124,7 @@ tensors() {
         printf "{"
         for (i = 0; i < n; i++)
             printf "%s\"%0100d\":{\"dtype\":\"U8\",\"shape\":[1]," \
-                "\"data_offsets\":[%d,%d]}", i > 0 ? "," : "", i, i, i + 1
+                "\"data_offsets\":[%d,%d]}", (i > 0 ? "," : ""), i, i, i + 1
         printf "}"
     }'
 }
@@ -133,6 +133,7 @@ tensors() {
 { printf '{"__metadata__":{"a":"'; blanks 7999000; printf '"}}'; } |
     header 7999024 >meta.hostile
 tensors 90000 >many
+[ "$(wc -c <many)" -gt 12000000 ] || bad "no large header was made"
 { cat many; head -c 89000 /dev/zero; } | header "$(wc -c <many)" >many.hostile
 for f in *.hostile; do
     busi-info -v "$f" >out 2>err
