@@ -8,6 +8,7 @@
 #include "data/image_vips.h"
 #include "data/phantom.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -92,6 +93,49 @@ draw(void *ctx, size_t i, int thread)
     pthread_mutex_unlock(&r->lock);
 }
 
+/* Is there anything in the folder but hidden files? */
+static bool
+holds_files(const char *path)
+{
+    DIR *d = opendir(path);
+    const struct dirent *entry;
+    bool any = false;
+
+    while (d != NULL && !any && (entry = readdir(d)) != NULL)
+        any = entry->d_name[0] != '.';
+    if (d != NULL)
+        closedir(d);
+    return any;
+}
+
+/*
+ * Phantoms bear the names of BUSI's scans: what lies there and was not drawn
+ * here, which a mark in the folder tells, is not to be overwritten.
+ */
+static int
+claim(const struct settings *s, struct err *e)
+{
+    char *mark = str_format("%s/.busi-phantom", s->out);
+    struct file_out out;
+    int rc = 0;
+
+    for (int c = 0; c < PHANTOM_CLASSES && access(mark, F_OK) != 0; c++) {
+        char *folder = str_format("%s/%s", s->out, phantom_class_name(c));
+
+        if (s->n[c] > 0 && holds_files(folder))
+            rc = err_set(e, EXIT_USAGE, "'%s' holds files that busi-phantom "
+                         "has not drawn: take another folder", folder);
+        free(folder);
+    }
+    if (rc == 0 && (rc = file_make_folder(s->out, e)) == 0 &&
+        access(mark, F_OK) != 0 && (rc = file_out_open(&out, mark, e)) == 0) {
+        fputs("The scans in this folder are synthetic.\n", out.stream);
+        rc = file_out_close(&out, e);
+    }
+    free(mark);
+    return rc;
+}
+
 static int
 draw_all(const struct settings *s, struct err *e)
 {
@@ -100,6 +144,8 @@ draw_all(const struct settings *s, struct err *e)
 
     if (s->out == NULL)
         return err_set(e, EXIT_USAGE, "say where to: -o DIR (see --help)");
+    if (claim(s, e) != 0)
+        return -1;
     for (int c = 0; c < PHANTOM_CLASSES; c++) {
         char *folder = str_format("%s/%s", s->out, phantom_class_name(c));
         int rc = s->n[c] > 0 ? file_make_folder(folder, e) : 0;

@@ -3,7 +3,7 @@
 common_checks busi-phantom
 
 sums() {
-    (cd "$1" && find . -type f | sort | xargs -d '\n' sha256sum)
+    (cd "$1" && find . -type f -name "*.png" | sort | xargs -d '\n' sha256sum)
 }
 
 # Seed 1 draws a second lesion in benign (1), none in the other benign ones.
@@ -21,7 +21,7 @@ is "layout" "./benign/benign (1).png
 ./malignant/malignant (2).png
 ./malignant/malignant (2)_mask.png
 ./normal/normal (1).png
-./normal/normal (1)_mask.png" "$(cd a && find . -type f | sort)"
+./normal/normal (1)_mask.png" "$(cd a && find . -type f ! -name .busi-phantom | sort)"
 
 # Bytes 16..25 of a PNG: width, height, bits, colour type (2 RGB, 0 gray).
 kind() {
@@ -97,7 +97,16 @@ if user test -x "$BUILD/bin/busi-phantom"; then
 else
     skip "another user cannot run programs here: unwritable folder"
 fi
+# Scans of others bear the same names: they are not to be overwritten.
+mkdir -p real/benign
+echo scan >'real/benign/benign (1).png'
+runs 2 busi-phantom -o real --benign 1 --malignant 0 --normal 0
+says "'real/benign' holds files that busi-phantom has not drawn"
+is "a real scan stays" scan "$(cat 'real/benign/benign (1).png')"
+is "nothing beside it" 1 "$(ls -A real | wc -l | tr -d ' ')"
+runs 0 busi-phantom -q -o real --benign 0 --malignant 0 --normal 1
 # A folder in the place of a scan.
+busi-phantom -q -o g --benign 0 --malignant 0 --normal 0
 mkdir -p 'g/normal/normal (1).png/x'
 runs 4 busi-phantom -o g --benign 0 --malignant 0 --normal 2
 says "normal \\(1\\).png"
