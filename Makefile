@@ -26,6 +26,7 @@ PLUGINS = $(BUILD)/lib/busi
 LAYERS  = base data model backend learn comm
 PLUGIN_SRC = lib/backend/backend_cpu.c lib/backend/backend_cuda.c \
           lib/backend/gpu.c lib/backend/cudnn_conv.c \
+          lib/backend/cuda_units.c \
           lib/comm/comm_mpi.c lib/comm/comm_nccl.c
 LIB_SRC = $(filter-out $(PLUGIN_SRC) $(CPU_SRC),\
           $(wildcard $(LAYERS:%=lib/%/*.c)))
@@ -33,7 +34,8 @@ LIB_OBJ = $(LIB_SRC:%.c=$(BUILD)/%.o)
 LIB     = $(BUILD)/libbusi.a
 
 PROGRAMS = $(patsubst cmd/%.c,$(BIN)/%,$(wildcard cmd/busi-*.c))
-CHECKS   = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/check_*.c))
+CHECKS   = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/check_*.c)) \
+           $(BUILD)/tests/check_cuda_host
 SCRIPTS  = $(wildcard tests/t-*.sh)
 
 # The CPU plugin: oneDNN, and the kernels once per instruction set and type.

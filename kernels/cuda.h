@@ -50,10 +50,10 @@ struct cuda_bn {
 struct cuda_bn_back {
     const void *x;              /* what bn read */
     const void *y;              /* what it made; NULL where no z was added */
-    void *dy;                   /* gradient of y; with z it is overwritten */
-    const void *dy2;            /*   by dy + dy2, masked; dy2 may be NULL */
+    void *dy;                   /* gradient of y; with z or dy2 it is */
+    const void *dy2;            /*   overwritten by dy + dy2, masked */
     void *dz;                   /* not NULL: add z's gradient here */
-    void *dx;                   /* may be x, or without z dy */
+    void *dx;                   /* may be x or, without z, dy */
     float *dgamma, *dbeta;      /* [channels] */
 };
 
@@ -193,7 +193,7 @@ struct cuda_step {
     bool adamw;
     size_t n;
     float lr, momentum, decay, beta1, beta2, eps, ema_decay;
-    float bias1, bias2;         /* 1 - beta^t, AdamW */
+    float rate, root;           /* lr / (1 - beta1^t), 1 / sqrt(1 - beta2^t) */
     bool first;                 /* step 1: m = g */
     float *params, *m, *v, *ema;    /* v, ema: NULL where there are none */
     const float *grads;

@@ -7,6 +7,9 @@
 #   CUDA_ARCH      compute capabilities to compile for; the last also as PTX,
 #                  which later GPUs take
 #
+# The kernels are also compiled for this processor, for tests without a GPU
+# (tests/cuda_host.h); that needs no more than a C++ compiler.
+#
 # The plugin holds the CUDA runtime and opens cuDNN when it is opened itself,
 # first where it was found here.
 
@@ -32,6 +35,23 @@ NCCL_HOME := $(NCCL_HOME)
 NVCC     = $(CUDA_HOME)/bin/nvcc
 CUDA     ?= $(if $(CUDA_HOME),$(if $(CUDNN_HOME),1,0),0)
 
+CUDA_SRC = $(wildcard kernels/*.cu)
+CUDA_C   = lib/backend/backend_cuda.c lib/backend/cuda_units.c
+CUDNN_C  = lib/backend/gpu.c lib/backend/cudnn_conv.c
+HOST_OBJ = $(CUDA_SRC:kernels/%.cu=$(BUILD)/kernels/host/%.o) \
+           $(CUDA_C:%.c=$(BUILD)/%.o) \
+           $(BUILD)/tests/host_gpu.o $(BUILD)/tests/host_cudnn.o
+
+$(BUILD)/kernels/host/%.o: kernels/%.cu
+	@mkdir -p $(@D)
+	$(CXX) -x c++ -std=c++17 $(OPT) -g -I. -Ilib -MMD -MP -fno-exceptions \
+	    -fno-rtti -ffp-contract=off -Wall -Wextra \
+	    -Wno-unknown-pragmas -c -o $@ $<
+
+$(BUILD)/tests/check_cuda_host: $(BUILD)/tests/check_cuda.o $(HOST_OBJ) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(LDLIBS)
+
 ifeq ($(CUDA),1)
 ifeq ($(wildcard $(NVCC)),)
 $(error CUDA=1, but there is no nvcc; name its folder with CUDA_HOME=DIR)
@@ -40,10 +60,8 @@ ifeq ($(wildcard $(CUDNN_HOME)/include/cudnn.h),)
 $(error CUDA=1, but there is no cudnn.h; name its folder with CUDNN_HOME=DIR)
 endif
 
-CUDA_SRC = $(wildcard kernels/*.cu)
-CUDA_C   = lib/backend/gpu.c lib/backend/cudnn_conv.c
 CUDA_OBJ = $(CUDA_SRC:kernels/%.cu=$(BUILD)/kernels/cuda/%.o) \
-           $(CUDA_C:%.c=$(BUILD)/%.o)
+           $(CUDA_C:%.c=$(BUILD)/%.o) $(CUDNN_C:%.c=$(BUILD)/%.o)
 CUDA_LIBS = -L$(CUDA_HOME)/lib64 -L$(CUDA_HOME)/lib -lcudart_static -lrt \
             -Wl,-rpath,$(CUDNN_HOME)/lib:$(CUDNN_HOME)/lib64
 
@@ -62,8 +80,14 @@ $(BUILD)/lib/backend/gpu.o: CPPFLAGS += -isystem $(CUDA_HOME)/include
 $(BUILD)/lib/backend/cudnn_conv.o: CPPFLAGS += \
 	-isystem $(CUDNN_HOME)/include -isystem $(CUDA_HOME)/include
 
+all: $(PLUGINS)/backend_cuda.so
+$(PLUGINS)/backend_cuda.so: $(CUDA_OBJ) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) -shared $(filter-out -pie,$(LDFLAGS)) -o $@ $^ $(CUDA_LIBS) \
+	    $(LDLIBS)
+
 $(BUILD)/tests/check_cudnn_plans: $(BUILD)/tests/check_cudnn_plans.o \
-	    $(CUDA_C:%.c=$(BUILD)/%.o) $(LIB)
+	    $(CUDNN_C:%.c=$(BUILD)/%.o) $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) \
 	    $(CUDA_LIBS) $(LDLIBS)

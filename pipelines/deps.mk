@@ -2,7 +2,7 @@
 
 PACKAGES = gcc libc6-dev pkg-config libvips-dev zlib1g-dev libdeflate-dev \
            libdnnl-dev libopenmpi-dev openmpi-bin
-PACKAGES_CHECK = check mandoc procps
+PACKAGES_CHECK = check mandoc procps g++
 
 # Installs only what is missing, and only when it may (root, or sudo).
 deps:

@@ -96,13 +96,13 @@ load(struct cudnn *d, struct err *e)
 
     d->library = dlopen("libcudnn.so.9", RTLD_NOW | RTLD_LOCAL);
     if (d->library == NULL)
-        return err_set(e, EXIT_IO, "cuda: cuDNN 9 is missing (%s)",
+        return err_set(e, EXIT_IO, "cuDNN 9 is missing (%s)",
                        dlerror());
     for (size_t i = 0; i < ARRAY_LEN(functions); i++) {
         void *f = dlsym(d->library, functions[i].name);
 
         if (f == NULL)
-            return err_set(e, EXIT_IO, "cuda: this cuDNN has no %s",
+            return err_set(e, EXIT_IO, "this cuDNN has no %s",
                            functions[i].name);
         memcpy((char *)&d->f + functions[i].at, &f, sizeof f);
     }
@@ -110,7 +110,7 @@ load(struct cudnn *d, struct err *e)
     snprintf(d->about, sizeof d->about, "cuDNN %zu.%zu.%zu", version / 10000,
              version / 100 % 100, version % 100);
     if (version < 90800)
-        return err_set(e, EXIT_IO, "cuda: %s is too old, 9.8 is needed",
+        return err_set(e, EXIT_IO, "%s is too old; 9.8 is needed",
                        d->about);
     return 0;
 }
@@ -140,7 +140,7 @@ describe(struct cudnn *d, struct err *e)
     if (rc == CUDNN_STATUS_SUCCESS && d->conf.gpu != NULL)
         rc = f->set_stream(d->handle, d->conf.gpu->stream);
     if (rc != CUDNN_STATUS_SUCCESS)
-        return err_set(e, EXIT_IO, "cuda: %s cannot use this GPU: %s",
+        return err_set(e, EXIT_IO, "%s cannot use this GPU: %s",
                        d->about, f->error(rc));
     return 0;
 }

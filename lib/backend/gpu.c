@@ -28,16 +28,16 @@ missing(cudaError_t rc, struct err *e)
     int driver = 0;
 
     if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
-        return err_set(e, EXIT_IO, "cuda: no NVIDIA driver is installed "
+        return err_set(e, EXIT_IO, "no NVIDIA driver is installed "
                        "(libcuda.so.1 is missing)");
     if (driver / 1000 < CUDART_VERSION / 1000)
-        return err_set(e, EXIT_IO, "cuda: the NVIDIA driver is too old: it "
+        return err_set(e, EXIT_IO, "the NVIDIA driver is too old: it "
                        "speaks CUDA %d.%d, the plugin was built with %d.%d",
                        driver / 1000, driver % 1000 / 10,
                        CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
     if (rc == cudaErrorNoDevice || rc == cudaSuccess)
-        return err_set(e, EXIT_IO, "cuda: this machine shows no GPU");
-    return err_set(e, EXIT_IO, "cuda: %s", cudaGetErrorString(rc));
+        return err_set(e, EXIT_IO, "the NVIDIA driver shows no GPU");
+    return err_set(e, EXIT_IO, "CUDA: %s", cudaGetErrorString(rc));
 }
 
 static int
@@ -53,7 +53,7 @@ describe(struct gpu *g, struct err *e)
     g->nbytes = p.totalGlobalMem;
     snprintf(g->name, sizeof g->name, "%.63s", p.name);
     if (p.major < 8)
-        return err_set(e, EXIT_IO, "cuda: GPU %d (%s) is of compute "
+        return err_set(e, EXIT_IO, "GPU %d (%s) is of compute "
                        "capability %d.%d; 8.0 or later is needed", g->device,
                        g->name, p.major, p.minor);
     return 0;
@@ -70,7 +70,7 @@ gpu_open(struct gpu *g, int device, struct err *e)
     if (rc != cudaSuccess || n == 0)
         return missing(rc, e);
     if (g->device >= n)
-        return err_set(e, EXIT_IO, "cuda: there is no GPU number %d (%d seen,"
+        return err_set(e, EXIT_IO, "there is no GPU number %d (%d seen,"
                        " counted from 0)", g->device, n);
     if (describe(g, e) != 0)
         return -1;
@@ -82,7 +82,7 @@ gpu_open(struct gpu *g, int device, struct err *e)
         rc = cudaEventCreate((cudaEvent_t *)&g->mark[i]);
     if (rc == cudaSuccess)
         return 0;
-    err_set(e, EXIT_IO, "cuda: GPU %d (%s): %s", g->device, g->name,
+    err_set(e, EXIT_IO, "GPU %d (%s): %s", g->device, g->name,
             cudaGetErrorString(rc));
     gpu_close(g);
     return -1;
@@ -125,12 +125,12 @@ gpu_free(struct gpu *g, void *p)
         note(g, cudaFree(p), "free memory");
 }
 
+/* From pageable memory CUDA takes a copy of its own before it returns. */
 void
 gpu_up(struct gpu *g, void *to, const void *host, size_t nbytes)
 {
     note(g, cudaMemcpyAsync(to, host, nbytes, cudaMemcpyHostToDevice,
                             g->stream), "copy to it");
-    gpu_sync(g);
 }
 
 void

@@ -1,0 +1,195 @@
+/*
+ * cuda_pack: between plain f32 and what the GPU computes with.
+ *
+ * Eight channels (rows: features) a thread; each number is read and written
+ * once.  Weights are written in order and read in steps of a whole plane,
+ * which the L2 cache holds.  Share of the bandwidth: not measured yet.
+ */
+#include "kernels/cuda_dev.h"
+
+/* [n][channels][plane] and [n][plane][c] */
+template <class T>
+static __global__ void
+pack(size_t n, size_t plane, int c, int channels, const float *plain, T *x)
+{
+    size_t i = thread_number(), p = i % plane;
+    int k = (int)(i / plane % (c / 8)) * 8;
+    size_t image = i / plane / (c / 8);
+    v8 v;
+
+    if (image >= n)
+        return;
+    for (int j = 0; j < 8; j++)
+        v.x[j] = k + j < channels
+                     ? plain[(image * channels + k + j) * plane + p] : 0;
+    store8(x + (image * plane + p) * c + k, v);
+}
+
+template <class T>
+static __global__ void
+unpack(size_t n, size_t plane, int c, int channels, const T *x,
+       const float *bias, float *plain)
+{
+    size_t i = thread_number(), p = i % plane;
+    int k = (int)(i / plane % (c / 8)) * 8;
+    size_t image = i / plane / (c / 8);
+    v8 v;
+
+    if (image >= n)
+        return;
+    v = load8(x + (image * plane + p) * c + k);
+    for (int j = 0; j < 8 && k + j < channels; j++)
+        plain[(image * channels + k + j) * plane + p] =
+            v.x[j] + (bias != NULL ? bias[k + j] : 0);
+}
+
+static __host__ __device__ inline int
+up8(int n)
+{
+    return (n + 7) / 8 * 8;
+}
+
+/*
+ * Where weight (k, channel, place) stands in the flat vector; -1: it is none,
+ * as the channel is of another group or was added to fill up.
+ */
+static __device__ inline long
+flat_place(const cuda_weights &w, int k, int channel, int place)
+{
+    int each = w.c / w.groups, of = w.k / w.groups;
+
+    if (k >= w.k || channel >= w.c || channel / each != k / of)
+        return -1;
+    return ((long)k * each + channel % each) * w.r * w.r + place;
+}
+
+/* Eight weights from thread i on: packed is [k][place][c]. */
+template <class T>
+static __global__ void
+pack_weights(cuda_weights w, const float *flat, T *packed)
+{
+    size_t i = thread_number(), groups = (size_t)up8(w.c) / 8;
+    int channel = (int)(i % groups) * 8;
+    int place = (int)(i / groups % (w.r * w.r));
+    size_t k = i / groups / (w.r * w.r);
+    v8 v;
+
+    if (k >= (size_t)up8(w.k))
+        return;
+    for (int j = 0; j < 8; j++) {
+        long at = flat_place(w, (int)k, channel + j, place);
+
+        v.x[j] = at >= 0 ? flat[at] : 0;
+    }
+    store8(packed + 8 * i, v);
+}
+
+template <class T>
+static __global__ void
+unpack_weights(cuda_weights w, const T *packed, float *flat)
+{
+    size_t i = thread_number(), groups = (size_t)up8(w.c) / 8;
+    int channel = (int)(i % groups) * 8;
+    int place = (int)(i / groups % (w.r * w.r));
+    size_t k = i / groups / (w.r * w.r);
+    v8 v;
+
+    if (k >= (size_t)w.k)
+        return;
+    v = load8(packed + 8 * i);
+    for (int j = 0; j < 8; j++) {
+        long at = flat_place(w, (int)k, channel + j, place);
+
+        if (at >= 0)
+            flat[at] = v.x[j];
+    }
+}
+
+/* --------------------------------------------------------------- launchers */
+
+template <class T>
+static void
+to(size_t n, size_t plane, int c, int channels, const float *plain, void *x,
+   void *stream)
+{
+    LAUNCH(pack<T>, blocks(n * plane * (c / 8)), 256, stream, n, plane, c,
+           channels, plain, (T *)x);
+}
+
+template <class T>
+static void
+from(size_t n, size_t plane, int c, int channels, const void *x,
+     const float *bias, float *plain, void *stream)
+{
+    LAUNCH(unpack<T>, blocks(n * plane * (c / 8)), 256, stream, n, plane, c,
+           channels, (const T *)x, bias, plain);
+}
+
+static size_t
+groups_of(const cuda_weights *w)
+{
+    return (size_t)up8(w->k) * w->r * w->r * up8(w->c) / 8;
+}
+
+template <class T>
+static void
+weights_to(const struct cuda_weights *w, const float *flat, void *packed,
+           void *stream)
+{
+    LAUNCH(pack_weights<T>, blocks(groups_of(w)), 256, stream, *w, flat,
+           (T *)packed);
+}
+
+template <class T>
+static void
+weights_from(const struct cuda_weights *w, const void *packed, float *flat,
+             void *stream)
+{
+    LAUNCH(unpack_weights<T>, blocks(groups_of(w)), 256, stream, *w,
+           (const T *)packed, flat);
+}
+
+void
+cuda_pack(const struct pix *s, bool is_bf16, int channels, const float *plain,
+          void *x, void *stream)
+{
+    BY_TYPE(is_bf16, to, (size_t)s->n, (size_t)s->h * s->w, s->c, channels,
+            plain, x, stream);
+}
+
+void
+cuda_unpack(const struct pix *s, bool is_bf16, int channels, const void *x,
+            float *plain, void *stream)
+{
+    BY_TYPE(is_bf16, from, (size_t)s->n, (size_t)s->h * s->w, s->c, channels,
+            x, (const float *)NULL, plain, stream);
+}
+
+void
+cuda_pack_rows(int n, int f, bool is_bf16, const float *rows, void *x,
+               void *stream)
+{
+    BY_TYPE(is_bf16, to, (size_t)n, (size_t)1, up8(f), f, rows, x, stream);
+}
+
+void
+cuda_unpack_rows(int n, int f, bool is_bf16, const void *x, const float *bias,
+                 float *rows, void *stream)
+{
+    BY_TYPE(is_bf16, from, (size_t)n, (size_t)1, up8(f), f, x, bias, rows,
+            stream);
+}
+
+void
+cuda_pack_weights(const struct cuda_weights *w, const float *flat,
+                  void *packed, void *stream)
+{
+    BY_TYPE(w->bf16, weights_to, w, flat, packed, stream);
+}
+
+void
+cuda_unpack_weights(const struct cuda_weights *w, const void *packed,
+                    float *flat, void *stream)
+{
+    BY_TYPE(w->bf16, weights_from, w, packed, flat, stream);
+}

@@ -1,0 +1,109 @@
+/*
+ * cuda_units: one unit of a plan on the GPU, forward and backward.
+ *
+ * Convolutions by cuDNN, but for depthwise ones of 3 x 3; a linear layer is a
+ * convolution of one pixel.  Groups other than depthwise are run dense, with
+ * zeros in the weights.  All else by kernels/cuda.h.
+ *
+ * Weights are packed anew on each way forward, into one block that all plans
+ * share: that is a copy at memory speed, and there is nothing to keep true.
+ */
+#ifndef BUSI_BACKEND_CUDA_UNITS_H
+#define BUSI_BACKEND_CUDA_UNITS_H
+
+#include "backend/cudnn_conv.h"
+#include "backend/gpu.h"
+#include "backend/units.h"
+#include "kernels/cuda.h"
+
+/* Scratch on the GPU that plans share; it only grows. */
+struct room {
+    char *p;
+    size_t nbytes;
+};
+
+struct cuda {
+    struct backend head;
+    struct gpu gpu;
+    struct cudnn *dnn;
+    struct unit_shape shape;
+    bool bf16;
+    struct room arena;      /* values and gradients of all plans */
+    struct room weights;    /* packed, of all convolutions of a plan */
+    struct room dw;         /* packed gradient of one of them */
+    struct room work;       /* cuDNN's */
+    struct room sums;       /* the kernels' */
+    struct room rows[2];    /* packed input and output of a linear layer */
+    struct room plain;      /* a batch as it comes: f32 [n,c,h,w] */
+    struct cuda_step *step; /* of the update that was asked for last */
+    uint64_t moved;         /* counts how often any of these has moved */
+};
+
+struct cuda_plan {
+    struct unit_plan u;     /* its targets, samples are not used */
+    float *vectors;         /* of all batch-norms */
+    float *targets;         /* [n,K] of the last feed */
+    int32_t *labels;        /* [n], -1: unknown */
+    uint32_t *samples;      /* [n] */
+    struct cuda_now *now;
+    double *out;            /* [4]: loss, correct, and their sums */
+};
+
+struct cuda_unit {
+    const struct cudnn_plan *conv[CONV_PASSES];     /* NULL: not needed */
+    struct cuda_weights weights;
+    size_t packed;          /* offset in the block of weights, bytes */
+    struct cuda_bn norm;    /* OP_BN */
+    bool depthwise;
+};
+
+/*
+ * Choose and size everything that unit u needs; `vectors` and `packed` are
+ * moved behind what it takes.  Errors: EXIT_IO, no memory or no engine.
+ */
+int cuda_unit_open(struct cuda_plan *p, struct unit *u, float **vectors,
+                   size_t *packed, struct err *e);
+/* Floats that cuda_unit_open() takes of the vectors. */
+size_t cuda_unit_vectors(const struct cuda_plan *p, const struct unit *u);
+
+/* Enqueue.  -1: cuDNN failed. */
+int cuda_unit_forward(struct cuda_plan *p, struct unit *u);
+int cuda_unit_backward(struct cuda_plan *p, struct unit *u);
+
+/* Let r have nbytes at least. */
+int cuda_room(struct cuda *c, struct room *r, size_t nbytes, struct err *e);
+
+static inline struct cuda *
+cuda_of(const struct cuda_plan *p)
+{
+    return (struct cuda *)p->u.head.backend;
+}
+
+static inline struct cuda_unit *
+cuda_mine(const struct unit *u)
+{
+    return u->own;
+}
+
+/* What a slot of the arena, or a value, holds. */
+static inline void *
+cuda_slot(const struct cuda_plan *p, int slot)
+{
+    return cuda_of(p)->arena.p + p->u.arena.slot[slot].offset;
+}
+
+static inline void *
+cuda_value(const struct cuda_plan *p, int v)
+{
+    return cuda_slot(p, p->u.value[v]);
+}
+
+static inline size_t
+cuda_floats(const struct cuda_plan *p, int v)
+{
+    const struct op *o = &p->u.head.graph->op[v];
+
+    return (size_t)p->u.head.n * o->c * o->h * o->w;
+}
+
+#endif

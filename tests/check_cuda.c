@@ -1,0 +1,321 @@
+/*
+ * check_cuda: the CUDA backend against the reference.
+ *
+ * As check_cuda it opens the plugin and needs a GPU.  As check_cuda_host it
+ * holds the backend itself, with its kernels compiled for this processor and
+ * plain loops in cuDNN's place (tests/cuda_host.h, host_gpu.c, host_cudnn.c).
+ */
+#include "backend/update.h"
+#include "tests/opcheck.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* There in check_cuda_host only. */
+extern const struct backend_class backend_cuda_class __attribute__((weak));
+
+static const struct limits limits_f32 = { .values = 1e-4, .gradients = 1e-4 };
+static const struct limits limits_bf16 = { .by_norm = true, .values = 2e-2 };
+/* See check_cpu: kinks of ReLU6. */
+static const struct limits limits_deep = { .by_norm = true, .values = 1e-4,
+                                           .gradients = 5e-2 };
+
+static struct backend *
+open_cuda(const struct backend_conf *c, struct err *e)
+{
+    return &backend_cuda_class != NULL ? backend_cuda_class.open(c, e)
+                                       : backend_open("cuda", c, e);
+}
+
+static struct backend *
+open_type(bool bf16)
+{
+    struct backend_conf conf = { .dtype = bf16 ? DTYPE_BF16 : DTYPE_F32,
+                                 .device = -1, .deterministic = true };
+    struct err e = { 0 };
+    struct backend *b = open_cuda(&conf, &e);
+
+    ck_assert_msg(b != NULL, "%s", e.text);
+    return b;
+}
+
+static void
+open_pair(struct pair *p, bool bf16)
+{
+    struct backend_conf plain = { .dtype = DTYPE_F32 };
+    struct err e = { 0 };
+
+    memset(p, 0, sizeof *p);
+    p->other = open_type(bf16);
+    p->ref = backend_open("ref", &plain, &e);
+    p->limits = bf16 ? limits_bf16 : limits_f32;
+    ck_assert_msg(strcmp(p->other->dtype, bf16 ? "bf16" : "f32") == 0, "%s",
+                  p->other->dtype);
+}
+
+static void
+close_pair(struct pair *p, const char *what)
+{
+    printf("%s, %s: values within %.1e, gradients within %.1e\n",
+           p->other->dtype, what, p->worst_value, p->worst_gradient);
+    backend_close(p->ref);
+    backend_close(p->other);
+}
+
+static void
+both_types(void (*check)(struct pair *p), const char *what,
+           double bf16_gradients)
+{
+    struct pair p;
+
+    for (int bf16 = 0; bf16 < 2; bf16++) {
+        open_pair(&p, bf16);
+        if (bf16)
+            p.limits.gradients = bf16_gradients;
+        check(&p);
+        close_pair(&p, what);
+    }
+}
+
+START_TEST(test_convs)
+{
+    both_types(pair_convs, "convolutions", 5e-2);
+}
+END_TEST
+
+START_TEST(test_elements)
+{
+    both_types(pair_elements, "pictures", 2e-1);
+}
+END_TEST
+
+START_TEST(test_flats)
+{
+    both_types(pair_flats, "flat values", 8e-2);
+}
+END_TEST
+
+START_TEST(test_nets)
+{
+    struct pair p;
+
+    open_pair(&p, false);
+    p.limits = limits_deep;
+    pair_nets(&p);
+    close_pair(&p, "networks");
+}
+END_TEST
+
+/* ------------------------------------------------------------- whole steps */
+
+/* Every kind of operation, small enough for the reference. */
+static const char small[] =
+    "input x channels=1 size=32\n"
+    "conv c1 x out=16 kernel=3 stride=2 pad=1\n"
+    "bn b1 c1\nrelu6 r1 b1\n"
+    "conv c2 r1 out=16 kernel=3 pad=1 groups=16\n"
+    "bn b2 c2\nrelu6 r2 b2\n"
+    "conv c3 r2 out=16 kernel=1\n"
+    "bn b3 c3\nadd a b3 r1\nrelu r3 a\n"
+    "maxpool m r3 kernel=3 stride=2 pad=1\n"
+    "avgpool p m size=1\nlinear l p out=24\nrelu r4 l\n"
+    "dropout d r4 p=0.2\nlinear fc d out=3";
+
+static struct update
+rule(enum update_rule r, const struct graph *g, const struct vectors *v,
+     float *m[3])
+{
+    return (struct update){
+        .rule = r, .end = g->nparams, .lr = 0.02f, .momentum = 0.9f,
+        .decay = 0.01f, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f,
+        .ema_decay = 0.9f, .params = v->params, .grads = v->grads,
+        .m = m[0], .v = r == UPDATE_ADAMW ? m[1] : NULL,
+        .ema = r == UPDATE_ADAMW ? m[2] : NULL
+    };
+}
+
+enum { STEPS = 20 };
+
+/* Train for STEPS steps; losses, and the last parameters (caller frees). */
+static float *
+train(struct backend *b, const struct net *net, enum update_rule r,
+      double loss[STEPS])
+{
+    const struct backend_class *c = b->class;
+    struct feed f = net->feed;
+    struct side s;
+    struct update u;
+    struct err e = { 0 };
+    float *m[3], *params;
+
+    for (int i = 0; i < 3; i++)
+        m[i] = c->alloc(b, net->g.nparams, &e);
+    side_open(&s, b, net, MODE_TRAIN);
+    u = rule(r, &net->g, &s.v, m);
+    for (int i = 0; i < STEPS; i++) {
+        f.epoch = (uint32_t)i;
+        loss[i] = side_run(&s, &f);
+        u.step = i + 1;
+        c->update(b, &u);
+    }
+    params = side_get(&s, r == UPDATE_ADAMW ? u.ema : s.v.params,
+                      net->g.nparams);
+    for (int i = 0; i < 3; i++)
+        c->release(b, m[i]);
+    side_close(&s);
+    return params;
+}
+
+static double
+furthest(const double *a, const double *b, int n)
+{
+    double most = 0;
+
+    for (int i = 0; i < n; i++)
+        most = fmax(most, fabs(a[i] - b[i]) / fabs(a[i]));
+    return most;
+}
+
+/* The curves of both rules stay with the reference's. */
+START_TEST(test_curves)
+{
+    struct backend_conf plain = { .dtype = DTYPE_F32 };
+    struct err e = { 0 };
+    struct backend *ref = backend_open("ref", &plain, &e);
+    struct backend *b = open_type(false);
+    struct net net = { 0 };
+
+    net_parse(&net, small, 6);
+    for (enum update_rule r = UPDATE_SGD; r <= UPDATE_ADAMW; r++) {
+        double ours[STEPS], refs[STEPS], off;
+        float *p = train(ref, &net, r, refs), *q = train(b, &net, r, ours);
+
+        off = furthest(refs, ours, STEPS);
+        printf("%s: losses within %.1e over %d steps (%.4f to %.4f)\n",
+               r == UPDATE_SGD ? "sgd" : "adamw", off, STEPS, refs[0],
+               refs[STEPS - 1]);
+        ck_assert_msg(off <= 1e-3, "losses differ by %g", off);
+        ck_assert_msg(fabs(refs[0] - refs[STEPS - 1]) > 0.02 * refs[0],
+                      "nothing was learnt");
+        free(p);
+        free(q);
+    }
+    net_release(&net);
+    backend_close(ref);
+    backend_close(b);
+}
+END_TEST
+
+/* Two runs, the same bits. */
+START_TEST(test_same)
+{
+    for (int bf16 = 0; bf16 < 2; bf16++) {
+        struct net net = { 0 };
+        double loss[2][STEPS];
+        float *params[2];
+
+        net_parse(&net, small, 6);
+        for (int i = 0; i < 2; i++) {
+            struct backend *b = open_type(bf16);
+
+            params[i] = train(b, &net, UPDATE_ADAMW, loss[i]);
+            backend_close(b);
+        }
+        ck_assert_msg(memcmp(loss[0], loss[1], sizeof loss[0]) == 0,
+                      "losses of two runs differ");
+        ck_assert_msg(memcmp(params[0], params[1], net.g.nparams *
+                             sizeof(float)) == 0,
+                      "parameters of two runs differ");
+        free(params[0]);
+        free(params[1]);
+        net_release(&net);
+    }
+}
+END_TEST
+
+/* One update of many numbers: each against the formulas on the host. */
+START_TEST(test_updates)
+{
+    enum { N = 100003 };
+    struct backend *b = open_type(false);
+    const struct backend_class *c = b->class;
+    float *host[5], *dev[5], *got = mem_array(N, sizeof *got);
+    struct err e = { 0 };
+
+    for (int k = 0; k < 5; k++) {
+        host[k] = mem_array(N, sizeof(float));
+        dev[k] = c->alloc(b, N, &e);
+    }
+    for (int t = 0; t < 6; t++) {
+        struct update u = {
+            .rule = t < 3 ? UPDATE_SGD : UPDATE_ADAMW, .begin = 17,
+            .end = N - 5, .step = t % 3 + 1, .lr = 0.01f, .momentum = 0.9f,
+            .decay = 0.05f, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f,
+            .ema_decay = 0.9f
+        }, v = u;
+
+        if (t % 3 == 0)
+            for (int k = 0; k < 5; k++) {
+                for (size_t i = 0; i < N; i++)
+                    host[k][i] = k > 1 ? 0
+                                 : (float)net_number((uint32_t)(k + t), i);
+                c->put(b, dev[k], host[k], N);
+            }
+        u.params = host[0], u.grads = host[1], u.m = host[2];
+        v.params = dev[0], v.grads = dev[1], v.m = dev[2];
+        if (t >= 3) {
+            u.v = host[3], u.ema = host[4];
+            v.v = dev[3], v.ema = dev[4];
+        }
+        update_host(&u);
+        c->update(b, &v);
+        for (int k = 0; k < 5; k++) {
+            c->get(b, got, dev[k], N);
+            for (size_t i = 0; i < N; i++)
+                ck_assert_msg(fabs((double)got[i] - host[k][i]) <=
+                                  2e-6 * (1e-3 + fabs(host[k][i])),
+                              "step %d, vector %d, element %zu: %g for %g",
+                              t, k, i, got[i], host[k][i]);
+        }
+    }
+    for (int k = 0; k < 5; k++) {
+        free(host[k]);
+        c->release(b, dev[k]);
+    }
+    free(got);
+    backend_close(b);
+}
+END_TEST
+
+CHECK_SUITE(run_suite, "cuda", 600, test_convs, test_elements, test_flats,
+            test_nets, test_curves, test_same, test_updates)
+
+/* In a child: CUDA would not survive the forks of the tests. */
+static bool
+cuda_opens(void)
+{
+    int status = 0;
+    pid_t child = fork();
+
+    if (child == 0) {
+        struct backend_conf conf = { .device = -1 };
+        struct err e = { 0 };
+        struct backend *b = open_cuda(&conf, &e);
+
+        if (b != NULL)
+            printf("%s\n", b->about);
+        else
+            printf("%s\n", e.text);
+        fflush(stdout);
+        _exit(e.status);
+    }
+    return child > 0 && waitpid(child, &status, 0) == child && status == 0;
+}
+
+int
+main(void)
+{
+    return cuda_opens() ? run_suite() : CHECK_SKIP;
+}
