@@ -419,6 +419,19 @@ by_text(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+const char *
+safet_index(struct safet *s)
+{
+    s->by_name = mem_array(s->ntensors, sizeof *s->by_name);
+    for (size_t i = 0; i < s->ntensors; i++)
+        s->by_name[i] = &s->tensor[i];
+    qsort(s->by_name, s->ntensors, sizeof *s->by_name, by_name);
+    for (size_t i = 1; i < s->ntensors; i++)
+        if (by_name(&s->by_name[i - 1], &s->by_name[i]) == 0)
+            return "it has two tensors of one name";
+    return NULL;
+}
+
 /* The tensors tile the data; no name and no key is there twice. */
 static const char *
 check_layout(struct safet *s, size_t nbytes)
@@ -429,7 +442,6 @@ check_layout(struct safet *s, size_t nbytes)
 
     if (s->ntensors > 0)
         qsort(s->tensor, s->ntensors, sizeof *s->tensor, by_place);
-    s->by_name = mem_array(s->ntensors, sizeof *s->by_name);
     for (size_t i = 0; i < s->ntensors; i++) {
         if (s->tensor[i].begin != at || s->tensor[i].nbytes > nbytes - at)
             why = s->tensor[i].begin > at
@@ -439,15 +451,11 @@ check_layout(struct safet *s, size_t nbytes)
         if (why != NULL)
             break;
         at += s->tensor[i].nbytes;
-        s->by_name[i] = &s->tensor[i];
     }
     if (why == NULL && at != nbytes)
         why = "it is longer than its header says";
     if (why == NULL)
-        qsort(s->by_name, s->ntensors, sizeof *s->by_name, by_name);
-    for (size_t i = 1; i < s->ntensors && why == NULL; i++)
-        if (by_name(&s->by_name[i - 1], &s->by_name[i]) == 0)
-            why = "it has two tensors of one name";
+        why = safet_index(s);
     for (size_t i = 0; i < s->nmeta; i++)
         key[i] = s->key[i];
     qsort(key, s->nmeta, sizeof *key, by_text);

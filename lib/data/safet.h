@@ -62,6 +62,12 @@ struct safet {
 int safet_open(struct safet *s, const char *path, struct err *e);
 void safet_close(struct safet *s);
 
+/*
+ * For readers of other formats: fill by_name from tensor.  NULL, or what is
+ * wrong with the names.
+ */
+const char *safet_index(struct safet *s);
+
 /* NULL if there is none of that name. */
 const struct safet_tensor *safet_find(const struct safet *s,
                                       const char *name);

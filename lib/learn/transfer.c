@@ -1,6 +1,7 @@
 #include "learn/transfer.h"
 
 #include "base/mem.h"
+#include "data/pth.h"
 #include "data/safet.h"
 
 #include <math.h>
@@ -436,7 +437,8 @@ transfer_load(struct transfer *t, const struct graph *g,
                      .buffers = buffers };
     int rc = -1;
 
-    if (safet_open(&j.s, t->path, e) != 0)
+    if ((pth_look(t->path) ? pth_open(&j.s, t->path, e)
+                           : safet_open(&j.s, t->path, e)) != 0)
         return -1;
     j.used = mem_array(j.s.ntensors, sizeof *j.used);
     if (safet_meta(&j.s, "crc32") == NULL || safet_verify(&j.s, e) == 0) {
