@@ -42,15 +42,32 @@ HOST_OBJ = $(CUDA_SRC:kernels/%.cu=$(BUILD)/kernels/host/%.o) \
            $(CUDA_C:%.c=$(BUILD)/%.o) \
            $(BUILD)/tests/host_gpu.o $(BUILD)/tests/host_cudnn.o
 
+# What the GPU's tests link: no layer that needs more than libc, so that they
+# build on a machine that has only CUDA and a compiler.
+CORE     = $(BUILD)/libbusi-core.a
+CORE_OBJ = $(filter $(foreach l,base model backend,$(BUILD)/lib/$l/%),\
+           $(LIB_OBJ))
+CORE_LIBS = -lm -lpthread -ldl
+CHECK_LIBS = $(shell pkg-config --libs check 2>/dev/null)
+
+$(CORE): $(CORE_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
 $(BUILD)/kernels/host/%.o: kernels/%.cu
 	@mkdir -p $(@D)
-	$(CXX) -x c++ -std=c++17 $(OPT) -g -I. -Ilib -MMD -MP -fno-exceptions \
+	$(CXX) -x c++ -std=c++17 $(OPT) $(SAN) -g -I. -Ilib -MMD -MP -fno-exceptions \
 	    -fno-rtti -ffp-contract=off -Wall -Wextra \
 	    -Wno-unknown-pragmas -c -o $@ $<
 
-$(BUILD)/tests/check_cuda_host: $(BUILD)/tests/check_cuda.o $(HOST_OBJ) $(LIB)
+$(BUILD)/tests/check_cuda_host: $(BUILD)/tests/check_cuda.o $(HOST_OBJ) \
+	    $(CORE)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(LDLIBS)
+	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(CORE_LIBS)
+
+$(BUILD)/tests/check_cuda: $(BUILD)/tests/check_cuda.o $(CORE)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(CORE_LIBS)
 
 ifeq ($(CUDA),1)
 ifeq ($(wildcard $(NVCC)),)
@@ -81,16 +98,33 @@ $(BUILD)/lib/backend/cudnn_conv.o: CPPFLAGS += \
 	-isystem $(CUDNN_HOME)/include -isystem $(CUDA_HOME)/include
 
 all: $(PLUGINS)/backend_cuda.so
-$(PLUGINS)/backend_cuda.so: $(CUDA_OBJ) $(LIB)
+$(PLUGINS)/backend_cuda.so: $(CUDA_OBJ) $(CORE)
 	@mkdir -p $(@D)
 	$(CC) -shared $(filter-out -pie,$(LDFLAGS)) -o $@ $^ $(CUDA_LIBS) \
-	    $(LDLIBS)
+	    $(CORE_LIBS)
 
 $(BUILD)/tests/check_cudnn_plans: $(BUILD)/tests/check_cudnn_plans.o \
-	    $(CUDNN_C:%.c=$(BUILD)/%.o) $(LIB)
+	    $(CUDNN_C:%.c=$(BUILD)/%.o) $(CORE)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) \
-	    $(CUDA_LIBS) $(LDLIBS)
+	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(CUDA_LIBS) $(CORE_LIBS)
+
+# What a machine with a GPU needs, and no more: a compiler, CUDA, cuDNN.
+gpu: $(PLUGINS)/backend_cuda.so $(BUILD)/tests/check_cuda \
+	    $(BUILD)/tests/check_cudnn_plans
+
+check-gpu: gpu
+	@BUSI_PLUGINS=$(abspath $(PLUGINS)) sh tests/run.sh $(BUILD) \
+	    $(BUILD)/tests/check_cudnn_plans $(BUILD)/tests/check_cuda
+	@command -v compute-sanitizer >/dev/null || { \
+	    echo "SKIP compute-sanitizer: it is not here"; exit 0; }; \
+	for tool in memcheck racecheck; do \
+	    echo "compute-sanitizer $$tool"; \
+	    BUSI_PLUGINS=$(abspath $(PLUGINS)) compute-sanitizer --tool $$tool \
+	        --target-processes all --error-exitcode 1 \
+	        $(BUILD)/tests/check_cuda short || exit 1; \
+	done
+
+.PHONY: gpu check-gpu
 else
 $(BUILD)/tests/check_cudnn_plans:
 	@mkdir -p $(@D)

@@ -32,6 +32,7 @@ help:
 #| CUDA=0|1               the GPU plugin (default: 1 where nvcc and cuDNN are);
 #|     CUDA_HOME=DIR CUDNN_HOME=DIR NCCL_HOME=DIR PYTHON=python3
 #|     CUDA_ARCH="80 86 89 90 100"
+#| make check-gpu         the GPU's tests; needs a compiler, CUDA, cuDNN alone
 #| make install           PREFIX=/usr/local DESTDIR=
 #| make clean             remove build/
 #| make deps              install missing Debian packages (root or sudo)

@@ -291,6 +291,8 @@ END_TEST
 
 CHECK_SUITE(run_suite, "cuda", 600, test_convs, test_elements, test_flats,
             test_nets, test_curves, test_same, test_updates)
+/* For tools that make every access a hundred times slower. */
+CHECK_SUITE(run_short, "cuda", 600, test_curves, test_updates)
 
 /* In a child: CUDA would not survive the forks of the tests. */
 static bool
@@ -315,7 +317,11 @@ cuda_opens(void)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
-    return cuda_opens() ? run_suite() : CHECK_SKIP;
+    bool brief = argc > 1 && strcmp(argv[1], "short") == 0;
+
+    if (!cuda_opens())
+        return CHECK_SKIP;
+    return brief ? run_short() : run_suite();
 }
