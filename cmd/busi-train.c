@@ -28,20 +28,6 @@ preset(bool paper, const char *theirs, const char *ours)
     return paper ? theirs : ours;
 }
 
-/* Defaults depend on it, so it is looked for before the options are read. */
-static bool
-given_paper(int argc, char **argv)
-{
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        size_t n = strlen(argv[i]);
-
-        /* getopt takes it from "--pap" on. */
-        if (n >= 5 && strncmp(argv[i], "--paper", n) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* Open everything, train, close everything. */
 static int
 run(struct train_setup *s, struct train_conf *c, int *stopped, struct err *e)
@@ -72,7 +58,7 @@ main(int argc, char **argv)
     int stopped = 0;
     const char *fold;
     int64_t ranks;
-    bool paper = given_paper(argc, argv), plain = false;
+    bool paper = train_setup_paper(argc, argv), plain = false;
     const struct opt opts[] = {
         { "data", 'd', OPT_TEXT, &s.data_path, "FILE", NULL,
           "dataset made by busi-prep (needed)", 0, 0 },
@@ -153,7 +139,11 @@ main(int argc, char **argv)
           "how long a rank may keep the others waiting; 0: for ever", 0,
           1e6 },
         { "deterministic", 0, OPT_FLAG, &s.deterministic, NULL, NULL,
-          "passed to the backend; changes nothing on the CPU yet", 0, 0 },
+          "same bits for any number of threads and for 1, 2, 4 or 8 ranks", 0,
+          0 },
+        { "sync-bn", 0, OPT_FLAG, &s.sync_bn, NULL, NULL,
+          "batch-norm over the global batch, not over each rank's share", 0,
+          0 },
         { "resume", 0, OPT_FLAG, &c.resume, NULL, NULL,
           "go on from the state beside the output, if there is one", 0, 0 },
         { "profile", 0, OPT_FLAG, &c.profile, NULL, NULL,

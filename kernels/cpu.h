@@ -29,6 +29,7 @@ struct cpu_bn {
     float *mean, *invstd;       /* [s.c] of the batch, kept for backward */
     float *scale, *shift;       /* [s.c], y = act(scale x + shift + z) */
     double *sums;               /* scratch, bn_sums() doubles */
+    double *shared;             /* [1 + 2 * channels], for the halves */
 };
 
 /* A gradient may come in two parts that are to be added. */
@@ -68,6 +69,19 @@ struct cpu_kernels {
     void (*bn_apply)(const struct cpu_bn *b, const void *x, const void *z,
                      void *y);
     void (*bn_back)(const struct cpu_bn *b, const struct cpu_bn_back *g);
+
+    /*
+     * The same in halves, for a batch that lies in several places: *_sums
+     * leaves in `shared` the count of a channel's numbers and two sums per
+     * channel (x and x^2; dy and dy (x - mean)), which are to be added up over
+     * all places before *_rest goes on with them.  dgamma and dbeta are those
+     * of this place.
+     */
+    void (*bn_train_sums)(const struct cpu_bn *b, const void *x);
+    void (*bn_train_rest)(const struct cpu_bn *b, const void *x,
+                          const void *z, void *y);
+    void (*bn_back_sums)(const struct cpu_bn *b, const struct cpu_bn_back *g);
+    void (*bn_back_rest)(const struct cpu_bn *b, const struct cpu_bn_back *g);
 
     /* y = act(x + z); z may be NULL, y may be x or z. */
     void (*add)(const struct pix *s, enum act act, const void *x,

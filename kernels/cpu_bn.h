@@ -15,6 +15,7 @@ struct bn_job {
     const num *x, *z;
     num *y;
     int groups, parts;
+    double m;                       /* numbers in a channel */
 };
 
 static int
@@ -85,35 +86,44 @@ sum_forward(const struct bn_job *j, int g, int n, double *sum)
     }
 }
 
-/* Mean, deviation, scale and shift of a group; the running statistics. */
+/* The sums of a group over its parts, in part 0. */
+static void
+bn_total(const struct bn_job *j, int g)
+{
+    double *total = bn_sum(j, g, 0);
+
+    for (int p = 1; p < j->parts; p++)
+        for (int l = 0; l < 2 * V; l++)
+            total[l] += bn_sum(j, g, p)[l];
+}
+
+/* Deviation, scale and shift of a channel; its running statistics. */
+static void
+bn_set(const struct cpu_bn *b, int c, double m, double mean, double var)
+{
+    var = var > 0 || isnan(var) ? var : 0;
+    b->mean[c] = (float)mean;
+    b->invstd[c] = (float)(1 / sqrt(var + 1e-5));
+    b->scale[c] = b->shift[c] = 0;
+    if (c >= b->channels)
+        return;
+    b->scale[c] = b->gamma[c] * b->invstd[c];
+    b->shift[c] = b->beta[c] - b->mean[c] * b->scale[c];
+    b->run_mean[c] += 0.1f * ((float)mean - b->run_mean[c]);
+    b->run_var[c] += 0.1f * ((float)(var * m / (m > 1 ? m - 1 : 1)) -
+                             b->run_var[c]);
+}
+
 static void
 end_forward(const struct bn_job *j, int g)
 {
-    const struct cpu_bn *b = j->b;
-    double m = (double)b->s.n * b->s.h * b->s.w;
-    vf k = vload(j->x + at(&b->s, 0, g));
+    vf k = vload(j->x + at(&j->b->s, 0, g));
+    const double *total = bn_sum(j, g, 0);
 
     for (int l = 0; l < V; l++) {
-        double a = 0, q = 0, mean, var;
-        int c = g * V + l;
+        double a = total[l] / j->m, q = total[V + l] / j->m;
 
-        for (int p = 0; p < j->parts; p++) {
-            a += bn_sum(j, g, p)[l];
-            q += bn_sum(j, g, p)[V + l];
-        }
-        mean = (double)k[l] + a / m;
-        var = q / m - a / m * (a / m);
-        var = var > 0 || isnan(var) ? var : 0;
-        b->mean[c] = (float)mean;
-        b->invstd[c] = (float)(1 / sqrt(var + 1e-5));
-        b->scale[c] = b->shift[c] = 0;
-        if (c >= b->channels)
-            continue;
-        b->scale[c] = b->gamma[c] * b->invstd[c];
-        b->shift[c] = b->beta[c] - b->mean[c] * b->scale[c];
-        b->run_mean[c] += 0.1f * ((float)mean - b->run_mean[c]);
-        b->run_var[c] += 0.1f * ((float)(var * m / (m > 1 ? m - 1 : 1)) -
-                                 b->run_var[c]);
+        bn_set(j->b, g * V + l, j->m, (double)k[l] + a, q - a * a);
     }
 }
 
@@ -186,20 +196,14 @@ static void
 end_backward(const struct bn_job *j, int g)
 {
     const struct cpu_bn *b = j->b;
+    const double *total = bn_sum(j, g, 0);
 
     for (int l = 0; l < V; l++) {
-        double a = 0, q = 0;
         int c = g * V + l;
 
-        for (int p = 0; p < j->parts; p++) {
-            a += bn_sum(j, g, p)[l];
-            q += bn_sum(j, g, p)[V + l];
-        }
-        bn_sum(j, g, 0)[l] = a;
-        bn_sum(j, g, 0)[V + l] = q;
         if (c < b->channels) {
-            j->g->dbeta[c] = (float)a;
-            j->g->dgamma[c] = (float)(q * b->invstd[c]);
+            j->g->dbeta[c] = (float)total[l];
+            j->g->dgamma[c] = (float)(total[V + l] * b->invstd[c]);
         }
     }
 }
@@ -212,7 +216,6 @@ apply_backward(const struct bn_job *j, int g, int n)
     const struct cpu_bn_back *gr = j->g;
     const num *x = gr->x;
     num *dx = gr->dx;
-    double m = (double)b->s.n * b->s.h * b->s.w;
     vf mean = vget(b->mean + g * V), slope, base;
     vf scale = vget(b->scale + g * V), shift = vget(b->shift + g * V);
     bool keep = gr->z || gr->dy2 != NULL;
@@ -222,8 +225,8 @@ apply_backward(const struct bn_job *j, int g, int n)
     for (int l = 0; l < V; l++) {
         double i = b->invstd[g * V + l];
 
-        base[l] = (float)(bn_sum(j, g, 0)[l] / m);
-        slope[l] = (float)(bn_sum(j, g, 0)[V + l] / m * i * i);
+        base[l] = (float)(bn_sum(j, g, 0)[l] / j->m);
+        slope[l] = (float)(bn_sum(j, g, 0)[V + l] / j->m * i * i);
     }
     for (; o < end; o += step) {
         vf v = vload(x + o);
@@ -258,6 +261,7 @@ bn_part(const struct bn_job *j, int pass, int g, int part)
 static void
 bn_end(const struct bn_job *j, int g)
 {
+    bn_total(j, g);
     if (j->g == NULL)
         end_forward(j, g);
     else
@@ -299,10 +303,18 @@ bn_run(const struct bn_job *j)
     }
 }
 
+static struct bn_job
+bn_job(const struct cpu_bn *b, const struct cpu_bn_back *g, const void *x,
+       const void *z, void *y)
+{
+    return (struct bn_job){ b, g, x, z, y, b->s.c / V, bn_parts(&b->s),
+                            (double)b->s.n * b->s.h * b->s.w };
+}
+
 static void
 bn_train(const struct cpu_bn *b, const void *x, const void *z, void *y)
 {
-    struct bn_job j = { b, NULL, x, z, y, b->s.c / V, bn_parts(&b->s) };
+    struct bn_job j = bn_job(b, NULL, x, z, y);
 
     bn_run(&j);
 }
@@ -310,7 +322,7 @@ bn_train(const struct cpu_bn *b, const void *x, const void *z, void *y)
 static void
 bn_apply(const struct cpu_bn *b, const void *x, const void *z, void *y)
 {
-    struct bn_job j = { b, NULL, x, z, y, b->s.c / V, 1 };
+    struct bn_job j = bn_job(b, NULL, x, z, y);
 
 #pragma omp parallel for collapse(2)
     for (int g = 0; g < j.groups; g++)
@@ -321,8 +333,98 @@ bn_apply(const struct cpu_bn *b, const void *x, const void *z, void *y)
 static void
 bn_back(const struct cpu_bn *b, const struct cpu_bn_back *g)
 {
-    struct bn_job j = { b, g, NULL, NULL, NULL, b->s.c / V,
-                        bn_parts(&b->s) };
+    struct bn_job j = bn_job(b, g, NULL, NULL, NULL);
 
     bn_run(&j);
+}
+
+/* ------------------------------------------------ in halves (see cpu.h) */
+
+static void
+bn_each_part(const struct bn_job *j, int pass)
+{
+#pragma omp parallel for collapse(2)
+    for (int g = 0; g < j->groups; g++)
+        for (int p = 0; p < j->parts; p++)
+            bn_part(j, pass, g, p);
+}
+
+/* Between a group's two sums and the channels' of b->shared. */
+static void
+bn_shared(const struct bn_job *j, bool out)
+{
+    const struct cpu_bn *b = j->b;
+    double *a = b->shared + 1, *q = a + b->channels;
+
+    for (int c = 0; c < b->channels; c++) {
+        double *total = bn_sum(j, c / V, 0) + c % V;
+
+        if (out) {
+            a[c] = total[0];
+            q[c] = total[V];
+        } else {
+            total[0] = a[c];
+            total[V] = q[c];
+        }
+    }
+}
+
+static void
+bn_train_sums(const struct cpu_bn *b, const void *x)
+{
+    struct bn_job j = bn_job(b, NULL, x, NULL, NULL);
+
+    bn_each_part(&j, 0);
+    for (int g = 0; g < j.groups; g++) {
+        vf k = vload(j.x + at(&b->s, 0, g));
+        double *total = bn_sum(&j, g, 0);
+
+        bn_total(&j, g);
+        /* Others have another k: sums of x and of x^2 are common ground. */
+        for (int l = 0; l < V; l++) {
+            double d = (double)k[l], a = total[l];
+
+            total[l] = a + j.m * d;
+            total[V + l] += 2 * d * a + j.m * d * d;
+        }
+    }
+    b->shared[0] = j.m;
+    bn_shared(&j, true);
+}
+
+static void
+bn_train_rest(const struct cpu_bn *b, const void *x, const void *z, void *y)
+{
+    struct bn_job j = bn_job(b, NULL, x, z, y);
+    const double *a = b->shared + 1, *q = a + b->channels;
+    double m = b->shared[0];
+
+    for (int c = 0; c < b->s.c; c++) {
+        double mean = c < b->channels ? a[c] / m : 0;
+
+        bn_set(b, c, m, mean, c < b->channels ? q[c] / m - mean * mean : 0);
+    }
+    bn_each_part(&j, 1);
+}
+
+static void
+bn_back_sums(const struct cpu_bn *b, const struct cpu_bn_back *g)
+{
+    struct bn_job j = bn_job(b, g, NULL, NULL, NULL);
+
+    bn_each_part(&j, 0);
+    for (int i = 0; i < j.groups; i++)
+        bn_end(&j, i);
+    b->shared[0] = j.m;
+    bn_shared(&j, true);
+}
+
+static void
+bn_back_rest(const struct cpu_bn *b, const struct cpu_bn_back *g)
+{
+    struct bn_job j = bn_job(b, g, NULL, NULL, NULL);
+
+    j.m = b->shared[0];
+    bn_shared(&j, false);
+    bn_each_part(&j, 1);
 }

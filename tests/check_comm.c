@@ -80,6 +80,21 @@ term(int rank, size_t i)
     return ((double)u - 0x1p31) * (double)(1 << u % 20) * 0x1p-40;
 }
 
+/* Of ranks [from, from + n), n a power of two: neighbours first. */
+static double
+tree(int from, int n, int size, size_t i, bool single)
+{
+    double a, b;
+
+    if (n == 1)
+        return single ? (double)(float)term(from, i) : term(from, i);
+    a = tree(from, n / 2, size, i, single);
+    if (from + n / 2 >= size)
+        return a;
+    b = tree(from + n / 2, n / 2, size, i, single);
+    return single ? (double)((float)a + (float)b) : a + b;
+}
+
 static int
 sums_of(struct comm *c, size_t n, struct err *e)
 {
@@ -95,13 +110,11 @@ sums_of(struct comm *c, size_t n, struct err *e)
         rc = -1;
     for (size_t i = 0; i <= n && rc == 0; i++) {
         bool behind = i == n;       /* is left alone */
-        float want = (float)term(behind ? c->rank : 0, i);
-        double want_y = term(behind ? c->rank : 0, i);
+        float want = (float)(behind ? term(c->rank, i)
+                                    : tree(0, 64, c->size, i, true));
+        double want_y = behind ? term(c->rank, i)
+                               : tree(0, 64, c->size, i, false);
 
-        for (int r = 1; r < c->size && !behind; r++) {
-            want += (float)term(r, i);
-            want_y += term(r, i);
-        }
         if (memcmp(&x[i], &want, sizeof want) != 0 ||
             memcmp(&y[i], &want_y, sizeof want_y) != 0)
             rc = err_set(e, EXIT_INVALID, "element %zu of %zu is %a, not %a",

@@ -207,15 +207,51 @@ fi
 for n in 1 2 3; do
     runs 0 train -m ./nobn.model --ranks $n -b 9 -e 3 --log r$n.tsv -o r$n.st
 done
-for n in 2 3; do
-    paste r1.tsv r$n.tsv | awk -F'\t' -v n=$n 'NR > 1 {
+same() {
+    paste "$1" "$2" | awk -F'\t' 'NR > 1 {
         for (i = 3; i < 8; i++) {
             d = $i - $(i + 9)
             if (d * d > 1e-8 * ($i * $i + 1e-4)) exit 1
         }
-    }' || bad "$n ranks are not 1 rank: $(cat r1.tsv r$n.tsv)"
+    }'
+}
+for n in 2 3; do
+    same r1.tsv r$n.tsv || bad "$n ranks are not 1 rank: $(cat r1.tsv r$n.tsv)"
 done
 runs 0 train --ranks 2 -b 2 -e 1 -o bn.st       # batch-norm on each rank
+# Batch-norm over all ranks is that of one rank.
+runs 0 train -b 9 -e 3 --schedule constant --log one.tsv -o one.st
+for n in 2 3; do
+    runs 0 train --sync-bn --ranks $n -b 9 -e 3 --schedule constant \
+        --log s$n.tsv -o s$n.st
+    same one.tsv s$n.tsv || bad "--sync-bn on $n ranks: $(cat one.tsv s$n.tsv)"
+done
+# The same bits for any threads and ranks, whoever goes on with a state.  The
+# last batch has 4 rows: fewer than there are parts, none for some ranks.
+runs 0 train --deterministic -b 9 -e 3 --schedule constant --log det.tsv \
+    -o det.st
+same one.tsv det.tsv || bad "--deterministic: $(cat one.tsv det.tsv)"
+for n in 2 3 4; do
+    runs 0 $tiny --deterministic -b 9 -e 3 --schedule constant --threads $n \
+        -o t.st
+    is "--deterministic with $n threads" "$(digest det.st)" "$(digest t.st)"
+done
+for n in 2 4 8; do
+    runs 0 train --deterministic -b 9 -e 3 --schedule constant --ranks $n \
+        --log d.tsv -o d.st
+    is "--deterministic on $n ranks" "$(digest det.st)" "$(digest d.st)"
+    is "... and its log" "$(numbers det.tsv)" "$(numbers d.tsv)"
+done
+runs 0 train --deterministic -b 9 -e 1 --schedule constant -o go.st
+runs 0 train --deterministic -b 9 -e 2 --schedule constant --ranks 4 \
+    --resume -o go.st
+runs 0 train --deterministic -b 9 -e 3 --schedule constant --ranks 2 \
+    --threads 2 --resume -o go.st
+is "--deterministic, resumed on other ranks" "$(digest det.st)" \
+    "$(digest go.st)"
+runs 3 train -b 9 -e 4 --schedule constant --resume -o go.st
+runs 2 train --deterministic --ranks 3 -o x.st
+says "1, 2, 4 or 8"
 lines() {
     [ ! -e "$1" ] || wc -l <"$1"
 }

@@ -46,14 +46,26 @@ struct backend_conf {
     enum dtype_choice dtype;    /* of activations; auto: what is fastest */
     int threads;                /* 0: as many as the machine has */
     int device;                 /* number of the GPU, -1: any */
-    bool deterministic;         /* wanted: same bits whatever the threads;
-                                   cpu does not heed it yet */
+    bool deterministic;         /* wanted: same bits whatever the threads */
+    int shards;                 /* cpu: with `deterministic`, so many parts of
+                                   a batch (cpu_shards.h); 0: not so */
+    bool sync_bn;               /* batch-norm over all places that a batch
+                                   lies in: see RUN_SHARE */
     bool keep;                  /* share no memory, so that peek() works */
 };
 
+/*
+ * What run() returns besides 0 and -1: a batch-norm that is computed over
+ * several plans (sync_bn) has left its sums in the plan's `sums`.  Add them up
+ * over all plans, in place, and call run() again with the same arguments.
+ */
+enum { RUN_SHARE = 1 };
+
 /* One batch, in host memory. */
 struct feed {
-    int n;                      /* pictures, at most the plan's */
+    int n;                      /* pictures; as many as the plan's, or fewer
+                                   in eval; with sync_bn also 0: the plan's
+                                   sums are 0, its gradients worthless */
     const float *images;        /* [N,C,H,W], normalised */
     const float *targets;       /* [N,K]; NULL: no loss is wanted */
     const uint32_t *samples;    /* [N] numbers for dropout; NULL in eval */
@@ -94,6 +106,7 @@ struct plan;
 
 struct backend_class {
     const char *name;
+    bool host;                  /* vectors lie in host memory */
     struct backend *(*open)(const struct backend_conf *c, struct err *e);
     void (*close)(struct backend *b);
     /* Vectors of n floats in the backend's memory, zeros at first. */
@@ -145,6 +158,11 @@ struct plan {
     int fed;                    /* pictures of the last feed */
     struct vectors v;
     size_t nbytes;              /* activation memory of the backend */
+    double *sums;               /* [nsums] after RUN_SHARE */
+    size_t nsums;
+    /* Adds up sums over the other ranks; NULL: there are none. */
+    int (*share)(void *ctx, double *sums, size_t n, struct err *e);
+    void *share_ctx;
     double *spent[2];           /* [nops] seconds by pass, to which the walk
                                    adds; NULL: it does not look at the clock */
 };

@@ -1,6 +1,7 @@
 /* The backend "cpu": oneDNN's convolutions, own kernels around them. */
 #include "backend/backend.h"
 #include "backend/cpu_dnnl.h"
+#include "backend/cpu_shards.h"
 #include "backend/units.h"
 #include "backend/update.h"
 #include "base/mem.h"
@@ -19,6 +20,7 @@ struct cpu {
     const struct cpu_kernels *k;
     struct unit_shape shape;
     bool bf16;
+    bool sync_bn;           /* batch-norm in halves: RUN_SHARE */
     uint64_t version;       /* counts changes of any vector */
     char *arena;            /* activation memory of all plans */
     size_t narena;
@@ -34,6 +36,7 @@ struct cpu_unit {
     struct cpu_bn norm;     /* OP_BN; its vectors are own memory */
     float *memory;          /* behind norm, and folded weights */
     uint64_t version;       /* of the vectors that were packed, 0: none */
+    bool half;              /* of a batch-norm, its sums are made */
 };
 
 static struct cpu *
@@ -84,6 +87,8 @@ cpu_open(const struct backend_conf *conf, struct err *e)
     struct cpu *c;
     struct dn_cpu m;
 
+    if (conf->deterministic && conf->shards > 0)
+        return cpu_shards_open(&backend_cpu_class, conf, e);
     dn_cpu(&m);
     if (conf->dtype == DTYPE_BF16 && !m.bf16) {
         err_set(e, EXIT_IO, "bf16 on the CPU needs AVX-512, which this one "
@@ -99,6 +104,7 @@ cpu_open(const struct backend_conf *conf, struct err *e)
                                    conf->keep, true };
     if (c->bf16 && m.amx)
         c->shape.block = 0;
+    c->sync_bn = conf->sync_bn;
     c->head.class = &backend_cpu_class;
     c->head.dtype = c->bf16 ? "bf16" : "f32";
     snprintf(c->head.about, sizeof c->head.about, "%s", m.about);
@@ -206,6 +212,7 @@ bn_setup(struct unit_plan *p, struct unit *u)
     b->scale = mine(u)->memory + 2 * c;
     b->shift = mine(u)->memory + 3 * c;
     b->sums = mem_aligned(cpu_of(p)->k->bn_sums(b), sizeof *b->sums);
+    b->shared = mem_array(1 + 2 * (size_t)o->c, sizeof *b->shared);
 }
 
 static struct cpu_stem
@@ -279,6 +286,7 @@ free_plan(struct unit_plan *p)
         dn_conv_free(m->conv);
         free(m->memory);
         free(m->norm.sums);
+        free(m->norm.shared);
         free(m);
     }
     units_release(p);
@@ -442,7 +450,21 @@ conv_forward(struct unit_plan *p, struct unit *u)
     return rc;
 }
 
-static void
+/* Half of a batch-norm is done: hand its sums out. */
+static int
+share_sums(struct unit_plan *p, struct unit *u)
+{
+    const struct cpu_bn *b = &mine(u)->norm;
+
+    p->head.sums = b->shared;
+    p->head.nsums = 1 + 2 * (size_t)b->channels;
+    if (p->head.fed == 0)
+        memset(b->shared, 0, p->head.nsums * sizeof *b->shared);
+    mine(u)->half = true;
+    return RUN_SHARE;
+}
+
+static int
 bn_forward(struct unit_plan *p, struct unit *u)
 {
     const struct cpu_kernels *k = cpu_of(p)->k;
@@ -450,15 +472,25 @@ bn_forward(struct unit_plan *p, struct unit *u)
     const void *x = value(p, p->head.graph->op[u->op].in[0]);
     const void *z = u->z != NONE ? value(p, u->z) : NULL;
 
+    if (p->head.mode == MODE_TRAIN && cpu_of(p)->sync_bn) {
+        if (!mine(u)->half) {
+            k->bn_train_sums(b, x);
+            return share_sums(p, u);
+        }
+        k->bn_train_rest(b, x, z, value(p, u->last));
+        mine(u)->half = false;
+        return 0;
+    }
     if (p->head.mode == MODE_TRAIN) {
         k->bn_train(b, x, z, value(p, u->last));
-        return;
+        return 0;
     }
     for (int c = 0; c < b->channels; c++) {
         b->scale[c] = b->gamma[c] / sqrtf(b->run_var[c] + BN_EPS);
         b->shift[c] = b->beta[c] - b->run_mean[c] * b->scale[c];
     }
     k->bn_apply(b, x, z, value(p, u->last));
+    return 0;
 }
 
 /* Keep or drop each of n x f numbers: y = x / (1 - p) or 0; y may be x. */
@@ -593,8 +625,7 @@ forward(struct unit_plan *p, struct unit *u)
     case OP_CONV:
         return conv_forward(p, u);
     case OP_BN:
-        bn_forward(p, u);
-        break;
+        return bn_forward(p, u);
     case OP_ADD:
         k->add(&p->layout[u->last].s, u->act, x, value(p, u->z), y);
         break;
@@ -656,9 +687,11 @@ conv_backward(struct unit_plan *p, struct unit *u, void *dy)
                ? 0 : dn_conv_data(mine(u)->conv, dy, memory(p, u->dx[0]));
 }
 
-static void
+static int
 bn_backward(struct unit_plan *p, struct unit *u, void *dy)
 {
+    const struct cpu_kernels *k = cpu_of(p)->k;
+    const struct cpu_bn *b = &mine(u)->norm;
     const struct op *o = &p->head.graph->op[u->op];
     int dy2 = p->grad[1][u->last];
     struct cpu_bn_back g = {
@@ -673,7 +706,16 @@ bn_backward(struct unit_plan *p, struct unit *u, void *dy)
         .dbeta = p->head.v.grads + o->param + o->c,
     };
 
-    cpu_of(p)->k->bn_back(&mine(u)->norm, &g);
+    if (!cpu_of(p)->sync_bn) {
+        k->bn_back(b, &g);
+    } else if (!mine(u)->half) {
+        k->bn_back_sums(b, &g);
+        return share_sums(p, u);
+    } else {
+        k->bn_back_rest(b, &g);
+        mine(u)->half = false;
+    }
+    return 0;
 }
 
 static void
@@ -702,8 +744,7 @@ backward(struct unit_plan *p, struct unit *u)
     case OP_CONV:
         return conv_backward(p, u, dy);
     case OP_BN:
-        bn_backward(p, u, dy);
-        break;
+        return bn_backward(p, u, dy);
     case OP_ADD:
         k->act_back(s, u->act, value(p, u->last), dy, dx, false);
         k->act_back(s, u->act, value(p, u->last), dy, memory(p, u->dx[1]),
@@ -772,6 +813,8 @@ cpu_run(struct plan *head, int op, enum pass pass, struct err *e)
         return 0;
     u = &p->unit[p->unit_at[op]];
     rc = pass == PASS_FORWARD ? forward(p, u) : backward(p, u);
+    if (rc == RUN_SHARE)
+        return rc;
     if (pass == PASS_BACKWARD)
         gather(p, u);
     return rc == 0 ? 0 : err_set(e, EXIT_IO, "oneDNN failed in '%s'",
@@ -854,8 +897,8 @@ cpu_peek(struct plan *head, int v, bool gradient, float *host)
 }
 
 const struct backend_class backend_cpu_class = {
-    .name = "cpu", .open = cpu_open, .close = cpu_close, .alloc = cpu_alloc,
-    .release = cpu_release, .put = cpu_put, .get = cpu_get, .plan = cpu_plan,
+    .name = "cpu", .host = true, .open = cpu_open, .close = cpu_close,
+    .alloc = cpu_alloc, .release = cpu_release, .put = cpu_put, .get = cpu_get, .plan = cpu_plan,
     .unplan = cpu_unplan, .feed = cpu_feed, .run = cpu_run,
     .result = cpu_result, .update = cpu_update, .sync = cpu_sync,
     .peek = cpu_peek, .explain = cpu_explain

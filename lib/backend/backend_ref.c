@@ -865,6 +865,7 @@ ref_peek(struct plan *head, int op, bool gradient, float *host)
 
 const struct backend_class backend_ref_class = {
     .name = "ref",
+    .host = true,
     .open = ref_open,
     .close = ref_close,
     .alloc = ref_alloc,

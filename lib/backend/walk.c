@@ -2,6 +2,19 @@
 
 #include "base/log.h"
 
+/* Sums that are to be shared are, as often as the backend asks for it. */
+static int
+run_shared(struct plan *p, int op, enum pass pass, struct err *e)
+{
+    int rc;
+
+    while ((rc = p->backend->class->run(p, op, pass, e)) == RUN_SHARE)
+        if (p->share != NULL &&
+            p->share(p->share_ctx, p->sums, p->nsums, e) != 0)
+            return -1;
+    return rc;
+}
+
 static int
 run(struct plan *p, int op, enum pass pass, struct err *e)
 {
@@ -10,9 +23,9 @@ run(struct plan *p, int op, enum pass pass, struct err *e)
     int rc;
 
     if (p->spent[pass] == NULL)
-        return c->run(p, op, pass, e);
+        return run_shared(p, op, pass, e);
     start = clock_seconds();
-    rc = c->run(p, op, pass, e);
+    rc = run_shared(p, op, pass, e);
     c->sync(p->backend);
     p->spent[pass][op] += clock_seconds() - start;
     return rc;

@@ -3,8 +3,9 @@
  *
  * One rank per device.  Opened by name: "self" (one rank, does nothing) or
  * "mpi" (a plugin).  Vectors are in host memory here; a backend with memory of
- * its own brings a communicator of its own.  Sums are made in the order of the
- * ranks, so that every rank gets the same bits and every run too.
+ * its own brings a communicator of its own.  Sums are made in a fixed
+ * order, neighbours first (halves.h), so that every rank gets the same bits and
+ * every run too.
  */
 #ifndef BUSI_COMM_COMM_H
 #define BUSI_COMM_COMM_H

@@ -2,8 +2,8 @@
  * Ranks that talk by MPI.
  *
  * MPI_Allreduce may add in any order, so the order is ours: of each chunk a
- * rank owns one part; it takes that part from all others, adds in the order
- * of the ranks and hands the result back.  That moves no more bytes than the
+ * rank owns one part; it takes that part from all others, adds
+ * neighbours first (halves.h) and hands the result back.  That moves no more bytes than the
  * best algorithms do (each rank sends 2 n (size - 1) / size numbers), and one
  * chunk's results travel together with the next chunk's terms.
  */
@@ -232,17 +232,23 @@ post_sums(struct mpi *m, char *x, size_t n, const struct kind *k,
     return 0;
 }
 
-/* My part of a chunk becomes x0 + x1 + ..., added from the left. */
+/* My part of a chunk becomes the sum over ranks, neighbours first. */
 static void
 add_terms(struct mpi *m, char *x, size_t n, const struct kind *k)
 {
     size_t at = part(m, n, m->comm.rank);
     size_t mine = part(m, n, m->comm.rank + 1) - at;
-    char *own = x + at * k->width;
-    char *total = m->comm.rank == 0 ? own : terms_of(m, 0);
+    char *own = x + at * k->width, *total = own;
 
-    for (int r = 1; r < m->comm.size; r++)
-        k->add(total, r == m->comm.rank ? own : terms_of(m, r), mine);
+    for (int step = 1; step < m->comm.size; step *= 2)
+        for (int r = 0; r + step < m->comm.size; r += 2 * step) {
+            int s = r + step;
+
+            k->add(r == m->comm.rank ? own : terms_of(m, r),
+                   s == m->comm.rank ? own : terms_of(m, s), mine);
+        }
+    if (m->comm.rank > 0)
+        total = terms_of(m, 0);
     if (mine > 0 && total != own)
         memcpy(own, total, mine * k->width);
 }

@@ -1,6 +1,7 @@
 #include "learn/train.h"
 
 #include "backend/walk.h"
+#include "base/halves.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -37,8 +38,7 @@ struct score {
 static void
 share(const struct comm *c, size_t n, size_t *from, size_t *to)
 {
-    *from = n * (size_t)c->rank / (size_t)c->size;
-    *to = n * (size_t)(c->rank + 1) / (size_t)c->size;
+    halves_cut(n, c->rank, c->size, from, to);
 }
 
 static void
@@ -51,6 +51,15 @@ spend(struct trainer *t, enum phase p, double *clock)
 }
 
 /* ------------------------------------------------------------------- a step */
+
+/* A batch-norm's sums over the ranks, where it asks for them. */
+static int
+share_sums(void *ctx, double *sums, size_t n, struct err *e)
+{
+    struct comm *c = ctx;
+
+    return c->class->hsum(c, sums, n, e);
+}
 
 static struct plan *
 train_plan(struct trainer *t, int n, struct err *e)
@@ -65,13 +74,29 @@ train_plan(struct trainer *t, int n, struct err *e)
         return t->train[i];
     t->train[i] = t->backend->class->plan(t->backend, &t->model->graph, n,
                                           MODE_TRAIN, &t->v, e);
-    for (int k = 0; k < 2 && t->train[i] != NULL; k++)
+    if (t->train[i] == NULL)
+        return NULL;
+    for (int k = 0; k < 2; k++)
         t->train[i]->spent[k] = t->spent[k];
+    if (t->comm->size > 1) {
+        t->train[i]->share = share_sums;
+        t->train[i]->share_ctx = t->comm;
+    }
     return t->train[i];
 }
 
+static double *
+widen(const float *x, size_t n)
+{
+    double *y = mem_array(n + 1, sizeof *y);
+
+    for (size_t i = 0; i < n; i++)
+        y[i] = (double)x[i];
+    return y;
+}
+
 static int
-largest(const float *p, int n)
+largest(const double *p, int n)
 {
     int best = 0;
 
@@ -93,13 +118,15 @@ gradients(struct trainer *t, const size_t *rows, size_t n, double *loss,
     size_t from, to;
     struct feed f;
     struct plan *p;
+    double *wide;
     float *probs;
 
     share(t->comm, n, &from, &to);
     *loss = *correct = 0;
-    if (from == to)         /* fewer rows than ranks: nothing to add */
+    /* Fewer rows than ranks: nothing to add, but to a shared batch-norm. */
+    if (from == to && !t->c->sync_bn)
         return 0;
-    p = train_plan(t, (int)(to - from), e);
+    p = train_plan(t, to > from ? (int)(to - from) : 1, e);
     if (p == NULL ||
         loader_fill(&t->loader, rows + from, (int)(to - from), &look,
                     loader_norm(&t->loader, rows, n), &f, e) != 0)
@@ -115,9 +142,11 @@ gradients(struct trainer *t, const size_t *rows, size_t n, double *loss,
     spend(t, PHASE_BACKWARD, &clock);
     probs = mem_array((to - from) * (size_t)classes, sizeof *probs);
     k->result(p, probs, loss);
+    wide = widen(probs, (to - from) * (size_t)classes);
     for (size_t i = 0; i < to - from; i++)
-        *correct += largest(probs + i * (size_t)classes, classes) ==
+        *correct += largest(wide + i * (size_t)classes, classes) ==
                     t->data->labels[rows[from + i]];
+    free(wide);
     free(probs);
     return 0;
 }
@@ -231,26 +260,25 @@ score_rows(struct trainer *t, const size_t *rows, size_t n, float *probs,
     return 0;
 }
 
-/* Loss and decisions of this rank's share of rows, as sums. */
-static int
-evaluate_share(struct trainer *t, const size_t *rows, size_t n, double *sum,
-               struct err *e)
+/* Probabilities [n,K] of rows, each scored by one rank. */
+static double *
+score_all(struct trainer *t, const size_t *rows, size_t n, struct err *e)
 {
-    int classes = t->loader.classes;
-    float *probs = mem_array(n * (size_t)classes, sizeof *probs);
-    int rc = score_rows(t, rows, n, probs, e);
+    size_t classes = (size_t)t->loader.classes, from, to;
+    float *mine = mem_array(n * classes + 1, sizeof *mine);
+    double *probs;
+    int rc;
 
-    for (size_t i = 0; i < n && rc == 0; i++) {
-        const float *q = probs + i * (size_t)classes;
-        int64_t label = t->data->labels[rows[i]];
-
-        sum[0] -= log(fmax((double)q[label], 1e-30));
-        sum[1] += isfinite(q[0]) ? 0 : 1;
-        sum[2 + 2 * label]++;
-        sum[3 + 2 * label] += largest(q, classes) == label;
-    }
+    share(t->comm, n, &from, &to);
+    rc = score_rows(t, rows + from, to - from, mine + from * classes, e);
+    probs = widen(mine, n * classes);
+    free(mine);
+    if (rc == 0)
+        rc = t->comm->class->hsum(t->comm, probs, n * classes, e);
+    if (rc == 0)
+        return probs;
     free(probs);
-    return rc;
+    return NULL;
 }
 
 static int
@@ -258,32 +286,40 @@ evaluate(struct trainer *t, const size_t *rows, size_t n, struct score *s,
          struct err *e)
 {
     int classes = t->loader.classes, present = 0;
-    double *sum = mem_array(2 + 2 * (size_t)classes, sizeof *sum);
-    size_t from, to;
-    int rc;
+    double *right = mem_array((size_t)classes, sizeof *right);
+    double *all = mem_array((size_t)classes, sizeof *all);
+    double *probs = score_all(t, rows, n, e), loss = 0;
+    bool numbers = true;
 
-    share(t->comm, n, &from, &to);
-    rc = evaluate_share(t, rows + from, to - from, sum, e);
-    if (rc == 0)
-        rc = t->comm->class->hsum(t->comm, sum, 2 + 2 * (size_t)classes, e);
     *s = (struct score){ NAN, NAN, NAN, n };
-    if (rc == 0 && sum[1] > 0)
-        rc = err_set(e, EXIT_NUMBERS, "the network's outputs are no numbers "
-                     "any more (epoch %lld)", (long long)t->s.epoch + 1);
-    if (rc == 0 && n > 0) {
-        s->loss = sum[0] / (double)n;
+    for (size_t i = 0; i < n && probs != NULL; i++) {
+        const double *q = probs + i * (size_t)classes;
+        int64_t label = t->data->labels[rows[i]];
+
+        loss -= log(fmax(q[label], 1e-30));
+        numbers = numbers && isfinite(q[0]);
+        all[label]++;
+        right[label] += largest(q, classes) == label;
+    }
+    if (probs != NULL && n > 0) {
+        s->loss = loss / (double)n;
         s->acc = s->balanced = 0;
         for (int k = 0; k < classes; k++) {
-            s->acc += sum[3 + 2 * k] / (double)n;
-            if (sum[2 + 2 * k] > 0) {
-                s->balanced += sum[3 + 2 * k] / sum[2 + 2 * k];
+            s->acc += right[k] / (double)n;
+            if (all[k] > 0) {
+                s->balanced += right[k] / all[k];
                 present++;
             }
         }
         s->balanced /= present;
     }
-    free(sum);
-    return rc;
+    free(right);
+    free(all);
+    free(probs);
+    if (!numbers)
+        err_set(e, EXIT_NUMBERS, "the network's outputs are no numbers any "
+                "more (epoch %lld)", (long long)t->s.epoch + 1);
+    return e->status == 0 ? 0 : -1;
 }
 
 /* ----------------------------------------------------------------- an epoch */
@@ -314,7 +350,7 @@ mean_buffers(struct trainer *t, struct err *e)
     float *x = t->model->buffers;
 
     t->backend->class->get(t->backend, x, t->v.buffers, n);
-    if (t->comm->size == 1)
+    if (t->comm->size == 1 || t->c->sync_bn)    /* the same on all */
         return 0;
     if (t->comm->class->sum(t->comm, x, n, e) != 0)
         return -1;
@@ -434,30 +470,23 @@ take_best(struct trainer *t)
     k->put(t->backend, t->v.buffers, m->buffers, nb);
 }
 
-/* Every rank scores its share, and all come to the same temperature. */
+/* All ranks come to the same temperature. */
 static int
 calibrate(struct trainer *t, struct err *e)
 {
     const size_t *rows = t->parts->val;
-    size_t n = t->parts->nval, classes = t->model->classes.n, from, to;
-    double *probs = mem_array(n * classes, sizeof *probs);
-    float *mine = mem_array(n * classes, sizeof *mine);
+    size_t n = t->parts->nval;
+    double *probs = score_all(t, rows, n, e);
     int *label = mem_array(n, sizeof *label);
-    int rc;
 
-    share(t->comm, n, &from, &to);
-    rc = score_rows(t, rows + from, to - from, mine + from * classes, e);
-    for (size_t i = 0; i < n * classes; i++)
-        probs[i] = (double)mine[i];
     for (size_t i = 0; i < n; i++)
         label[i] = (int)t->data->labels[rows[i]];
-    if (rc == 0)
-        rc = t->comm->class->hsum(t->comm, probs, n * classes, e);
-    t->model->temperature = calibrate_temperature(probs, label, n, classes);
-    free(probs);
-    free(mine);
+    if (probs != NULL)
+        t->model->temperature = calibrate_temperature(
+            probs, label, n, t->model->classes.n);
     free(label);
-    return rc;
+    free(probs);
+    return e->status == 0 ? 0 : -1;
 }
 
 /* Save now and then (rank 0); every rank comes here. */
@@ -546,6 +575,10 @@ open_trainer(struct trainer *t, struct err *e)
     const struct backend_class *k = t->backend->class;
     size_t np = g->nparams, nb = g->nbuffers;
     int64_t eval = c->batch < 32 ? c->batch : 32;
+
+    /* Shards of a fixed size, whatever the ranks. */
+    if (c->shards > 0)
+        eval = 4 * c->shards / t->comm->size;
 
     t->v.params = vector(t, np, e);
     t->v.grads = vector(t, np, e);

@@ -42,6 +42,9 @@ struct train_conf {
     int64_t seed, fold;         /* fold -1: all */
     int threads;
     bool resume, profile;
+    int shards;                 /* --deterministic: parts of a batch that are
+                                   computed by themselves; 0: not so */
+    bool sync_bn;               /* batch-norm over all ranks */
     bool calibrate;             /* fit model.temperature on validation */
     const char *out;            /* the model file */
     const char *log;            /* NULL: none */

@@ -10,6 +10,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool
+train_setup_paper(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        size_t n = strlen(argv[i]);
+
+        /* getopt takes it from "--pap" on. */
+        if (n >= 5 && strncmp(argv[i], "--paper", n) == 0)
+            return true;
+    }
+    return false;
+}
+
 int
 train_setup_fold(const struct train_setup *s, struct train_conf *c,
                  const char *fold, struct err *e)
@@ -120,13 +133,18 @@ make_model(struct train_setup *s, const struct train_conf *c, struct err *e)
     return 0;
 }
 
+/* Into so many parts --deterministic cuts every batch: a power of two. */
+enum { SHARDS = 8 };
+
 static int
 open_backend(struct train_setup *s, struct train_conf *c,
              const struct comm *comm, struct err *e)
 {
+    bool several = comm->size > 1, cpu;
     struct backend_conf conf = { .dtype = (enum dtype_choice)s->dtype,
                                  .device = -1,
-                                 .deterministic = s->deterministic };
+                                 .deterministic = s->deterministic,
+                                 .sync_bn = s->sync_bn && several };
 
     conf.threads = (int)s->threads;
     if (conf.threads == 0) {
@@ -134,8 +152,20 @@ open_backend(struct train_setup *s, struct train_conf *c,
         conf.threads = conf.threads > 0 ? conf.threads : 1;
     }
     c->threads = conf.threads;
+    if (SHARDS % comm->size == 0)
+        conf.shards = SHARDS / comm->size;
     s->backend = backend_open(s->device, &conf, e);
-    return s->backend != NULL ? 0 : -1;
+    if (s->backend == NULL)
+        return -1;
+    cpu = strcmp(s->backend->class->name, "cpu") == 0;
+    if (s->sync_bn && several && !cpu)
+        return err_set(e, EXIT_USAGE, "--sync-bn is for ranks on the CPU");
+    if (s->deterministic && several && (!cpu || conf.shards == 0))
+        return err_set(e, EXIT_USAGE, "--deterministic takes 1, 2, 4 or %d "
+                       "ranks, on the CPU", SHARDS);
+    c->shards = s->deterministic && cpu ? SHARDS : 0;
+    c->sync_bn = conf.sync_bn || c->shards > 0;
+    return 0;
 }
 
 int

@@ -12,7 +12,7 @@ struct train_setup {
     int64_t size, threads;
     double dropout, rank_timeout;
     int dtype;                  /* enum dtype_choice */
-    bool deterministic;
+    bool deterministic, sync_bn;
     struct transfer init;       /* path NULL: from scratch */
     /* Opened by train_setup_open(). */
     struct dataset data;
@@ -20,6 +20,9 @@ struct train_setup {
     struct model model;
     struct backend *backend;
 };
+
+/* Is --paper among them?  Defaults depend on it, so options come after it. */
+bool train_setup_paper(int argc, char **argv);
 
 /* "all" or a number, and whether it fits the other options (EXIT_USAGE). */
 int train_setup_fold(const struct train_setup *s, struct train_conf *c,

@@ -41,7 +41,8 @@ fingerprint(const struct trainer *t)
         "kind=%d warmup=%lld patience=%lld every=%lld factor=%.17g "
         "momentum=%.17g decay=%.17g smoothing=%.17g balanced=%d augment=%d "
         "mixup=%.17g init=%s freeze=%lld lr_body=%.17g "
-        "ema=%.17g select=%d best=%d seed=%lld dtype=%s epochs=%lld",
+        "ema=%.17g select=%d best=%d seed=%lld dtype=%s epochs=%lld "
+        "shards=%d",
         hex, t->data->digest, t->parts->digest, (long long)c->fold,
         (long long)c->batch, (int)c->rule, s->lr, (int)s->kind,
         (long long)s->warmup, (long long)s->patience,
@@ -50,7 +51,7 @@ fingerprint(const struct trainer *t)
         t->model->init, (long long)c->freeze, c->lr_body, c->ema,
         (int)c->select,
         (int)c->best, (long long)c->seed, t->backend->dtype,
-        s->kind == SCHED_COSINE ? (long long)s->epochs : 0);
+        s->kind == SCHED_COSINE ? (long long)s->epochs : 0, c->shards);
     return text;
 }
 

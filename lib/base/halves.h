@@ -1,0 +1,20 @@
+/*
+ * halves: n things among parts, so that halves stay whole.
+ *
+ * Cut in two as long as the number of parts is even, then evenly: part 0 of 2
+ * is parts 0 and 1 of 4.  Sums that are added up in the same order, neighbours
+ * first, have the same bits however many of the parts lie in one place:
+ *
+ *     for (step = 1; step < parts; step *= 2)
+ *         for (i = 0; i + step < parts; i += 2 * step)
+ *             x[i] += x[i + step];
+ */
+#ifndef BUSI_BASE_HALVES_H
+#define BUSI_BASE_HALVES_H
+
+#include <stddef.h>
+
+/* Part `part` of `parts` is [*from, *to). */
+void halves_cut(size_t n, int part, int parts, size_t *from, size_t *to);
+
+#endif
