@@ -1,0 +1,70 @@
+#!/bin/sh
+# busi-export: ONNX files; where a Python has ONNX Runtime (PEERS_PYTHON names
+# one, else python3), they give what busi-predict gives.
+. "$(dirname "$0")/lib.sh"
+common_checks busi-export
+python=${PEERS_PYTHON:-python3}
+
+busi-phantom -q -o scans --benign 4 --malignant 3 --normal 3
+busi-strip -q -o m.tsv scans
+busi-prep -q --resize 80x80 --crop 72 -o d.st m.tsv
+cat >odd.model <<'EOF'
+input x channels=@channels size=@size
+conv c x out=6 kernel=3 stride=2 pad=1 bias=1
+relu6 r c
+conv d r out=6 kernel=3 pad=1 groups=3
+bn b d
+add s b r
+maxpool m s kernel=3 stride=2 pad=1
+avgpool p m size=5
+linear h p out=7
+relu hr h
+dropout hd hr p=0.5
+linear fc hd out=@classes
+EOF
+for m in ./odd.model resnet18 mobilenet_v2; do
+    name=$(basename $m .model)
+    runs 0 busi-train -q -d d.st --fold all -m $m --size 64 -e 1 -b 5 \
+        --device ref -o $name.st
+    runs 0 busi-export --onnx -m $name.st -o $name.onnx
+    is "silence" "" "$(cat out err)"
+    runs 0 busi-predict -q -m $name.st -d d.st --device ref \
+        --allow-train-rows -o $name.tsv
+    for word in Conv pixels probabilities malignant resize=80x80; do
+        grep -q $word $name.onnx || bad "$name.onnx has no '$word'"
+    done
+done
+busi-export --onnx -m odd.st | cmp -s - odd.onnx || bad "stdout is not the file"
+runs 2 busi-export -m odd.st
+says "format"
+runs 2 busi-export --onnx
+runs 3 busi-export --onnx -m d.st
+says "'d.st'"
+runs 4 busi-export --onnx -m none
+runs 4 busi-export --onnx -m odd.st -o /dev/full
+head -c 3000 odd.st >cut.st
+runs 3 busi-export --onnx -m cut.st -o cut.onnx
+[ ! -e cut.onnx ] || bad "a damaged model leaves a file"
+
+if "$python" -c 'import onnx, onnxruntime, safetensors' 2>/dev/null; then
+    "$python" - odd resnet18 mobilenet_v2 >gaps 2>err <<'EOF' || bad "$(tail -n 3 err)"
+import sys
+import numpy as np, onnx, onnxruntime
+from safetensors.numpy import load_file
+images = load_file("d.st")["images"]
+for name in sys.argv[1:]:
+    onnx.checker.check_model(onnx.load(name + ".onnx"), full_check=True)
+    net = onnxruntime.InferenceSession(name + ".onnx")
+    got, = net.run(None, {"pixels": images})
+    rows = [l.rstrip("\n").split("\t") for l in open(name + ".tsv")][1:]
+    want = np.array([[float(v) for v in r[4:7]] for r in rows])
+    assert net.get_modelmeta().custom_metadata_map["classes"] == \
+        "benign\tmalignant\tnormal"
+    print(name, abs(got - want).max())
+EOF
+    cat gaps
+    is "ONNX Runtime agrees to 1e-4" "" "$(awk '$2 > 1e-4' gaps)"
+    is "on three networks" 3 "$(wc -l <gaps | tr -d ' ')"
+else
+    skip "$python has no onnx, onnxruntime and safetensors: ONNX files are not run"
+fi
