@@ -15,6 +15,7 @@
 #ifndef BUSI_KERNELS_CUDA_H
 #define BUSI_KERNELS_CUDA_H
 
+#include "data/augment_map.h"
 #include "kernels/pix.h"
 
 #include <stdbool.h>
@@ -28,6 +29,7 @@ extern "C" {
 enum {
     CUDA_SUMS = 2 * 512,        /* floats of scratch for each channel */
     CUDA_DW_SUMS = 9 * 128,
+    CUDA_STEPS = 2,             /* updates of a step */
     CUDA_LANES = 8              /* channels are rounded up to this */
 };
 
@@ -122,6 +124,7 @@ struct cuda_now {
     uint64_t seed;
     uint32_t epoch;
     int32_t fed;                /* pictures in the batch */
+    uint32_t first;             /* of an epoch's rows: the batch's first */
 };
 
 /* y = x / (1 - p) or 0, by the draws of backend.h; y may be x. */
@@ -143,9 +146,9 @@ void cuda_accumulate(size_t n, const float *from, float *to, void *stream);
 
 /*
  * Softmax probs [n][k] of z; out[0] becomes the loss and out[1] the number of
- * pictures whose largest probability is at their label; both are also added
- * to out[2] and out[3], the sums of an epoch.  Pictures from now->fed on count
- * nothing and get dz = 0.  n is at most 1024.
+ * pictures whose largest probability is at their label; loss * fed and that
+ * are also added to out[2] and out[3], the sums of an epoch.  Pictures from
+ * now->fed on count nothing and get dz = 0.
  */
 struct cuda_xent {
     int n, k;
@@ -198,8 +201,50 @@ struct cuda_step {
     float *params, *m, *v, *ema;    /* v, ema: NULL where there are none */
     const float *grads;
 };
-/* s is in the GPU's memory, so that a recorded launch reads today's. */
+/* s is in the GPU's memory, so that a recorded launch reads today's, of at
+ * most n parameters. */
 void cuda_step(const struct cuda_step *s, size_t n, void *stream);
+
+/* --------------------------------------------- whole steps (cuda_turn.cu) */
+
+/* An epoch, in the GPU's memory like all that it points to. */
+struct cuda_epoch {
+    const uint8_t *pixels;      /* [..][h][w][channels] */
+    const uint32_t *rows;       /* [n] of the pixels */
+    const struct augment_map *maps;     /* [n] */
+    const float *targets;       /* [n][k] */
+    const int32_t *labels;      /* [n] */
+    const struct cuda_step *steps;      /* [batches][CUDA_STEPS] or NULL */
+    uint32_t n, batch;          /* rows; of a batch, but for the last */
+    uint32_t next;              /* the batch whose turn it is */
+    uint32_t epoch;
+    uint64_t seed;
+};
+
+/* Where a plan wants its batch. */
+struct cuda_turn {
+    int n, k;                   /* pictures, at most 1024; classes */
+    struct cuda_epoch *from;
+    struct cuda_now *now;
+    float *targets;             /* [n][k] */
+    int32_t *labels;
+    uint32_t *samples;          /* [n] */
+    struct cuda_step *step;     /* [CUDA_STEPS] */
+};
+
+/* Everything of the next batch but its pictures; then the one behind it is
+ * next. */
+void cuda_take_turn(const struct cuda_turn *t, void *stream);
+
+/* Its pictures: the bits of augment_apply(), rounded to the stored type. */
+struct cuda_look {
+    struct pix s;               /* of the network's input */
+    bool bf16;
+    int channels, h, w;         /* of the pixels */
+    const struct cuda_epoch *from;
+    const struct cuda_now *now;
+};
+void cuda_look(const struct cuda_look *l, void *x, void *stream);
 
 #ifdef __cplusplus
 }

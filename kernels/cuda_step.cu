@@ -40,5 +40,6 @@ step(const struct cuda_step *of)
 void
 cuda_step(const struct cuda_step *s, size_t n, void *stream)
 {
-    LAUNCH(step, blocks(n), 256, stream, s);
+    if (n > 0)
+        LAUNCH(step, blocks(n), 256, stream, s);
 }

@@ -36,7 +36,8 @@ NVCC     = $(CUDA_HOME)/bin/nvcc
 CUDA     ?= $(if $(CUDA_HOME),$(if $(CUDNN_HOME),1,0),0)
 
 CUDA_SRC = $(wildcard kernels/*.cu)
-CUDA_C   = lib/backend/backend_cuda.c lib/backend/cuda_units.c
+CUDA_C   = lib/backend/backend_cuda.c lib/backend/cuda_units.c \
+           lib/backend/cuda_epoch.c
 CUDNN_C  = lib/backend/gpu.c lib/backend/cudnn_conv.c
 HOST_OBJ = $(CUDA_SRC:kernels/%.cu=$(BUILD)/kernels/host/%.o) \
            $(CUDA_C:%.c=$(BUILD)/%.o) \
@@ -45,25 +46,34 @@ HOST_OBJ = $(CUDA_SRC:kernels/%.cu=$(BUILD)/kernels/host/%.o) \
 # What the GPU's tests link: no layer that needs more than libc, so that they
 # build on a machine that has only CUDA and a compiler.
 CORE     = $(BUILD)/libbusi-core.a
-CORE_OBJ = $(filter $(foreach l,base model backend,$(BUILD)/lib/$l/%),\
+CORE_OBJ = $(filter $(foreach l,base model backend,$(BUILD)/lib/$l/%) \
+           $(foreach f,augment image recipe,$(BUILD)/lib/data/$f.o),\
            $(LIB_OBJ))
 CORE_LIBS = -lm -lpthread -ldl
 CHECK_LIBS = $(shell pkg-config --libs check 2>/dev/null)
 
-$(CORE): $(CORE_OBJ)
+$(CORE): $(CORE_OBJ) pipelines/cuda.mk
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(AR) rcs $@ $(CORE_OBJ)
 
 $(BUILD)/kernels/host/%.o: kernels/%.cu
 	@mkdir -p $(@D)
-	$(CXX) -x c++ -std=c++17 $(OPT) $(SAN) -g -I. -Ilib -MMD -MP -fno-exceptions \
+	$(CXX) -x c++ -std=c++17 $(OPT) $(SAN) -g -fPIC -I. -Ilib -MMD -MP \
+	    -fvisibility=hidden -fno-exceptions \
 	    -fno-rtti -ffp-contract=off -Wall -Wextra \
 	    -Wno-unknown-pragmas -c -o $@ $<
 
 $(BUILD)/tests/check_cuda_host: $(BUILD)/tests/check_cuda.o $(HOST_OBJ) \
 	    $(CORE)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(CORE_LIBS)
+	$(CC) $(LDFLAGS) -o $@ $(filter-out %.so,$^) $(CHECK_LIBS) $(CORE_LIBS)
+
+# The same as a plugin, for whole programs (tests/t-cuda.sh).
+$(BUILD)/tests/host/backend_cuda.so: $(HOST_OBJ) $(CORE)
+	@mkdir -p $(@D)
+	$(CC) -shared $(filter-out -pie,$(LDFLAGS)) -o $@ $^ $(CORE_LIBS)
+
+$(BUILD)/tests/check_cuda_host: $(BUILD)/tests/host/backend_cuda.so
 
 $(BUILD)/tests/check_cuda: $(BUILD)/tests/check_cuda.o $(CORE)
 	@mkdir -p $(@D)
@@ -92,6 +102,9 @@ NVCCFLAGS = -O3 -std=c++17 -I. -Ilib -lineinfo -t 0 \
 $(BUILD)/kernels/cuda/%.o: kernels/%.cu
 	@mkdir -p $(@D)
 	$(NVCC) $(NVCCFLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+
+# The bits of augment_apply(), which rounds each product.
+$(BUILD)/kernels/cuda/cuda_turn.o: NVCCFLAGS += -fmad=false
 
 $(BUILD)/lib/backend/gpu.o: CPPFLAGS += -isystem $(CUDA_HOME)/include
 $(BUILD)/lib/backend/cudnn_conv.o: CPPFLAGS += \

@@ -6,6 +6,7 @@
  * plain loops in cuDNN's place (tests/cuda_host.h, host_gpu.c, host_cudnn.c).
  */
 #include "backend/update.h"
+#include "data/augment.h"
 #include "tests/opcheck.h"
 
 #include <stdio.h>
@@ -289,10 +290,92 @@ START_TEST(test_updates)
 }
 END_TEST
 
+/* --------------------------------------------- pictures that stay there */
+
+enum { LOOKS = 9, HELD = 5, SOURCE = 40, SIDE = 32 };
+
+/*
+ * Pictures of c channels, changed on the GPU as one kind of augmentation says:
+ * in f32 the bits of augment_apply(), also in the last batch, which is smaller.
+ */
+static void
+check_looks(enum augment_kind kind, int c, bool bf16)
+{
+    struct backend_conf conf = { .dtype = bf16 ? DTYPE_BF16 : DTYPE_F32,
+                                 .device = -1, .keep = true };
+    struct recipe recipe = { .mean = { 0.3f, 0.4f, 0.5f },
+                             .std = { 0.2f, 0.25f, 0.3f } };
+    static uint8_t px[HELD * SOURCE * SOURCE * 3];
+    static struct augment_map maps[LOOKS];
+    size_t one = (size_t)SOURCE * SOURCE * c, plane = SIDE * SIDE;
+    float *want = mem_array(c * plane, sizeof *want);
+    struct resident held = { HELD, c, SOURCE, SOURCE, px };
+    struct epoch x = { .n = LOOKS, .batch = 4, .classes = 3, .maps = maps };
+    float targets[LOOKS * 3] = { 0 };
+    int32_t labels[LOOKS] = { 0 };
+    uint32_t rows[LOOKS];
+    struct net net = { 0 };
+    struct err e = { 0 };
+    struct augment a;
+    struct side s;
+    char text[128];
+
+    snprintf(text, sizeof text, "input x channels=%d size=%d\n"
+             "avgpool p x size=1\nlinear fc p out=3", c, SIDE);
+    net_parse(&net, text, 4);
+    for (size_t i = 0; i < sizeof px; i++)
+        px[i] = (uint8_t)(127.5 * (1 + net_number(99, i)));
+    for (uint32_t i = 0; i < LOOKS; i++) {
+        rows[i] = i * 3 % HELD;
+        augment_draw(&a, kind, 7, 3, i, SOURCE, SOURCE, SIDE);
+        augment_prepare(&a, &recipe, px + rows[i] * one, SOURCE, SOURCE, c,
+                        SIDE, &maps[i]);
+    }
+    x.rows = rows;
+    x.targets = targets;
+    x.labels = labels;
+    side_open(&s, open_cuda(&conf, &e), &net, MODE_EVAL);
+    ck_assert_msg(s.b->class->hold(s.b, &held, &e) == 0 &&
+                  s.b->class->epoch(s.b, &x, &e) == 0, "%s", e.text);
+    for (uint32_t i = 0; i < LOOKS; i++) {
+        size_t n;
+        float *got;
+
+        if (i % 4 == 0)
+            ck_assert_msg(s.b->class->step(s.plan, &e) == 0, "%s", e.text);
+        ck_assert_int_eq(s.plan->fed, i < 8 ? 4 : 1);
+        got = side_peek(&s, 0, false, &n);
+        ck_assert(got != NULL);
+        augment_draw(&a, kind, 7, 3, i, SOURCE, SOURCE, SIDE);
+        augment_apply(&a, &recipe, px + rows[i] * one, SOURCE, SOURCE, c,
+                      SIDE, want);
+        if (bf16)
+            net_round(want, c * plane);
+        for (size_t k = 0; k < c * plane; k++)
+            ck_assert_msg(got[i % 4 * c * plane + k] == want[k],
+                          "kind %d, picture %u, element %zu: %.9g for %.9g",
+                          kind, i, k, got[i % 4 * c * plane + k], want[k]);
+        free(got);
+    }
+    free(want);
+    side_close(&s);
+    backend_close(s.b);
+    net_release(&net);
+}
+
+START_TEST(test_looks)
+{
+    for (enum augment_kind k = AUGMENT_NONE; k <= AUGMENT_STRONG; k++)
+        for (int c = 1; c <= 3; c += 2)
+            for (int bf16 = 0; bf16 < 2; bf16++)
+                check_looks(k, c, bf16);
+}
+END_TEST
+
 CHECK_SUITE(run_suite, "cuda", 600, test_convs, test_elements, test_flats,
-            test_nets, test_curves, test_same, test_updates)
+            test_nets, test_curves, test_same, test_updates, test_looks)
 /* For tools that make every access a hundred times slower. */
-CHECK_SUITE(run_short, "cuda", 600, test_curves, test_updates)
+CHECK_SUITE(run_short, "cuda", 600, test_curves, test_updates, test_looks)
 
 /* In a child: CUDA would not survive the forks of the tests. */
 static bool

@@ -91,19 +91,19 @@ gpu_marked(struct gpu *g)
     return 0;
 }
 
-/* What cannot be recorded is run at once: the way without graphs. */
-void
-gpu_record(struct gpu *g)
+int
+gpu_record(struct gpu *g, struct err *e)
 {
     (void)g;
+    return err_set(e, EXIT_IO, "nothing can be recorded without a GPU");
 }
 
 struct gpu_graph *
 gpu_recorded(struct gpu *g, struct err *e)
 {
     (void)g;
-    err_set(e, EXIT_IO, "nothing can be recorded without a GPU");
-    return NULL;
+    (void)e;
+    abort();
 }
 
 void

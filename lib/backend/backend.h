@@ -29,6 +29,7 @@
 #define BUSI_BACKEND_BACKEND_H
 
 #include "base/err.h"
+#include "data/augment_map.h"
 #include "model/graph.h"
 
 #include <stdbool.h>
@@ -101,6 +102,30 @@ struct update {
     float *ema;                 /* NULL: none */
 };
 
+/* Pictures that stay in the backend's memory. */
+struct resident {
+    size_t n;
+    int c, h, w;
+    const uint8_t *pixels;      /* [n,h,w,c] */
+};
+
+enum { UPDATES = 2 };           /* of a step: of body and head */
+
+/* Rows of it in the order in which they are trained (or read) on. */
+struct epoch {
+    size_t n, batch;            /* rows; of a batch, but for the last */
+    size_t first;               /* batch to begin with */
+    int classes;                /* K */
+    const uint32_t *rows;       /* [n], also their numbers for dropout */
+    const struct augment_map *maps;     /* [n] how each is changed */
+    const float *targets;       /* [n,K] */
+    const int32_t *labels;      /* [n] */
+    const struct update *updates;       /* [batches][UPDATES]; NULL: none;
+                                           begin = end: left out */
+    uint64_t seed;
+    uint32_t epoch;
+};
+
 struct backend;
 struct plan;
 
@@ -141,12 +166,27 @@ struct backend_class {
     /* What computes an operation, for profiles and tests; "" if nothing of
      * note.  NULL: the backend does not say. */
     void (*explain)(struct plan *p, int op, char text[128]);
+    /*
+     * Whole steps with no traffic between host and backend; all four NULL
+     * where there is nothing to gain.  hold() copies the pictures, epoch()
+     * all that the batches need; what they are given is free again then.
+     * step() enqueues the next batch: pictures and forward, in a train plan
+     * backward and update too; a plan is of as many pictures as the batch, or
+     * in eval mode of more.  sums() waits and gives, over the batches since
+     * epoch(), loss times pictures and the pictures that were right.
+     */
+    int (*hold)(struct backend *b, const struct resident *r, struct err *e);
+    int (*epoch)(struct backend *b, const struct epoch *x, struct err *e);
+    int (*step)(struct plan *p, struct err *e);
+    int (*sums)(struct backend *b, double *loss, double *correct,
+                struct err *e);
 };
 
 struct backend {
     const struct backend_class *class;
     const char *dtype;          /* "f32" or "bf16": what was chosen */
-    char about[128];            /* library, version, instruction set */
+    char about[160];            /* library, version, instruction set, and what
+                                   was not as fast as it could be */
 };
 
 /* The plan's head; backends put it first in their own struct. */

@@ -18,12 +18,14 @@ cuda_close(struct backend *b)
     struct cuda *c = (struct cuda *)b;
     struct room *const rooms[] = { &c->arena, &c->weights, &c->dw, &c->work,
                                    &c->sums, &c->rows[0], &c->rows[1],
-                                   &c->plain };
+                                   &c->plain, &c->held, &c->epoch };
 
     cudnn_close(c->dnn);
     for (size_t i = 0; i < ARRAY_LEN(rooms); i++)
         gpu_free(&c->gpu, rooms[i]->p);
     gpu_free(&c->gpu, c->step);
+    gpu_free(&c->gpu, c->turns);
+    gpu_free(&c->gpu, c->out);
     gpu_close(&c->gpu);
     free(c);
 }
@@ -58,8 +60,11 @@ cuda_open(const struct backend_conf *conf, struct err *e)
                                     conf->keep, false };
     c->head.class = &backend_cuda_class;
     c->head.dtype = c->bf16 ? "bf16" : "f32";
-    c->step = gpu_alloc(&c->gpu, sizeof *c->step, e);
-    c->dnn = c->step != NULL ? open_cudnn(c, conf, e) : NULL;
+    c->step = gpu_alloc(&c->gpu, CUDA_STEPS * sizeof *c->step, e);
+    c->turns = gpu_alloc(&c->gpu, sizeof *c->turns, e);
+    c->out = gpu_alloc(&c->gpu, 4 * sizeof *c->out, e);
+    if (c->step != NULL && c->turns != NULL && c->out != NULL)
+        c->dnn = open_cudnn(c, conf, e);
     if (c->dnn == NULL) {
         cuda_close(&c->head);
         return NULL;
@@ -108,8 +113,8 @@ cuda_sync(struct backend *b)
     gpu_sync(gpu_of(b));
 }
 
-static struct cuda_step
-step_of(const struct update *u)
+struct cuda_step
+cuda_step_of(const struct update *u)
 {
     struct cuda_step s = {
         .adamw = u->rule == UPDATE_ADAMW, .n = u->end - u->begin,
@@ -132,7 +137,7 @@ static void
 cuda_update(struct backend *b, const struct update *u)
 {
     struct cuda *c = (struct cuda *)b;
-    struct cuda_step s = step_of(u);
+    struct cuda_step s = cuda_step_of(u);
 
     gpu_up(&c->gpu, c->step, &s, sizeof s);
     cuda_step(c->step, s.n, c->gpu.stream);
@@ -155,7 +160,7 @@ cuda_unplan(struct plan *head)
     gpu_free(g, p->labels);
     gpu_free(g, p->samples);
     gpu_free(g, p->now);
-    gpu_free(g, p->out);
+    gpu_graph_free(p->graph);
     for (int i = 0; i < p->u.nunits; i++)
         free(p->u.unit[i].own);
     units_release(&p->u);
@@ -172,9 +177,8 @@ open_batch(struct cuda_plan *p, struct err *e)
     p->labels = gpu_alloc(g, n * sizeof *p->labels, e);
     p->samples = gpu_alloc(g, n * sizeof *p->samples, e);
     p->now = gpu_alloc(g, sizeof *p->now, e);
-    p->out = gpu_alloc(g, 4 * sizeof *p->out, e);
     return p->targets != NULL && p->labels != NULL && p->samples != NULL &&
-           p->now != NULL && p->out != NULL ? 0 : -1;
+           p->now != NULL ? 0 : -1;
 }
 
 static int
@@ -227,7 +231,7 @@ cuda_feed(struct plan *head, const struct feed *f)
     const struct op *in = graph_input(head->graph);
     size_t one = (size_t)in->c * in->h * in->w, n = (size_t)head->n;
     size_t k = (size_t)graph_classes(head->graph);
-    struct cuda_now now = { f->seed, f->epoch, f->n };
+    struct cuda_now now = { f->seed, f->epoch, f->n, 0 };
     int32_t *unknown;
 
     gpu_up(&c->gpu, c->plain.p, f->images, (size_t)f->n * one *
@@ -305,7 +309,7 @@ cuda_result(struct plan *head, float *probs, double *loss)
         gpu_down(g, probs, cuda_value(p, last), (size_t)head->fed *
                  (size_t)graph_classes(head->graph) * sizeof *probs);
     if (loss != NULL)
-        gpu_down(g, loss, p->out, sizeof *loss);
+        gpu_down(g, loss, cuda_of(p)->out, sizeof *loss);
     if (loss != NULL && !p->u.has_targets)
         *loss = NAN;
 }
@@ -367,7 +371,8 @@ const struct backend_class backend_cuda_class = {
     .get = cuda_get, .plan = cuda_plan, .unplan = cuda_unplan,
     .feed = cuda_feed, .run = cuda_run, .result = cuda_result,
     .update = cuda_update, .sync = cuda_sync, .peek = cuda_peek,
-    .explain = cuda_explain
+    .explain = cuda_explain, .hold = cuda_hold, .epoch = cuda_epoch_begin,
+    .step = cuda_whole_step, .sums = cuda_sums
 };
 
 __attribute__((visibility("default")))

@@ -376,7 +376,7 @@ cuda_unit_forward(struct cuda_plan *p, struct unit *u)
         return linear_forward(p, u);
     case OP_XENT:
         xent = xent_of(p, u);
-        cuda_xent(&xent, x, y, p->out, stream);
+        cuda_xent(&xent, x, y, c->out, stream);
         break;
     }
     return 0;

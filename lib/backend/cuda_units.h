@@ -35,7 +35,15 @@ struct cuda {
     struct room sums;       /* the kernels' */
     struct room rows[2];    /* packed input and output of a linear layer */
     struct room plain;      /* a batch as it comes: f32 [n,c,h,w] */
-    struct cuda_step *step; /* of the update that was asked for last */
+    struct room held;       /* pixels of the resident pictures */
+    struct room epoch;      /* what struct epoch points to */
+    struct cuda_step *step; /* [CUDA_STEPS] of the updates asked for last */
+    size_t span[CUDA_STEPS];    /* parameters that they may move */
+    struct cuda_epoch *turns;   /* of the epoch that runs */
+    struct cuda_epoch turn;     /* the same, as the host knows it */
+    double *out;            /* [4]: loss, correct, and their sums */
+    int channels, h, w;     /* of the resident pictures */
+    bool no_graphs;         /* steps could not be recorded */
     uint64_t moved;         /* counts how often any of these has moved */
 };
 
@@ -46,7 +54,9 @@ struct cuda_plan {
     int32_t *labels;        /* [n], -1: unknown */
     uint32_t *samples;      /* [n] */
     struct cuda_now *now;
-    double *out;            /* [4]: loss, correct, and their sums */
+    struct gpu_graph *graph;    /* a whole step, NULL: not recorded */
+    uint64_t moved;         /* the backend's count as it was recorded */
+    int steps;              /* whole steps done */
 };
 
 struct cuda_unit {
@@ -69,6 +79,17 @@ size_t cuda_unit_vectors(const struct cuda_plan *p, const struct unit *u);
 /* Enqueue.  -1: cuDNN failed. */
 int cuda_unit_forward(struct cuda_plan *p, struct unit *u);
 int cuda_unit_backward(struct cuda_plan *p, struct unit *u);
+
+/* The backend's step of an update: what cuda_step() reads. */
+struct cuda_step cuda_step_of(const struct update *u);
+
+/* Of backend.h; whole steps (cuda_epoch.c). */
+int cuda_hold(struct backend *b, const struct resident *r, struct err *e);
+int cuda_epoch_begin(struct backend *b, const struct epoch *x,
+                     struct err *e);
+int cuda_whole_step(struct plan *p, struct err *e);
+int cuda_sums(struct backend *b, double *loss, double *correct,
+              struct err *e);
 
 /* Let r have nbytes at least. */
 int cuda_room(struct cuda *c, struct room *r, size_t nbytes, struct err *e);

@@ -1,7 +1,6 @@
 #include "backend/cudnn_conv.h"
 
 #include "base/file.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -239,8 +238,9 @@ cudnn_close(struct cudnn *d)
 
     if (d == NULL)
         return;
-    if (d->changed && d->cache != NULL && write_choices(d, &why) != 0)
-        log_note("cuDNN's choices are not kept: %s", why.text);
+    /* Not kept: then the next run takes the time again. */
+    if (d->changed && d->cache != NULL)
+        write_choices(d, &why);
     cudnn_planned(d);
     while (d->choices != NULL) {
         struct choice *c = d->choices;

@@ -43,7 +43,7 @@ struct conv_shape {
 
 /* Errors, EXIT_IO: there is no cuDNN, or it is too old. */
 struct cudnn *cudnn_open(const struct cudnn_conf *c, struct err *e);
-/* Plans end with it.  Saves what was chosen; a note if it cannot. */
+/* Plans end with it.  Saves what was chosen, if it can. */
 void cudnn_close(struct cudnn *d);
 /* "cuDNN 9.19.0" */
 const char *cudnn_about(const struct cudnn *d);

@@ -187,11 +187,18 @@ gpu_marked(struct gpu *g)
     return ms * 1e-3;
 }
 
-void
-gpu_record(struct gpu *g)
+int
+gpu_record(struct gpu *g, struct err *e)
 {
-    note(g, cudaStreamBeginCapture(g->stream, cudaStreamCaptureModeRelaxed),
-         "record");
+    cudaError_t rc;
+
+    if (gpu_check(g, e) != 0)
+        return -1;
+    rc = cudaStreamBeginCapture(g->stream, cudaStreamCaptureModeRelaxed);
+    if (rc == cudaSuccess)
+        return 0;
+    cudaGetLastError();
+    return err_set(e, EXIT_IO, "%s", cudaGetErrorString(rc));
 }
 
 struct gpu_graph *
@@ -208,8 +215,10 @@ gpu_recorded(struct gpu *g, struct err *e)
     if (rc == cudaSuccess)
         return r;
     cudaGetLastError();
-    err_set(e, EXIT_IO, "cannot record a step on GPU %d: %s", g->device,
-            cudaGetErrorString(rc));
+    if (g->failed.status != 0)
+        err_set(e, EXIT_IO, "%s", g->failed.text);
+    err_clear(&g->failed);
+    err_set(e, EXIT_IO, "%s", cudaGetErrorString(rc));
     free(r);
     return NULL;
 }

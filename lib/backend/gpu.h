@@ -56,10 +56,11 @@ void gpu_mark(struct gpu *g, int which);
 double gpu_marked(struct gpu *g);
 
 /*
- * Record what is enqueued from begin to end instead of running it.  NULL and
- * a reason where it cannot be recorded.
+ * Record what is enqueued in between instead of running it.  -1 or NULL, and a
+ * reason, where it cannot be recorded: then nothing was run, and what failed
+ * on the way is forgotten.
  */
-void gpu_record(struct gpu *g);
+int gpu_record(struct gpu *g, struct err *e);
 struct gpu_graph *gpu_recorded(struct gpu *g, struct err *e);
 void gpu_replay(struct gpu *g, struct gpu_graph *r);
 void gpu_graph_free(struct gpu_graph *r);

@@ -28,8 +28,7 @@ static const struct ranges RANGES[] = {
 };
 
 enum {
-    CUT_LEAST = 10, CUT_MOST = 35,  /* sides of the rectangle, percent */
-    SPECKLE_BLOCK = 64              /* first block of the speckle's draws */
+    CUT_LEAST = 10, CUT_MOST = 35   /* sides of the rectangle, percent */
 };
 
 void
@@ -108,11 +107,6 @@ augment_draw(struct augment *a, enum augment_kind kind, uint64_t seed,
 
 /* ---------------------------------------------------------------- values */
 
-/* The values of 0..255, and the last once more, to interpolate up to it. */
-struct curve {
-    float at[257];
-};
-
 static float
 clamp01(float v)
 {
@@ -144,7 +138,7 @@ row_changes(const struct augment *a)
 
 /* Gamma, contrast about the picture's mean, brightness; on 0..1. */
 static void
-tone_curve(const struct augment *a, float mean, struct curve *t)
+tone_curve(const struct augment *a, float mean, float *at)
 {
     float pivot = powf(mean, a->gamma);
 
@@ -152,25 +146,22 @@ tone_curve(const struct augment *a, float mean, struct curve *t)
         float v = powf((float)i / 255, a->gamma);
 
         v = (v - pivot) * a->contrast + pivot;
-        t->at[i] = clamp01(v * a->brightness);
+        at[i] = clamp01(v * a->brightness);
     }
-    t->at[256] = t->at[255];
 }
 
 /* From a byte of one channel to the output, or to 0..1 if rows change. */
 static void
 channel_curve(const struct augment *a, const struct recipe *r, int channel,
-              const struct curve *tone, struct curve *t)
+              const float *tone, float *at)
 {
-    *t = *tone;
-    if (row_changes(a))
-        return;
-    if (!tone_changes(a))
-        recipe_levels(r, channel, t->at);
-    else
+    memcpy(at, tone, 256 * sizeof *at);
+    if (!row_changes(a) && !tone_changes(a))
+        recipe_levels(r, channel, at);
+    else if (!row_changes(a))
         for (int i = 0; i < 256; i++)
-            t->at[i] = (t->at[i] - r->mean[channel]) / r->std[channel];
-    t->at[256] = t->at[255];
+            at[i] = (at[i] - r->mean[channel]) / r->std[channel];
+    at[256] = at[255];
 }
 
 /*
@@ -178,10 +169,8 @@ channel_curve(const struct augment *a, const struct recipe *r, int channel,
  * scaled to deviation 1: bell enough for the purpose, two values a draw.
  */
 static void
-speckle_row(const struct augment *a, struct rng *r, float *factor, int n)
+speckle_row(float unit, struct rng *r, float *factor, int n)
 {
-    float unit = a->speckle / sqrtf((256.0f * 256 - 1) / 6);
-
     for (int j = 0; j < n; j += 2) {
         uint32_t u = rng_u32(r);
         int one = (int)((u & 255) + (u >> 8 & 255));
@@ -194,11 +183,11 @@ speckle_row(const struct augment *a, struct rng *r, float *factor, int n)
 }
 
 static void
-finish_row(const struct augment *a, const struct recipe *r, int channel,
-           float depth, const float *factor, float *out, int n)
+finish_row(const struct augment_map *m, int channel, float depth,
+           const float *factor, float *out, int n)
 {
-    float gain = a->gain_top + (a->gain_bottom - a->gain_top) * depth;
-    float mean = r->mean[channel], std = r->std[channel];
+    float gain = m->gain_top + (m->gain_bottom - m->gain_top) * depth;
+    float mean = m->mean[channel], std = m->std[channel];
 
     for (int j = 0; j < n; j++)
         out[j] = (clamp01(out[j] * gain * factor[j]) - mean) / std;
@@ -207,15 +196,8 @@ finish_row(const struct augment *a, const struct recipe *r, int channel,
 /* -------------------------------------------------------------- geometry */
 
 enum {
-    UNIT_BITS = 16,     /* of the fixed point of positions */
-    UNIT = 1 << UNIT_BITS,
-    WEIGHT_BITS = 11,   /* of bilinear weights: 8 + 2 * 11 bits fit an int */
-    WEIGHT = 1 << WEIGHT_BITS
-};
-
-/* Source of output pixel (i, j): start + i * down + j * right. */
-struct affine {
-    int64_t x, y, right_x, right_y, down_x, down_y;
+    UNIT_BITS = AUGMENT_UNIT_BITS, UNIT = AUGMENT_UNIT,
+    WEIGHT_BITS = AUGMENT_WEIGHT_BITS, WEIGHT = AUGMENT_WEIGHT
 };
 
 struct source {
@@ -238,7 +220,7 @@ fixed(double v)
 
 static void
 affine_make(const struct augment *a, int h, int w, int size,
-            struct affine *m)
+            struct augment_map *m)
 {
     double cosine = cos(a->angle) / a->scale, sine = sin(a->angle) / a->scale;
     double mirror = a->flip ? -1 : 1, half = (size - 1) / 2.0;
@@ -257,7 +239,7 @@ affine_make(const struct augment *a, int h, int w, int size,
 
 /* Do output pixels fall on source pixels, all of them inside, row on row? */
 static bool
-affine_whole(const struct affine *m, int h, int w, int size)
+affine_whole(const struct augment_map *m, int h, int w, int size)
 {
     int64_t end = m->x + (size - 1) * m->right_x;
 
@@ -270,21 +252,21 @@ affine_whole(const struct affine *m, int h, int w, int size)
 }
 
 static void
-copy_row(const struct source *s, int channel, const struct affine *m, int i,
-         const struct curve *t, float *out, int size)
+copy_row(const struct source *s, int channel, const struct augment_map *m, int i,
+         float *out, int size)
 {
     size_t row = (size_t)(m->y / UNIT + i) * (size_t)s->w;
     const uint8_t *p = s->px + (row + (size_t)(m->x / UNIT)) * s->c + channel;
     ptrdiff_t step = m->right_x > 0 ? s->c : -s->c;
 
     for (int j = 0; j < size; j++)
-        out[j] = t->at[p[j * step]];
+        out[j] = m->curve[channel][p[j * step]];
 }
 
 /* Bilinear at (x, y) of a channel in integers, then through the curve. */
 static inline float
 bend(const uint8_t *p, ptrdiff_t right, ptrdiff_t down, int fx, int fy,
-     const struct curve *t)
+     const float *at)
 {
     int top = p[0] * (WEIGHT - fx) + p[right] * fx;
     int bottom = p[down] * (WEIGHT - fx) + p[down + right] * fx;
@@ -293,7 +275,7 @@ bend(const uint8_t *p, ptrdiff_t right, ptrdiff_t down, int fx, int fy,
     float part = (float)(v & (WEIGHT * WEIGHT - 1))
         * (1.0f / (WEIGHT * WEIGHT));
 
-    return t->at[k] + part * (t->at[k + 1] - t->at[k]);
+    return at[k] + part * (at[k + 1] - at[k]);
 }
 
 static bool
@@ -316,8 +298,8 @@ weight(int64_t v)
 
 /* Positions outside are moved to the border. */
 static void
-bend_row(const struct source *s, int channel, const struct affine *m, int i,
-         const struct curve *t, float *out, int size)
+bend_row(const struct source *s, int channel, const struct augment_map *m, int i,
+         float *out, int size)
 {
     int64_t x = m->x + i * m->down_x, y = m->y + i * m->down_y;
     int64_t end_x = x + (size - 1) * m->right_x;
@@ -333,7 +315,8 @@ bend_row(const struct source *s, int channel, const struct affine *m, int i,
         for (int j = 0; j < size; j++, x += m->right_x, y += m->right_y)
             out[j] = bend(px + (y >> UNIT_BITS) * stride
                           + (x >> UNIT_BITS) * c, c, stride,
-                          weight(x), weight(y), t);
+                          weight(x), weight(y),
+                          m->curve[channel]);
         return;
     }
     for (int j = 0; j < size; j++, x += m->right_x, y += m->right_y) {
@@ -342,20 +325,49 @@ bend_row(const struct source *s, int channel, const struct affine *m, int i,
         out[j] = bend(px + (yy >> UNIT_BITS) * stride
                       + (xx >> UNIT_BITS) * c,
                       xx < most_x ? c : 0, yy < most_y ? stride : 0,
-                      weight(xx), weight(yy), t);
+                      weight(xx), weight(yy), m->curve[channel]);
     }
 }
 
 /* The rectangle becomes the value that is 0 to the network. */
 static void
-cut_out(const struct augment *a, float *out, int size)
+cut_out(const struct augment_map *m, float *out, int size)
 {
-    int x = (int)(a->cut_x * (float)size), w = (int)(a->cut_w * (float)size);
-    int y = (int)(a->cut_y * (float)size), h = (int)(a->cut_h * (float)size);
-
-    for (int i = y; i < y + h && i < size; i++)
-        for (int j = x; j < x + w && j < size; j++)
+    for (int i = m->cut_y; i < m->cut_y + m->cut_h && i < size; i++)
+        for (int j = m->cut_x; j < m->cut_x + m->cut_w && j < size; j++)
             out[(size_t)i * size + j] = 0;
+}
+
+void
+augment_prepare(const struct augment *a, const struct recipe *r,
+                const uint8_t *px, int h, int w, int c, int size,
+                struct augment_map *m)
+{
+    float tone[256];
+
+    memset(m, 0, sizeof *m);
+    tone_curve(a, a->contrast == 1 ? 0 : picture_mean(px, (size_t)h * w * c),
+               tone);
+    for (int k = 0; k < c; k++) {
+        channel_curve(a, r, k, tone, m->curve[k]);
+        m->mean[k] = r->mean[k];
+        m->std[k] = r->std[k];
+    }
+    affine_make(a, h, w, size, m);
+    m->whole = affine_whole(m, h, w, size);
+    m->rows = row_changes(a);
+    m->gain_top = a->gain_top;
+    m->gain_bottom = a->gain_bottom;
+    m->unit = a->speckle / sqrtf((256.0f * 256 - 1) / 6);
+    if (a->cut_w > 0) {
+        m->cut_x = (int)(a->cut_x * (float)size);
+        m->cut_w = (int)(a->cut_w * (float)size);
+        m->cut_y = (int)(a->cut_y * (float)size);
+        m->cut_h = (int)(a->cut_h * (float)size);
+    }
+    m->seed = a->seed;
+    m->epoch = a->epoch;
+    m->sample = a->sample;
 }
 
 void
@@ -365,33 +377,25 @@ augment_apply(const struct augment *a, const struct recipe *r,
     const struct source s = { px, h, w, c };
     size_t plane = (size_t)size * size;
     float *factor = mem_array((size_t)size, sizeof *factor);
-    struct curve tone, curve[3];
-    struct affine m;
+    struct augment_map m;
     struct rng noise;
-    bool whole;
 
-    tone_curve(a, a->contrast == 1 ? 0 : picture_mean(px, (size_t)h * w * c),
-               &tone);
-    for (int k = 0; k < c; k++)
-        channel_curve(a, r, k, &tone, &curve[k]);
-    affine_make(a, h, w, size, &m);
-    whole = affine_whole(&m, h, w, size);
-    rng_init(&noise, a->seed, RNG_AUGMENT, a->epoch, a->sample);
-    noise.counter[0] = SPECKLE_BLOCK;
+    augment_prepare(a, r, px, h, w, c, size, &m);
+    rng_init(&noise, m.seed, RNG_AUGMENT, m.epoch, m.sample);
+    noise.counter[0] = AUGMENT_SPECKLE_BLOCK;
     for (int i = 0; i < size; i++) {
-        if (row_changes(a))
-            speckle_row(a, &noise, factor, size);
+        if (m.rows)
+            speckle_row(m.unit, &noise, factor, size);
         for (int k = 0; k < c; k++) {
             float *row = out + k * plane + (size_t)i * size;
 
-            (whole ? copy_row : bend_row)(&s, k, &m, i, &curve[k], row, size);
-            if (row_changes(a))
-                finish_row(a, r, k, ((float)i + 0.5f) / (float)size, factor,
+            (m.whole ? copy_row : bend_row)(&s, k, &m, i, row, size);
+            if (m.rows)
+                finish_row(&m, k, ((float)i + 0.5f) / (float)size, factor,
                            row, size);
         }
     }
-    if (a->cut_w > 0)
-        for (int k = 0; k < c; k++)
-            cut_out(a, out + k * plane, size);
+    for (int k = 0; k < c; k++)
+        cut_out(&m, out + k * plane, size);
     free(factor);
 }

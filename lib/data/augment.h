@@ -23,6 +23,7 @@
 #ifndef BUSI_DATA_AUGMENT_H
 #define BUSI_DATA_AUGMENT_H
 
+#include "data/augment_map.h"
 #include "data/recipe.h"
 
 #include <stdbool.h>
@@ -55,6 +56,14 @@ void augment_none(struct augment *a);
  */
 void augment_draw(struct augment *a, enum augment_kind kind, uint64_t seed,
                   uint32_t epoch, uint32_t sample, int h, int w, int size);
+
+/*
+ * All of it that does not depend on the output's pixel; px [h,w,c] is looked
+ * at for its mean alone.
+ */
+void augment_prepare(const struct augment *a, const struct recipe *r,
+                     const uint8_t *px, int h, int w, int c, int size,
+                     struct augment_map *m);
 
 /*
  * px [h,w,c] u8 -> out [c,size,size].  Where nothing is interpolated or changed

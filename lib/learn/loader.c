@@ -50,6 +50,21 @@ loader_norm(const struct loader *l, const size_t *rows, size_t n)
     return sum;
 }
 
+void
+loader_target(const struct loader *l, size_t row, double share, double norm,
+              float *target)
+{
+    int64_t label = l->data->labels[row];
+
+    for (int k = 0; k < l->classes; k++) {
+        double p = l->smoothing / l->classes;
+
+        if (k == label)
+            p += 1 - l->smoothing;
+        target[k] += (float)(share * p * weight(l, k) / norm);
+    }
+}
+
 struct job {
     struct loader *l;
     const size_t *rows;
@@ -75,13 +90,7 @@ take(const struct job *j, size_t row, double share, float *image,
         augment_draw(&a, j->look->augment, l->seed, j->look->epoch,
                      (uint32_t)row, d->h, d->w, l->size);
     augment_apply(&a, &d->recipe, px, d->h, d->w, d->c, l->size, image);
-    for (int k = 0; k < l->classes; k++) {
-        double p = l->smoothing / l->classes;
-
-        if (k == d->labels[row])
-            p += 1 - l->smoothing;
-        target[k] += (float)(share * p * weight(l, k) / j->norm);
-    }
+    loader_target(l, row, share, j->norm, target);
     return 0;
 }
 

@@ -51,6 +51,10 @@ int loader_fill(struct loader *l, const size_t *rows, int n,
                 const struct look *look, double norm, struct feed *f,
                 struct err *e);
 
+/* Add a row's target, times share over norm, to target [classes]. */
+void loader_target(const struct loader *l, size_t row, double share,
+                   double norm, float *target);
+
 /* Sum of the weights of rows: the norm of a global batch. */
 double loader_norm(const struct loader *l, const size_t *rows, size_t n);
 

@@ -170,32 +170,41 @@ reduce(struct trainer *t, bool mine, struct err *e)
     return 0;
 }
 
+/* What a step does to body and head; a frozen body's is empty. */
 static void
-update(struct trainer *t, double lr)
+updates(const struct trainer *t, int64_t step, struct update u[UPDATES])
 {
     const struct train_conf *c = t->c;
+    double lr = sched_lr(&t->sched, t->s.epoch);
     size_t head = transfer_head(&t->model->graph);
-    struct update u = {
-        .rule = c->rule, .step = t->s.step + 1,
+
+    u[0] = (struct update){
+        .rule = c->rule, .step = step, .lr = (float)(lr * c->lr_body),
         .momentum = (float)c->momentum, .decay = (float)c->weight_decay,
         .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f,
         .ema_decay = (float)c->ema, .params = t->v.params,
         .grads = t->v.grads, .m = t->m, .v = t->m2, .ema = t->ema
     };
-
     /* A short run's average would be of its start: grow into the decay. */
     if (t->ema != NULL)
-        u.ema_decay = (float)fmin(c->ema, (1.0 + (double)u.step) /
-                                              (10.0 + (double)u.step));
-    if (t->s.epoch >= c->freeze) {
-        u.end = head;
-        u.lr = (float)(lr * c->lr_body);
-        t->backend->class->update(t->backend, &u);
-    }
-    u.begin = head;
-    u.end = t->model->graph.nparams;
-    u.lr = (float)lr;
-    t->backend->class->update(t->backend, &u);
+        u[0].ema_decay = (float)fmin(c->ema, (1.0 + (double)step) /
+                                                 (10.0 + (double)step));
+    u[1] = u[0];
+    u[0].end = t->s.epoch >= c->freeze ? head : 0;
+    u[1].begin = head;
+    u[1].end = t->model->graph.nparams;
+    u[1].lr = (float)lr;
+}
+
+static void
+update(struct trainer *t)
+{
+    struct update u[UPDATES];
+
+    updates(t, t->s.step + 1, u);
+    for (int i = 0; i < UPDATES; i++)
+        if (u[i].end > u[i].begin)
+            t->backend->class->update(t->backend, &u[i]);
 }
 
 /* One global batch; *stop: the signal that any rank was sent. */
@@ -223,7 +232,7 @@ step(struct trainer *t, const size_t *rows, size_t n, int *stop,
     if (reduce(t, from < to, e) != 0)
         return -1;
     spend(t, PHASE_REDUCE, &clock);
-    update(t, sched_lr(&t->sched, t->s.epoch));
+    update(t);
     spend(t, PHASE_UPDATE, &clock);
     t->s.loss += all[0] * (double)n;
     t->s.correct += all[1];
@@ -232,6 +241,61 @@ step(struct trainer *t, const size_t *rows, size_t n, int *stop,
     t->s.batch++;
     /* By the sums alone: a rank that stops by itself would hang the others. */
     *stop = all[2] > 0 ? SIGTERM : all[3] > 0 ? SIGINT : 0;
+    return 0;
+}
+
+/* ------------------------------------------------- steps of the backend's own */
+
+/* Everything that this epoch's steps need, to a backend that does them. */
+static int
+begin_steps(struct trainer *t, struct err *e)
+{
+    const struct look look = { t->c->augment, 0, (uint32_t)t->s.epoch };
+    size_t n = t->parts->ntrain, b = (size_t)t->c->batch;
+    size_t first = (size_t)t->s.batch, all = (n + b - 1) / b;
+    struct update *u;
+    int rc;
+
+    if (!t->resident.held)
+        return 0;
+    u = mem_array(all * UPDATES, sizeof *u);
+    for (size_t i = first; i < all; i++)
+        updates(t, t->s.step + 1 + (int64_t)(i - first), u + i * UPDATES);
+    rc = resident_epoch(&t->resident, t->order, n, b, first, &look, u, e);
+    free(u);
+    return rc;
+}
+
+/* As step(), but what it gives is known only to end_steps(). */
+static int
+next_step(struct trainer *t, size_t n, int *stop, struct err *e)
+{
+    struct plan *p = train_plan(t, (int)n, e);
+
+    if (p == NULL || t->backend->class->step(p, e) != 0)
+        return -1;
+    t->s.seen += (double)n;
+    t->s.step++;
+    t->s.batch++;
+    *stop = stop_signal();
+    return 0;
+}
+
+static int
+end_steps(struct trainer *t, struct err *e)
+{
+    double loss = 0, correct = 0;
+
+    if (!t->resident.held)
+        return 0;
+    if (t->backend->class->sums(t->backend, &loss, &correct, e) != 0)
+        return -1;
+    if (!isfinite(loss))
+        return err_set(e, EXIT_NUMBERS, "the loss is no number any more "
+                       "(epoch %lld); a lower --lr may help",
+                       (long long)t->s.epoch + 1);
+    t->s.loss += loss;
+    t->s.correct += correct;
     return 0;
 }
 
@@ -244,17 +308,27 @@ score_rows(struct trainer *t, const size_t *rows, size_t n, float *probs,
 {
     const struct backend_class *k = t->backend->class;
     const struct look plain = { 0 };
+    size_t b = (size_t)t->eval->n;
+    struct feed f;
 
-    for (size_t i = 0; i < n; i += (size_t)t->eval->n) {
-        size_t m = n - i < (size_t)t->eval->n ? n - i : (size_t)t->eval->n;
-        struct feed f;
+    if (t->resident.held && n > 0 &&
+        resident_epoch(&t->resident, rows, n, b, 0, &plain, NULL, e) != 0)
+        return -1;
+    for (size_t i = 0; i < n; i += b) {
+        size_t m = n - i < b ? n - i : b;
 
-        if (loader_fill(&t->loader, rows + i, (int)m, &plain, 1, &f, e) != 0)
-            return -1;
-        f.targets = NULL;
-        k->feed(t->eval, &f);
-        if (walk_forward(t->eval, e) != 0)
-            return -1;
+        if (t->resident.held) {
+            if (k->step(t->eval, e) != 0)
+                return -1;
+        } else {
+            if (loader_fill(&t->loader, rows + i, (int)m, &plain, 1, &f,
+                            e) != 0)
+                return -1;
+            f.targets = NULL;
+            k->feed(t->eval, &f);
+            if (walk_forward(t->eval, e) != 0)
+                return -1;
+        }
         k->result(t->eval, probs + i * (size_t)t->loader.classes, NULL);
     }
     return 0;
@@ -512,16 +586,21 @@ run_epoch(struct trainer *t, struct progress *bar, int *stop, struct err *e)
     size_t b = (size_t)t->c->batch, n = t->parts->ntrain;
 
     shuffle(t);
-    while ((size_t)t->s.batch < batches(t)) {
-        size_t i = (size_t)t->s.batch * b;
+    if (begin_steps(t, e) != 0)
+        return -1;
+    while ((size_t)t->s.batch < batches(t) && *stop == 0) {
+        size_t i = (size_t)t->s.batch * b, m = n - i < b ? n - i : b;
 
-        if (step(t, t->order + i, n - i < b ? n - i : b, stop, e) != 0)
+        if ((t->resident.held ? next_step(t, m, stop, e)
+                              : step(t, t->order + i, m, stop, e)) != 0)
             return -1;
         progress_step(bar, (size_t)t->s.epoch * n + i + b);
-        if (*stop != 0) {
-            t->s.seconds += clock_seconds() - start;
-            return 0;
-        }
+    }
+    if (end_steps(t, e) != 0)
+        return -1;
+    if (*stop != 0) {
+        t->s.seconds += clock_seconds() - start;
+        return 0;
     }
     return end_epoch(t, start, e);
 }
@@ -614,7 +693,12 @@ open_trainer(struct trainer *t, struct err *e)
                       &(struct vectors){ t->ema != NULL ? t->ema
                                                         : t->v.params,
                                          t->v.buffers, NULL }, e);
-    return t->eval != NULL ? 0 : -1;
+    if (t->eval == NULL)
+        return -1;
+    /* What the host must see of every step, it must do itself. */
+    if (t->comm->size > 1 || c->mixup > 0 || c->profile)
+        return 0;
+    return resident_open(&t->resident, t->backend, &t->loader, e);
 }
 
 static void
@@ -630,6 +714,7 @@ close_trainer(struct trainer *t)
     for (size_t i = 0; i < ARRAY_LEN(vectors); i++)
         if (vectors[i] != NULL)
             k->release(t->backend, vectors[i]);
+    resident_close(&t->resident);
     loader_close(&t->loader);
     free(t->best_params);
     free(t->best_buffers);
@@ -732,6 +817,9 @@ train_run(const struct train_conf *c, struct model *m,
         rc = start_log(&t, e);
     if (rc == 0)
         rc = run_epochs(&t, stopped, e);
+    if (comm->rank == 0)
+        log_note("computed by %s in %s: %s", b->class->name, b->dtype,
+                 b->about);
     if (rc == 0 && *stopped == 0) {
         take_best(&t);
         if (c->calibrate)

@@ -4,6 +4,7 @@
 #ifndef BUSI_LEARN_TRAINER_H
 #define BUSI_LEARN_TRAINER_H
 
+#include "learn/resident.h"
 #include "learn/train.h"
 
 /* Where the seconds go; names for --profile are in train.c. */
@@ -40,6 +41,7 @@ struct trainer {
     struct plan *train[PLANS];      /* by size, as they came up */
     struct plan *eval;
     struct loader loader;
+    struct resident_set resident;   /* held: whole steps by the backend */
     double *weight;                 /* [classes] or NULL */
     size_t *order;                  /* this epoch's training rows */
     struct sched sched;
