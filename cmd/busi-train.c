@@ -54,7 +54,7 @@ main(int argc, char **argv)
     struct train_setup s = { 0 };
     struct train_conf c = { 0 };
     struct sched_conf *h = &c.sched;
-    int optimizer, schedule, weights, augment, select, best, norm;
+    int optimizer, schedule, weights, augment, select, best, norm, grads;
     int stopped = 0;
     const char *fold;
     int64_t ranks;
@@ -138,6 +138,10 @@ main(int argc, char **argv)
         { "rank-timeout", 0, OPT_REAL, &s.rank_timeout, "SECONDS", "300",
           "how long a rank may keep the others waiting; 0: for ever", 0,
           1e6 },
+        { "bucket-mb", 0, OPT_REAL, &c.bucket_mb, "MB", "0",
+          "gradients that travel at a time; 0: by the ranks' speed", 0, 1e6 },
+        { "grad-dtype", 0, OPT_CHOICE, &grads, "f32|bf16", "f32",
+          "of gradients between ranks", 0, 0 },
         { "deterministic", 0, OPT_FLAG, &s.deterministic, NULL, NULL,
           "same bits for any number of threads and for 1, 2, 4 or 8 ranks", 0,
           0 },
@@ -174,6 +178,7 @@ main(int argc, char **argv)
     c.best = (enum train_best)best;
     s.init.norm = (enum transfer_norm)norm;
     c.calibrate = !plain;
+    c.half_gradients = grads == 1;
     c.command = command;
     if (at < argc)
         err_set(&e, EXIT_USAGE, "no operands are taken, not '%s'", argv[at]);

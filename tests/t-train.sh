@@ -219,6 +219,19 @@ for n in 2 3; do
     same r1.tsv r$n.tsv || bad "$n ranks are not 1 rank: $(cat r1.tsv r$n.tsv)"
 done
 runs 0 train --ranks 2 -b 2 -e 1 -o bn.st       # batch-norm on each rank
+# Gradients in many parts, or in one, have the same bits.
+for mb in 0.0001 0.003 100; do
+    runs 0 train -m ./nobn.model --ranks 3 -b 9 -e 3 --bucket-mb $mb -o b.st
+    is "--bucket-mb $mb" "$(digest r3.st)" "$(digest b.st)"
+done
+runs 0 train -m ./nobn.model --ranks 2 -b 9 -e 3 --grad-dtype bf16 \
+    --log half.tsv -o b.st
+[ "$(digest r2.st)" != "$(digest b.st)" ] || bad "bf16 gradients are f32's"
+paste r2.tsv half.tsv | awk -F'\t' 'NR > 1 {
+    d = $3 - $12
+    if (d * d > 1e-4 * $3 * $3) exit 1
+}' || bad "bf16 gradients: $(cat r2.tsv half.tsv)"
+runs 2 train --ranks 2 --deterministic --grad-dtype bf16 -o x.st
 # Batch-norm over all ranks is that of one rank.
 runs 0 train -b 9 -e 3 --schedule constant --log one.tsv -o one.st
 for n in 2 3; do

@@ -20,8 +20,14 @@ struct comm;
 struct comm_class {
     const char *name;
     struct comm *(*open)(double timeout, struct err *e);
-    /* x[i] becomes the sum over ranks, on every rank. */
+    /*
+     * x[i] becomes the sum over ranks, on every rank.  Only begun: x belongs
+     * to the communicator until wait() returns.  All ranks make the same calls
+     * in the same order; bits do not depend on how a vector is cut into calls.
+     */
     int (*sum)(struct comm *c, float *x, size_t n, struct err *e);
+    /* For all sums that were begun. */
+    int (*wait)(struct comm *c, struct err *e);
     /* Rank 0's x goes to all. */
     int (*bcast)(struct comm *c, float *x, size_t n, struct err *e);
     /* The same sum for doubles; n = 0 is a barrier. */
@@ -31,7 +37,7 @@ struct comm_class {
      * rank that then exits with a status other than 0 ends those still there.
      * With `failed`, waits for nobody; the others are brought down when this
      * process exits, and its exit status is that of the run.  After an error
-     * of sum, bcast or hsum this is all that may be called.
+     * of any other function this is all that may be called.
      */
     void (*close)(struct comm *c, bool failed);
 };
@@ -40,6 +46,8 @@ struct comm {
     const struct comm_class *class;
     int rank, size;
     int local_rank, local_size; /* among the ranks on this machine */
+    bool half;                  /* sum() rounds to bf16 what travels, terms
+                                   and sums: half the bytes */
 };
 
 #define COMM_SYMBOL "busi_comm_class"

@@ -2,17 +2,23 @@
  * Ranks that talk by MPI.
  *
  * MPI_Allreduce may add in any order, so the order is ours: of each chunk a
- * rank owns one part; it takes that part from all others, adds
- * neighbours first (halves.h) and hands the result back.  That moves no more bytes than the
- * best algorithms do (each rank sends 2 n (size - 1) / size numbers), and one
- * chunk's results travel together with the next chunk's terms.
+ * rank owns one part; it takes that part from all others, adds neighbours first
+ * (halves.h) and hands the result back.  That moves no more bytes than the best
+ * algorithms do (each rank sends 2 n (size - 1) / size numbers), and one chunk's
+ * results travel together with the next chunk's terms.
+ *
+ * MPI moves nothing while nobody calls it, so sums that were begun are made by
+ * a thread of ours, in order, while the caller computes on.  The caller enters
+ * MPI only when that thread has nothing to do.
  */
 #include "base/log.h"
 #include "base/mem.h"
 #include "comm/comm.h"
 
 #include <mpi.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +29,8 @@ enum {
     SPIN_US = 50,               /* test so long before the first nap, */
     SPIN_BYTES_US = 1000,       /* and 1 us more for so many bytes; */
     NAP_MIN_US = 20,            /* naps double */
-    NAP_MAX_US = 1000
+    NAP_MAX_US = 1000,
+    JOBS = 64                   /* sums that can be begun at a time */
 };
 
 enum tag { TAG_TERM, TAG_SUM, TAG_BCAST };
@@ -33,6 +40,12 @@ struct kind {
     MPI_Datatype type;
     size_t width;               /* bytes */
     void (*add)(void *to, const void *from, size_t n);
+};
+
+/* A sum that was begun. */
+struct job {
+    float *x;
+    size_t n;
 };
 
 struct mpi {
@@ -45,6 +58,17 @@ struct mpi {
     size_t nbytes;              /* that they move */
     char *terms;                /* [size][CHUNK / size + 1] of others */
     size_t terms_nbytes;
+    uint16_t *halves;           /* [nhalves] a vector as bf16 */
+    size_t nhalves;
+    pthread_t thread;
+    bool has_thread;
+    pthread_mutex_t lock;       /* of all below */
+    pthread_cond_t change;
+    struct job *job;            /* [njobs], ring of `room` from `first` */
+    size_t first, njobs, room;
+    bool busy;                  /* the thread is in MPI */
+    bool ended;                 /* the thread is to end */
+    struct err failed;          /* of the thread */
 };
 
 static void
@@ -276,20 +300,138 @@ sum(struct mpi *m, void *x, size_t n, const struct kind *k, struct err *e)
     return post_sums(m, last, nlast, k, e) != 0 ? -1 : wait_all(m, e);
 }
 
+/* As bf16, rounded to the nearest, ties to even; NaN stays NaN. */
+static uint16_t
+narrow(float x)
+{
+    uint32_t u;
+
+    memcpy(&u, &x, sizeof u);
+    if (x != x)
+        return (uint16_t)(u >> 16 | 64);
+    return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+
+static float
+widen(uint16_t h)
+{
+    uint32_t u = (uint32_t)h << 16;
+    float x;
+
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+static void
+add_halves(void *to, const void *from, size_t n)
+{
+    uint16_t *restrict x = to;
+    const uint16_t *restrict y = from;
+
+    for (size_t i = 0; i < n; i++)
+        x[i] = narrow(widen(x[i]) + widen(y[i]));
+}
+
+static int
+sum_floats(struct mpi *m, float *x, size_t n, struct err *e)
+{
+    const struct kind whole = { MPI_FLOAT, sizeof *x, add_floats };
+    const struct kind half = { MPI_UINT16_T, sizeof *m->halves, add_halves };
+
+    if (!m->comm.half)
+        return sum(m, x, n, &whole, e);
+    if (n > m->nhalves) {
+        free(m->halves);
+        m->halves = mem_aligned(n, sizeof *m->halves);
+        m->nhalves = n;
+    }
+    for (size_t i = 0; i < n; i++)
+        m->halves[i] = narrow(x[i]);
+    if (sum(m, m->halves, n, &half, e) != 0)
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        x[i] = widen(m->halves[i]);
+    return 0;
+}
+
+/* The thread: jobs in order; after a failure none is done any more. */
+static void *
+work(void *arg)
+{
+    struct mpi *m = arg;
+
+    pthread_mutex_lock(&m->lock);
+    for (;;) {
+        struct err e = { 0 };
+        struct job j;
+
+        while (!m->ended && (m->njobs == 0 || m->busy))
+            pthread_cond_wait(&m->change, &m->lock);
+        if (m->ended)
+            break;
+        j = m->job[m->first];
+        m->busy = true;
+        pthread_mutex_unlock(&m->lock);
+        sum_floats(m, j.x, j.n, &e);
+        pthread_mutex_lock(&m->lock);
+        m->busy = false;
+        m->first = (m->first + 1) % m->room;
+        m->njobs = e.status == 0 ? m->njobs - 1 : 0;
+        if (e.status != 0)
+            m->failed = e;
+        pthread_cond_broadcast(&m->change);
+    }
+    pthread_mutex_unlock(&m->lock);
+    return NULL;
+}
+
+static int
+mpi_wait(struct comm *c, struct err *e)
+{
+    struct mpi *m = (struct mpi *)c;
+
+    pthread_mutex_lock(&m->lock);
+    while (m->njobs > 0 || m->busy)
+        pthread_cond_wait(&m->change, &m->lock);
+    pthread_mutex_unlock(&m->lock);
+    if (m->failed.status == 0)
+        return 0;
+    return err_set(e, m->failed.status, "%s", m->failed.text);
+}
+
 static int
 mpi_sum(struct comm *c, float *x, size_t n, struct err *e)
 {
-    const struct kind k = { MPI_FLOAT, sizeof *x, add_floats };
+    struct mpi *m = (struct mpi *)c;
+    int rc = 0;
 
-    return sum((struct mpi *)c, x, n, &k, e);
+    pthread_mutex_lock(&m->lock);
+    if (m->failed.status != 0)
+        rc = err_set(e, m->failed.status, "%s", m->failed.text);
+    while (m->njobs == m->room)
+        pthread_cond_wait(&m->change, &m->lock);
+    if (rc == 0) {
+        m->job[(m->first + m->njobs++) % m->room] = (struct job){ x, n };
+        pthread_cond_broadcast(&m->change);
+    }
+    if (rc == 0 && !m->has_thread) {
+        m->has_thread = pthread_create(&m->thread, NULL, work, m) == 0;
+        if (!m->has_thread) {
+            m->njobs = 0;
+            rc = err_set(e, EXIT_IO, "cannot start a thread");
+        }
+    }
+    pthread_mutex_unlock(&m->lock);
+    return rc;
 }
 
+/* After the sums that were begun, in the caller's thread. */
 static int
 mpi_hsum(struct comm *c, double *x, size_t n, struct err *e)
 {
     const struct kind k = { MPI_DOUBLE, sizeof *x, add_doubles };
 
-    return sum((struct mpi *)c, x, n, &k, e);
+    return mpi_wait(c, e) != 0 ? -1 : sum((struct mpi *)c, x, n, &k, e);
 }
 
 static int
@@ -298,6 +440,8 @@ mpi_bcast(struct comm *c, float *x, size_t n, struct err *e)
     const struct kind k = { MPI_FLOAT, sizeof *x, add_floats };
     struct mpi *m = (struct mpi *)c;
 
+    if (mpi_wait(c, e) != 0)
+        return -1;
     for (size_t at = 0; at < n; at += CHUNK) {
         size_t nchunk = n - at < CHUNK ? n - at : CHUNK;
 
@@ -315,6 +459,24 @@ mpi_bcast(struct comm *c, float *x, size_t n, struct err *e)
     return 0;
 }
 
+/* False if it is in a sum that may never end: it goes with the process. */
+static bool
+end_thread(struct mpi *m)
+{
+    bool idle;
+
+    if (!m->has_thread)
+        return true;
+    pthread_mutex_lock(&m->lock);
+    idle = m->njobs == 0 && !m->busy;
+    m->ended = true;
+    pthread_cond_broadcast(&m->change);
+    pthread_mutex_unlock(&m->lock);
+    if (idle)
+        pthread_join(m->thread, NULL);
+    return idle;
+}
+
 /*
  * A failed rank leaves without MPI_Finalize: the launcher then ends the others
  * and takes this rank's exit status for its own.
@@ -324,16 +486,22 @@ mpi_close(struct comm *c, bool failed)
 {
     struct mpi *m = (struct mpi *)c;
 
-    if (!failed) {
-        /* Meet first, by naps: MPI_Finalize burns a core while it waits. */
-        m->timeout = 0;
-        if (mpi_hsum(c, NULL, 0, NULL) == 0)
-            MPI_Finalize();
-    }
+    /* Meet first, by naps: MPI_Finalize burns a core while it waits. */
+    m->timeout = failed ? m->timeout : 0;
+    if (!failed && mpi_hsum(c, NULL, 0, NULL) != 0)
+        failed = true;
+    if (!end_thread(m))
+        return;
+    if (!failed)
+        MPI_Finalize();
+    pthread_mutex_destroy(&m->lock);
+    pthread_cond_destroy(&m->change);
     free(m->request);
     free(m->peer);
     free(m->done);
     free(m->terms);
+    free(m->job);
+    free(m->halves);
     free(m);
 }
 
@@ -375,6 +543,10 @@ mpi_open(double timeout, struct err *e)
     m->done = mem_array((size_t)m->comm.size, 4 * sizeof *m->done);
     m->terms_nbytes = (CHUNK / (size_t)m->comm.size + 1) * sizeof(double);
     m->terms = mem_aligned((size_t)m->comm.size, m->terms_nbytes);
+    m->room = JOBS;
+    m->job = mem_array(m->room, sizeof *m->job);
+    pthread_mutex_init(&m->lock, NULL);
+    pthread_cond_init(&m->change, NULL);
     return &m->comm;
 }
 
@@ -382,6 +554,7 @@ static const struct comm_class mpi_class = {
     .name = "mpi",
     .open = mpi_open,
     .sum = mpi_sum,
+    .wait = mpi_wait,
     .bcast = mpi_bcast,
     .hsum = mpi_hsum,
     .close = mpi_close

@@ -42,14 +42,22 @@ judge(struct sieve *s)
     s->in_banner = false;
 }
 
-/* The line said last, or one that mpirun says of its own. */
+/*
+ * The line said last, one that mpirun says of its own, or that of a rank that
+ * misses one which itself waited for the rank that was named first.
+ */
 static bool
-is_noise(const struct sieve *s)
+is_noise(struct sieve *s)
 {
     static const char forwarding[] = "mpirun: Forwarding signal ";
 
     if (strncmp(s->line.text, forwarding, sizeof forwarding - 1) == 0)
         return true;
+    if (strstr(s->line.text, " not answered for ") != NULL) {
+        if (s->missed)
+            return true;
+        s->missed = true;
+    }
     return s->line.n == s->last.n &&
            memcmp(s->line.text, s->last.text, s->line.n) == 0;
 }

@@ -21,6 +21,7 @@ struct sieve {
     struct str last;        /* the last line printed */
     struct str banner;      /* the paragraph that is coming in */
     bool in_banner;
+    bool missed;            /* a rank was said not to answer */
     bool strange;           /* a banner was printed */
     int rank, signal;       /* this rank was killed by this signal, or 0 */
 };

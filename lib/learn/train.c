@@ -25,7 +25,8 @@ static const char log_header[] =
     "val_balanced_acc\tseconds\timages_per_second\n";
 
 static const char *const phase_names[PHASES] = {
-    "load", "forward", "backward", "reduce", "update", "evaluate", "save"
+    "load", "forward", "backward", "wait", "reduce", "update", "evaluate",
+    "save"
 };
 
 /* What the chosen rows gave. */
@@ -124,8 +125,9 @@ gradients(struct trainer *t, const size_t *rows, size_t n, double *loss,
     share(t->comm, n, &from, &to);
     *loss = *correct = 0;
     /* Fewer rows than ranks: nothing to add, but to a shared batch-norm. */
+    exchange_start(&t->exchange);
     if (from == to && !t->c->sync_bn)
-        return 0;
+        return exchange_nothing(&t->exchange, e);
     p = train_plan(t, to > from ? (int)(to - from) : 1, e);
     if (p == NULL ||
         loader_fill(&t->loader, rows + from, (int)(to - from), &look,
@@ -137,8 +139,11 @@ gradients(struct trainer *t, const size_t *rows, size_t n, double *loss,
     if (walk_forward(p, e) != 0)
         return -1;
     spend(t, PHASE_FORWARD, &clock);
-    if (walk_backward(p, NULL, NULL, e) != 0)
+    if (walk_backward(p, exchange_ready, &t->exchange, e) != 0)
         return -1;
+    if (t->exchange.host != NULL)
+        k->get(t->backend, t->exchange.host, t->v.grads,
+               t->model->graph.nparams);
     spend(t, PHASE_BACKWARD, &clock);
     probs = mem_array((to - from) * (size_t)classes, sizeof *probs);
     k->result(p, probs, loss);
@@ -148,25 +153,6 @@ gradients(struct trainer *t, const size_t *rows, size_t n, double *loss,
                     t->data->labels[rows[from + i]];
     free(wide);
     free(probs);
-    return 0;
-}
-
-/* Sum the gradients of all ranks. */
-static int
-reduce(struct trainer *t, bool mine, struct err *e)
-{
-    const struct backend_class *k = t->backend->class;
-    size_t n = t->model->graph.nparams;
-
-    if (t->comm->size == 1)
-        return 0;
-    if (mine)
-        k->get(t->backend, t->sum, t->v.grads, n);
-    else
-        memset(t->sum, 0, n * sizeof *t->sum);
-    if (t->comm->class->sum(t->comm, t->sum, n, e) != 0)
-        return -1;
-    k->put(t->backend, t->v.grads, t->sum, n);
     return 0;
 }
 
@@ -207,41 +193,64 @@ update(struct trainer *t)
             t->backend->class->update(t->backend, &u[i]);
 }
 
+/* What the ranks tell each other in a step: summed up over them. */
+enum told { LOSS, CORRECT, TERMINATE, INTERRUPT, SECONDS };
+
+/*
+ * Seconds since `clock` were spent on others: on waiting as long as the last of
+ * them computed longer than this rank, else on the exchange.  told[SECONDS + r]
+ * says how long rank r computed.
+ */
+static void
+spend_on_others(struct trainer *t, const double *told, double *clock)
+{
+    double last = 0, now = clock_seconds(), wait;
+
+    for (int r = 0; r < t->comm->size; r++)
+        last = fmax(last, told[SECONDS + r]);
+    wait = fmin(last - told[SECONDS + t->comm->rank], now - *clock);
+    t->phase[PHASE_WAIT] += wait;
+    t->phase[PHASE_REDUCE] += now - *clock - wait;
+    *clock = now;
+}
+
 /* One global batch; *stop: the signal that any rank was sent. */
 static int
 step(struct trainer *t, const size_t *rows, size_t n, int *stop,
      struct err *e)
 {
-    double all[4], clock;
-    size_t from, to;
-    int asked;
+    size_t ntold = SECONDS + (size_t)t->comm->size;
+    double *told = mem_array(ntold, sizeof *told), clock = clock_seconds();
+    int asked, rc = gradients(t, rows, n, &told[LOSS], &told[CORRECT], e);
 
-    share(t->comm, n, &from, &to);
-    if (gradients(t, rows, n, &all[0], &all[1], e) != 0)
-        return -1;
+    told[SECONDS + t->comm->rank] = clock_seconds() - clock;
     clock = clock_seconds();
     asked = stop_signal();
-    all[2] = asked == SIGTERM;
-    all[3] = asked == SIGINT;
-    if (t->comm->class->hsum(t->comm, all, 4, e) != 0)
-        return -1;
-    if (!isfinite(all[0]))
-        return err_set(e, EXIT_NUMBERS, "the loss is no number any more "
-                       "(epoch %lld, step %lld); a lower --lr may help",
-                       (long long)t->s.epoch + 1, (long long)t->s.step + 1);
-    if (reduce(t, from < to, e) != 0)
-        return -1;
-    spend(t, PHASE_REDUCE, &clock);
-    update(t);
-    spend(t, PHASE_UPDATE, &clock);
-    t->s.loss += all[0] * (double)n;
-    t->s.correct += all[1];
-    t->s.seen += (double)n;
-    t->s.step++;
-    t->s.batch++;
-    /* By the sums alone: a rank that stops by itself would hang the others. */
-    *stop = all[2] > 0 ? SIGTERM : all[3] > 0 ? SIGINT : 0;
-    return 0;
+    told[TERMINATE] = asked == SIGTERM;
+    told[INTERRUPT] = asked == SIGINT;
+    if (rc == 0)
+        rc = t->comm->class->hsum(t->comm, told, ntold, e);
+    if (rc == 0 && !isfinite(told[LOSS]))
+        rc = err_set(e, EXIT_NUMBERS, "the loss is no number any more "
+                     "(epoch %lld, step %lld); a lower --lr may help",
+                     (long long)t->s.epoch + 1, (long long)t->s.step + 1);
+    if (rc == 0)
+        rc = exchange_end(&t->exchange, e);
+    if (rc == 0) {
+        spend_on_others(t, told, &clock);
+        update(t);
+        spend(t, PHASE_UPDATE, &clock);
+        t->s.loss += told[LOSS] * (double)n;
+        t->s.correct += told[CORRECT];
+        t->s.seen += (double)n;
+        t->s.step++;
+        t->s.batch++;
+        /* By the sums alone: a rank that stops by itself hangs the others. */
+        *stop = told[TERMINATE] > 0 ? SIGTERM
+                : told[INTERRUPT] > 0 ? SIGINT : 0;
+    }
+    free(told);
+    return rc;
 }
 
 /* ------------------------------------------------- steps of the backend's own */
@@ -426,7 +435,8 @@ mean_buffers(struct trainer *t, struct err *e)
     t->backend->class->get(t->backend, x, t->v.buffers, n);
     if (t->comm->size == 1 || t->c->sync_bn)    /* the same on all */
         return 0;
-    if (t->comm->class->sum(t->comm, x, n, e) != 0)
+    if (t->comm->class->sum(t->comm, x, n, e) != 0 ||
+        t->comm->class->wait(t->comm, e) != 0)
         return -1;
     for (size_t i = 0; i < n; i++)
         x[i] /= (float)t->comm->size;
@@ -673,8 +683,11 @@ open_trainer(struct trainer *t, struct err *e)
         k->put(t->backend, t->ema, t->model->params, np);
     t->best_params = mem_array(np, sizeof(float));
     t->best_buffers = mem_array(nb, sizeof(float));
-    if (t->comm->size > 1)
-        t->sum = mem_array(np, sizeof(float));
+    t->comm->half = c->half_gradients;
+    t->exchange = (struct exchange){ .backend = t->backend, .comm = t->comm,
+                                     .graph = g, .grads = t->v.grads };
+    if (exchange_open(&t->exchange, c->bucket_mb, e) != 0)
+        return -1;
     t->order = mem_array(t->parts->ntrain, sizeof *t->order);
     if (c->balanced)
         t->weight = class_weights(t->data, t->parts);
@@ -718,7 +731,7 @@ close_trainer(struct trainer *t)
     loader_close(&t->loader);
     free(t->best_params);
     free(t->best_buffers);
-    free(t->sum);
+    exchange_close(&t->exchange);
     free(t->order);
     free(t->weight);
     free(t->spent[0]);

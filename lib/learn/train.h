@@ -45,6 +45,9 @@ struct train_conf {
     int shards;                 /* --deterministic: parts of a batch that are
                                    computed by themselves; 0: not so */
     bool sync_bn;               /* batch-norm over all ranks */
+    double bucket_mb;           /* of gradients that travel at a time; 0: as
+                                   measured */
+    bool half_gradients;        /* they travel as bf16 */
     bool calibrate;             /* fit model.temperature on validation */
     const char *out;            /* the model file */
     const char *log;            /* NULL: none */

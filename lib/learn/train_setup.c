@@ -163,6 +163,9 @@ open_backend(struct train_setup *s, struct train_conf *c,
     if (s->deterministic && several && (!cpu || conf.shards == 0))
         return err_set(e, EXIT_USAGE, "--deterministic takes 1, 2, 4 or %d "
                        "ranks, on the CPU", SHARDS);
+    if (s->deterministic && c->half_gradients)
+        return err_set(e, EXIT_USAGE, "--deterministic wants --grad-dtype "
+                       "f32: with bf16 the bits depend on the ranks");
     c->shards = s->deterministic && cpu ? SHARDS : 0;
     c->sync_bn = conf.sync_bn || c->shards > 0;
     return 0;

@@ -4,13 +4,14 @@
 #ifndef BUSI_LEARN_TRAINER_H
 #define BUSI_LEARN_TRAINER_H
 
+#include "learn/exchange.h"
 #include "learn/resident.h"
 #include "learn/train.h"
 
 /* Where the seconds go; names for --profile are in train.c. */
 enum phase {
-    PHASE_LOAD, PHASE_FORWARD, PHASE_BACKWARD, PHASE_REDUCE, PHASE_UPDATE,
-    PHASE_EVALUATE, PHASE_SAVE, PHASES
+    PHASE_LOAD, PHASE_FORWARD, PHASE_BACKWARD, PHASE_WAIT, PHASE_REDUCE,
+    PHASE_UPDATE, PHASE_EVALUATE, PHASE_SAVE, PHASES
 };
 
 enum { PLANS = 4 };
@@ -36,7 +37,7 @@ struct trainer {
     struct comm *comm;
     struct vectors v;               /* backend memory */
     float *m, *m2, *ema;            /* moments, average; NULL: none */
-    float *sum;                     /* host: gradients to reduce */
+    struct exchange exchange;       /* of the gradients */
     float *best_params, *best_buffers;      /* host */
     struct plan *train[PLANS];      /* by size, as they came up */
     struct plan *eval;

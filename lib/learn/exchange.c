@@ -1,0 +1,128 @@
+#include "learn/exchange.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Latency and rate of sums, the same numbers on every rank. */
+static int
+measure(struct exchange *x, struct err *e)
+{
+    enum { SMALL = 10, LARGE = 1 << 20 };
+    const struct comm_class *k = x->comm->class;
+    float *numbers = mem_array(LARGE, sizeof *numbers);
+    double t[3], took[2];
+    int rc = k->sum(x->comm, numbers, LARGE, e);    /* pages, connections */
+
+    if (rc == 0)
+        rc = k->hsum(x->comm, NULL, 0, e);
+    t[0] = clock_seconds();
+    for (int i = 0; i < SMALL && rc == 0; i++) {
+        rc = k->sum(x->comm, numbers, 1, e);
+        if (rc == 0)
+            rc = k->wait(x->comm, e);
+    }
+    t[1] = clock_seconds();
+    if (rc == 0)
+        rc = k->sum(x->comm, numbers, LARGE, e);
+    if (rc == 0)
+        rc = k->wait(x->comm, e);
+    t[2] = clock_seconds();
+    free(numbers);
+    took[0] = (t[1] - t[0]) / SMALL / x->comm->size;
+    took[1] = (t[2] - t[1]) / x->comm->size;
+    if (rc != 0 || k->hsum(x->comm, took, 2, e) != 0)
+        return -1;
+    x->latency = took[0];
+    x->rate = LARGE * sizeof *numbers / (took[1] + 1e-9);
+    return 0;
+}
+
+int
+exchange_open(struct exchange *x, double mb, struct err *e)
+{
+    size_t n = x->graph->nparams;
+
+    x->bucket = n;
+    if (x->comm->size == 1)
+        return 0;
+    if (measure(x, e) != 0)
+        return -1;
+    if (mb <= 0) {
+        mb = 20 * x->latency * x->rate / 1e6;
+        mb = mb < 1 ? 1 : mb > 32 ? 32 : mb;
+    }
+    if (mb * 1e6 / sizeof(float) < (double)n)
+        x->bucket = (size_t)(mb * 1e6 / sizeof(float)) + 1;
+    if (!x->backend->class->host) {
+        x->host = mem_aligned(n, sizeof *x->host);
+        x->bucket = n;
+    }
+    if (x->comm->rank == 0)
+        log_note("%d ranks: %.0f us and %.2f GB/s, gradients in %zu parts",
+                 x->comm->size, 1e6 * x->latency, x->rate / 1e9,
+                 (n + x->bucket - 1) / x->bucket);
+    return 0;
+}
+
+void
+exchange_close(struct exchange *x)
+{
+    free(x->host);
+}
+
+void
+exchange_start(struct exchange *x)
+{
+    x->sent = x->graph->nparams;
+}
+
+int
+exchange_ready(void *ctx, size_t begin, size_t end, struct err *e)
+{
+    struct exchange *x = ctx;
+    size_t n = x->sent - begin;
+
+    (void)end;
+    if (x->comm->size == 1 || x->host != NULL ||
+        (n < x->bucket && begin > 0) || n == 0)
+        return 0;
+    x->sent = begin;
+    return x->comm->class->sum(x->comm, x->grads + begin, n, e);
+}
+
+int
+exchange_nothing(struct exchange *x, struct err *e)
+{
+    const struct graph *g = x->graph;
+
+    if (x->host != NULL)
+        memset(x->host, 0, g->nparams * sizeof *x->host);
+    else if (x->comm->size > 1)
+        memset(x->grads, 0, g->nparams * sizeof *x->grads);
+    for (int i = g->nops - 1; i >= 0; i--)
+        if (g->op[i].nparams > 0 &&
+            exchange_ready(x, g->op[i].param,
+                           g->op[i].param + g->op[i].nparams, e) != 0)
+            return -1;
+    return 0;
+}
+
+int
+exchange_end(struct exchange *x, struct err *e)
+{
+    const struct backend_class *k = x->backend->class;
+    size_t n = x->graph->nparams;
+
+    if (x->comm->size == 1)
+        return 0;
+    if (x->host != NULL && x->comm->class->sum(x->comm, x->host, n, e) != 0)
+        return -1;
+    if (x->comm->class->wait(x->comm, e) != 0)
+        return -1;
+    if (x->host != NULL)
+        k->put(x->backend, x->grads, x->host, n);
+    return 0;
+}

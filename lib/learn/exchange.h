@@ -1,0 +1,44 @@
+/*
+ * exchange: gradients are summed over the ranks, in buckets, while the
+ * backward pass goes on.
+ *
+ * The pass makes them from the end of the vector to its start.  As soon as the
+ * last `bucket` numbers that were not sent yet are there, their sum is begun
+ * (comm.h).  The sums have the same bits whatever the size of a bucket.
+ */
+#ifndef BUSI_LEARN_EXCHANGE_H
+#define BUSI_LEARN_EXCHANGE_H
+
+#include "backend/backend.h"
+#include "comm/comm.h"
+
+struct exchange {
+    struct backend *backend;
+    struct comm *comm;
+    const struct graph *graph;
+    float *grads;           /* [graph.nparams] of the backend */
+    float *host;            /* where the backend's memory is its own: a copy,
+                               which is summed in one piece at the end */
+    size_t bucket;          /* numbers */
+    size_t sent;            /* of this step: [sent, nparams) is under way */
+    double latency;         /* seconds of a sum of nothing much; 0: one rank */
+    double rate;            /* bytes per second of a large sum */
+};
+
+/*
+ * mb: megabytes in a bucket; 0: so many that a sum's latency is a twentieth of
+ * its time, as measured now, between 1 and 32.  All ranks call it.
+ */
+int exchange_open(struct exchange *x, double mb, struct err *e);
+void exchange_close(struct exchange *x);
+
+/*
+ * Of each step: start, ready() for each operation's gradients (a walk_ready of
+ * an exchange), or nothing() for a rank without pictures, then end().
+ */
+void exchange_start(struct exchange *x);
+int exchange_ready(void *x, size_t begin, size_t end, struct err *e);
+int exchange_nothing(struct exchange *x, struct err *e);
+int exchange_end(struct exchange *x, struct err *e);
+
+#endif
