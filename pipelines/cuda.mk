@@ -121,13 +121,36 @@ $(BUILD)/tests/check_cudnn_plans: $(BUILD)/tests/check_cudnn_plans.o \
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(CUDA_LIBS) $(CORE_LIBS)
 
+# busi-train with nothing but libc: zlib's one function is a small file, and no
+# picture is decoded.
+ZLIB     := $(shell printf '\043include <zlib.h>\n' | \
+             $(firstword $(CC)) -E -xc - >/dev/null 2>&1 && echo -lz)
+TRAIN     = $(BUILD)/libbusi-train.a
+TRAIN_OBJ = $(filter-out $(foreach f,image_vips image_png mask prep,\
+            $(BUILD)/lib/data/$f.o),$(LIB_OBJ))
+ifeq ($(ZLIB),)
+$(TRAIN_OBJ) $(BUILD)/tests/bench_gpu.o: CPPFLAGS += -Itests/small
+endif
+
+$(TRAIN): $(TRAIN_OBJ) pipelines/cuda.mk
+	@rm -f $@
+	$(AR) rcs $@ $(TRAIN_OBJ)
+
+$(BUILD)/tests/bench_gpu: $(BUILD)/tests/bench_gpu.o $(TRAIN)
+	$(CC) $(LDFLAGS) -o $@ $^ $(CORE_LIBS) $(ZLIB)
+
+$(BUILD)/tests/busi-train: $(BUILD)/cmd/busi-train.o $(TRAIN)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(CORE_LIBS) $(ZLIB)
+
 # What a machine with a GPU needs, and no more: a compiler, CUDA, cuDNN.
 gpu: $(PLUGINS)/backend_cuda.so $(BUILD)/tests/check_cuda \
-	    $(BUILD)/tests/check_cudnn_plans
+	    $(BUILD)/tests/check_cudnn_plans $(BUILD)/tests/bench_gpu \
+	    $(BUILD)/tests/busi-train
 
 check-gpu: gpu
-	@BUSI_PLUGINS=$(abspath $(PLUGINS)) sh tests/run.sh $(BUILD) \
-	    $(BUILD)/tests/check_cudnn_plans $(BUILD)/tests/check_cuda
+	$(BUILD)/tests/check_cudnn_plans
+	BUSI_PLUGINS=$(abspath $(PLUGINS)) $(BUILD)/tests/check_cuda
 	@command -v compute-sanitizer >/dev/null || { \
 	    echo "SKIP compute-sanitizer: it is not here"; exit 0; }; \
 	for tool in memcheck racecheck; do \
@@ -137,7 +160,11 @@ check-gpu: gpu
 	        $(BUILD)/tests/check_cuda short || exit 1; \
 	done
 
-.PHONY: gpu check-gpu
+bench-gpu: gpu
+	@BUILD=$(abspath $(BUILD)) BUSI_PLUGINS=$(abspath $(PLUGINS)) \
+	    sh pipelines/bench-gpu.sh
+
+.PHONY: gpu check-gpu bench-gpu
 else
 $(BUILD)/tests/check_cudnn_plans:
 	@mkdir -p $(@D)

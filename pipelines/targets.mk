@@ -33,6 +33,9 @@ help:
 #|     CUDA_HOME=DIR CUDNN_HOME=DIR NCCL_HOME=DIR PYTHON=python3
 #|     CUDA_ARCH="80 86 89 90 100"
 #| make check-gpu         the GPU's tests; needs a compiler, CUDA, cuDNN alone
+#| make bench-gpu         whole steps beside PyTorch's (PEERS_PYTHON=python3)
+#|     NETS="resnet18 ..." BATCHES="64 128" SECONDS_MOST=480
+#| sh pipelines/gpu.sh DIR    build, check and time in one call, logs into DIR
 #| make install           PREFIX=/usr/local DESTDIR=
 #| make clean             remove build/
 #| make deps              install missing Debian packages (root or sudo)

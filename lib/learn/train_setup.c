@@ -142,7 +142,7 @@ open_backend(struct train_setup *s, struct train_conf *c,
 {
     bool several = comm->size > 1, cpu;
     struct backend_conf conf = { .dtype = (enum dtype_choice)s->dtype,
-                                 .device = -1,
+                                 .device = several ? comm->local_rank : -1,
                                  .deterministic = s->deterministic,
                                  .sync_bn = s->sync_bn && several };
 
