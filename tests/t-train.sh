@@ -198,6 +198,52 @@ echo "conv c x out=3" >bad.model
 runs 3 train -m ./bad.model -o x.st
 [ -z "$(ls x.st .*.part 2>/dev/null)" ] || bad "a refusal left a file"
 
+# ----------------------------------------------------- ranks without MPI
+# As torchrun starts them; the first free pair of ports of this process's own.
+MASTER_PORT=$((20000 + $$ % 20000))
+by_hand() {     # NAME RANKS OPTIONS...: rank N's words in NAME.N, its id too
+    name=$1
+    count=$2
+    shift 2
+    pids=
+    r=0
+    while [ $r -lt "$count" ]; do
+        RANK=$r WORLD_SIZE=4 MASTER_PORT=$MASTER_PORT $tiny \
+            --rank-timeout 3 "$@" 2>"$name.$r" &
+        pids="$pids $!"
+        r=$((r + 1))
+    done
+}
+statuses() {
+    for p in $pids; do
+        wait "$p"
+        printf ' %s' $?
+    done
+}
+lines() {
+    [ ! -e "$1" ] || wc -l <"$1"
+}
+runs 0 train --deterministic -b 9 -e 3 --schedule constant -o det.st
+by_hand tcp 4 --deterministic -b 9 -e 3 --schedule constant -o tcp.st
+is "ranks by hand" " 0 0 0 0" "$(statuses)"
+is "... have the same bits" "$(digest det.st)" "$(digest tcp.st)"
+for what in KILL STOP; do
+    rm -f tcp.tsv
+    by_hand tcp 4 -e 100000 --log tcp.tsv -o tcp.st
+    until [ "$(lines tcp.tsv)" -gt 2 ] 2>/dev/null; do sleep 0.1; done
+    third=$(echo $pids | cut -d' ' -f3)
+    kill -$what "$third"
+    pids=$(echo $pids | cut -d' ' -f1,2,4)
+    is "SIG$what of rank 2 ends the others" " 4 4 4" "$(statuses)"
+    kill -9 "$third" 2>/dev/null
+    for r in 0 1 3; do
+        has tcp.$r "rank 2 has (gone|not answered for 3 s)"
+    done
+done
+by_hand tcp 3 -e 1 -o tcp.st
+is "a rank that does not come" " 4 4 4" "$(statuses)"
+has tcp.1 "rank 3 has not come"
+
 # ---------------------------------------------------------------------- ranks
 if ! command -v mpirun >/dev/null; then
     skip "mpirun is not installed: ranks"
@@ -265,9 +311,6 @@ is "--deterministic, resumed on other ranks" "$(digest det.st)" \
 runs 3 train -b 9 -e 4 --schedule constant --resume -o go.st
 runs 2 train --deterministic --ranks 3 -o x.st
 says "1, 2, 4 or 8"
-lines() {
-    [ ! -e "$1" ] || wc -l <"$1"
-}
 $tiny --ranks 2 -e 100000 --log live.tsv -o live.st 2>err &
 launcher=$!
 until [ "$(lines live.tsv)" -gt 2 ] 2>/dev/null; do sleep 0.1; done

@@ -3,6 +3,7 @@
 #include "base/plugin.h"
 #include "base/str.h"
 #include "comm/comm_self.h"
+#include "comm/comm_tcp.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,13 +17,19 @@ more_than_one(const char *variable)
     return text != NULL && str_int(text, &n) && n > 1;
 }
 
-bool
-comm_launched(void)
+static bool
+by_mpi(void)
 {
     if (more_than_one("OMPI_COMM_WORLD_SIZE") || more_than_one("PMI_SIZE"))
         return true;
     /* A batch script has SLURM_NTASKS too, but srun alone sets a rank. */
     return getenv("PMIX_RANK") != NULL && more_than_one("SLURM_NTASKS");
+}
+
+bool
+comm_launched(void)
+{
+    return by_mpi() || comm_tcp_launched();
 }
 
 struct comm *
@@ -31,12 +38,14 @@ comm_open(const char *name, double timeout, struct err *e)
     const struct comm_class *const *class;
 
     if (strcmp(name, "auto") == 0)
-        name = comm_launched() ? "mpi" : "self";
+        name = by_mpi() ? "mpi" : comm_tcp_launched() ? "tcp" : "self";
     if (strcmp(name, "self") == 0)
         return comm_self_class.open(timeout, e);
+    if (strcmp(name, "tcp") == 0)
+        return comm_tcp_class.open(timeout, e);
     if (strcmp(name, "mpi") != 0) {
         err_set(e, EXIT_USAGE, "no communicator is called '%s'"
-                " (auto, self, mpi)", name);
+                " (auto, self, mpi, tcp)", name);
         return NULL;
     }
     class = plugin_symbol("comm_mpi", COMM_SYMBOL, e);

@@ -1,8 +1,8 @@
 /*
  * comm: N processes (ranks) that train one network together.
  *
- * One rank per device.  Opened by name: "self" (one rank, does nothing) or
- * "mpi" (a plugin).  Vectors are in host memory here; a backend with memory of
+ * One rank per device.  Opened by name: "self" (one rank, does nothing),
+ * "mpi" (a plugin) or "tcp" (comm_tcp.h).  Vectors are in host memory here; a backend with memory of
  * its own brings a communicator of its own.  Sums are made in a fixed
  * order, neighbours first (halves.h), so that every rank gets the same bits and
  * every run too.
@@ -47,14 +47,15 @@ struct comm {
     int rank, size;
     int local_rank, local_size; /* among the ranks on this machine */
     bool half;                  /* sum() rounds to bf16 what travels, terms
-                                   and sums: half the bytes */
+                                   and sums: half the bytes (mpi alone) */
 };
 
 #define COMM_SYMBOL "busi_comm_class"
 
 /*
- * "self", "mpi", or "auto": mpi where the process was started by mpirun or
- * srun with more than one rank, else self.  timeout: seconds that a rank may
+ * "self", "mpi", "tcp", or "auto": mpi where the process was started by mpirun
+ * or srun with more than one rank, tcp where the environment names ranks as
+ * torchrun does, else self.  timeout: seconds that a rank may
  * keep the others waiting; 0: for ever.
  */
 struct comm *comm_open(const char *name, double timeout, struct err *e);

@@ -1,0 +1,428 @@
+#include "comm/comm_tcp.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    MAGIC = 0x62757369,
+    CHUNK = 1 << 20,            /* bytes of a rank that travel at a time */
+    MEET_SECONDS = 60,          /* to find each other, if there is no limit */
+    GRACE_SECONDS = 2           /* in which rank 0 may say it better */
+};
+
+struct tcp {
+    struct comm comm;
+    double timeout, start;      /* of the call that is going on */
+    int *peer;                  /* [size] sockets; of rank > 0 only that to 0 */
+    char *terms;                /* [size][CHUNK], on rank 0 */
+};
+
+/* Before every message.  status != 0: nbytes of text say what went wrong. */
+struct head {
+    uint32_t magic, rank, size, status;
+    uint64_t nbytes;
+};
+
+static int64_t
+number(const char *name, int64_t otherwise)
+{
+    const char *text = getenv(name);
+    int64_t n;
+
+    return text != NULL && str_int(text, &n) && n >= 0 ? n : otherwise;
+}
+
+bool
+comm_tcp_launched(void)
+{
+    return getenv("RANK") != NULL && number("WORLD_SIZE", 1) > 1;
+}
+
+/* ---------------------------------------------------------------- messages */
+
+static int
+gone(struct tcp *t, int rank, struct err *e)
+{
+    (void)t;
+    return err_set(e, EXIT_IO, "rank %d has gone", rank);
+}
+
+/* Wait until a socket is ready for more. */
+static int
+ready(struct tcp *t, int rank, short what, struct err *e)
+{
+    double limit = t->timeout + (t->comm.rank > 0 ? GRACE_SECONDS : 0);
+    struct pollfd p = { t->peer[rank], what, 0 };
+
+    for (;;) {
+        double left = t->start + limit - clock_seconds();
+
+        if (t->timeout > 0 && left <= 0)
+            return err_set(e, EXIT_IO, "rank %d has not answered for %g s",
+                           rank, t->timeout);
+        if (poll(&p, 1, t->timeout > 0 ? (int)(1000 * left) + 1 : -1) > 0)
+            return 0;
+    }
+}
+
+static int
+move(struct tcp *t, int rank, void *to, const void *from, size_t nbytes,
+     struct err *e)
+{
+    size_t done = 0;
+
+    while (done < nbytes) {
+        ssize_t n = to != NULL
+            ? recv(t->peer[rank], (char *)to + done, nbytes - done, 0)
+            : send(t->peer[rank], (const char *)from + done, nbytes - done,
+                   MSG_NOSIGNAL);
+
+        if (n > 0)
+            done += (size_t)n;
+        else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+            return gone(t, rank, e);
+        else if (ready(t, rank, to != NULL ? POLLIN : POLLOUT, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int
+send_message(struct tcp *t, int rank, int status, const void *x,
+             size_t nbytes, struct err *e)
+{
+    struct head h = { MAGIC, (uint32_t)t->comm.rank, (uint32_t)t->comm.size,
+                      (uint32_t)status, nbytes };
+
+    return move(t, rank, NULL, &h, sizeof h, e) != 0
+               ? -1 : move(t, rank, NULL, x, nbytes, e);
+}
+
+static int
+take_message(struct tcp *t, int rank, void *x, size_t nbytes, struct err *e)
+{
+    char text[sizeof e->text] = "";
+    struct head h;
+
+    if (move(t, rank, &h, NULL, sizeof h, e) != 0)
+        return -1;
+    if (h.magic != MAGIC || (h.status == 0 ? h.nbytes != nbytes
+                                           : h.nbytes >= sizeof text))
+        return err_set(e, EXIT_IO, "rank %d says something else", rank);
+    if (h.status == 0)
+        return move(t, rank, x, NULL, nbytes, e);
+    if (move(t, rank, text, NULL, h.nbytes, e) != 0)
+        return -1;
+    return err_set(e, (int)h.status, "%s", text);
+}
+
+/* Rank 0 tells the others what it knows. */
+static int
+tell(struct tcp *t, struct err *e)
+{
+    struct err dull = { 0 };
+
+    t->timeout = GRACE_SECONDS;
+    t->start = clock_seconds();
+    for (int r = 1; r < t->comm.size && t->comm.rank == 0; r++)
+        if (t->peer[r] >= 0)
+            send_message(t, r, e->status, e->text, strlen(e->text), &dull);
+    return -1;
+}
+
+/* ------------------------------------------------------------------- sums */
+
+static void
+add_floats(void *to, const void *from, size_t nbytes)
+{
+    float *x = to;
+    const float *y = from;
+
+    for (size_t i = 0; i < nbytes / sizeof *x; i++)
+        x[i] += y[i];
+}
+
+static void
+add_doubles(void *to, const void *from, size_t nbytes)
+{
+    double *x = to;
+    const double *y = from;
+
+    for (size_t i = 0; i < nbytes / sizeof *x; i++)
+        x[i] += y[i];
+}
+
+static void *
+term(struct tcp *t, int rank)
+{
+    return t->terms + (size_t)rank * CHUNK;
+}
+
+static int
+sum_here(struct tcp *t, void *x, size_t nbytes,
+         void (*add)(void *, const void *, size_t), struct err *e)
+{
+    memcpy(term(t, 0), x, nbytes);
+    for (int r = 1; r < t->comm.size; r++)
+        if (take_message(t, r, term(t, r), nbytes, e) != 0)
+            return tell(t, e);
+    for (int step = 1; step < t->comm.size; step *= 2)
+        for (int r = 0; r + step < t->comm.size; r += 2 * step)
+            add(term(t, r), term(t, r + step), nbytes);
+    memcpy(x, term(t, 0), nbytes);
+    for (int r = 1; r < t->comm.size; r++)
+        if (send_message(t, r, 0, x, nbytes, e) != 0)
+            return tell(t, e);
+    return 0;
+}
+
+static int
+sum(struct tcp *t, void *x, size_t nbytes,
+    void (*add)(void *, const void *, size_t), struct err *e)
+{
+    size_t at = 0;
+
+    do {                        /* once for nothing, the barrier */
+        size_t n = nbytes - at < CHUNK ? nbytes - at : CHUNK;
+        char *here = n > 0 ? (char *)x + at : t->terms;
+
+        t->start = clock_seconds();
+        if (t->comm.rank == 0 ? sum_here(t, here, n, add, e) != 0
+                              : send_message(t, 0, 0, here, n, e) != 0 ||
+                                    take_message(t, 0, here, n, e) != 0)
+            return -1;
+        at += n;
+    } while (at < nbytes);
+    return 0;
+}
+
+static int
+tcp_sum(struct comm *c, float *x, size_t n, struct err *e)
+{
+    return sum((struct tcp *)c, x, n * sizeof *x, add_floats, e);
+}
+
+static int
+tcp_hsum(struct comm *c, double *x, size_t n, struct err *e)
+{
+    return sum((struct tcp *)c, x, n * sizeof *x, add_doubles, e);
+}
+
+static int
+tcp_wait(struct comm *c, struct err *e)
+{
+    (void)c, (void)e;
+    return 0;
+}
+
+/* The others' vectors count as zeros. */
+static int
+tcp_bcast(struct comm *c, float *x, size_t n, struct err *e)
+{
+    if (c->rank > 0)
+        memset(x, 0, n * sizeof *x);
+    return tcp_sum(c, x, n, e);
+}
+
+static void
+tcp_close(struct comm *c, bool failed)
+{
+    struct tcp *t = (struct tcp *)c;
+    struct err e = { 0 };
+
+    t->timeout = 0;
+    if (!failed)
+        tcp_hsum(c, NULL, 0, &e);
+    for (int r = 0; r < c->size && t->peer != NULL; r++)
+        if (t->peer[r] >= 0)
+            close(t->peer[r]);
+    free(t->peer);
+    free(t->terms);
+    free(t);
+}
+
+/* ------------------------------------------------------------------ meeting */
+
+static int
+adopt(struct tcp *t, int rank, int fd)
+{
+    int one = 1;
+
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    t->peer[rank] = fd;
+    return 0;
+}
+
+static int
+take_in(struct tcp *t, int fd, struct err *e)
+{
+    struct head h;
+    int rank;
+
+    /* Slot 0 is free on rank 0: for whoever has not said its name yet. */
+    adopt(t, 0, fd);
+    t->timeout = GRACE_SECONDS;
+    t->start = clock_seconds();
+    if (move(t, 0, &h, NULL, sizeof h, e) != 0 || h.magic != MAGIC) {
+        close(fd);              /* none of ours */
+        t->peer[0] = -1;
+        *e = (struct err){ 0 };
+        return 0;
+    }
+    t->peer[0] = -1;
+    rank = (int)h.rank;
+    if (h.size == (uint32_t)t->comm.size && rank > 0 && rank < t->comm.size &&
+        t->peer[rank] < 0)
+        return adopt(t, rank, fd);
+    close(fd);
+    if (h.size != (uint32_t)t->comm.size)
+        return err_set(e, EXIT_USAGE, "rank %d was told of %u ranks, rank 0 "
+                       "of %d", rank, h.size, t->comm.size);
+    return err_set(e, EXIT_USAGE, "two processes say that they are rank %d",
+                   rank);
+}
+
+static int
+meet_here(struct tcp *t, int listener, double limit, struct err *e)
+{
+    for (int missing = t->comm.size - 1; missing > 0;) {
+        struct pollfd p = { listener, POLLIN, 0 };
+        double left = limit - clock_seconds();
+        int fd;
+
+        if (left <= 0)
+            for (int r = 1; r < t->comm.size; r++)
+                if (t->peer[r] < 0)
+                    return err_set(e, EXIT_IO, "rank %d has not come", r);
+        if (poll(&p, 1, (int)(1000 * left) + 1) <= 0)
+            continue;
+        fd = accept(listener, NULL, NULL);
+        if (fd >= 0 && take_in(t, fd, e) != 0)
+            return -1;
+        missing = 0;
+        for (int r = 1; r < t->comm.size; r++)
+            missing += t->peer[r] < 0;
+    }
+    return 0;
+}
+
+static int
+listen_at(const char *port, struct err *e)
+{
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+                              .ai_family = AF_INET, .ai_flags = AI_PASSIVE };
+    struct addrinfo *a = NULL;
+    int one = 1, fd = -1;
+
+    if (getaddrinfo(NULL, port, &hints, &a) == 0)
+        fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0) {
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+        if (bind(fd, a->ai_addr, a->ai_addrlen) != 0 || listen(fd, 64) != 0) {
+            err_errno(e, "cannot listen on port %s", port);
+            close(fd);
+            fd = -1;
+        }
+    }
+    if (a != NULL)
+        freeaddrinfo(a);
+    return fd;
+}
+
+/* One try to reach rank 0; -1: not yet. */
+static int
+try_master(const char *host, const char *port)
+{
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *all = NULL;
+    int fd = -1;
+
+    if (getaddrinfo(host, port, &hints, &all) != 0)
+        return -1;
+    for (struct addrinfo *a = all; a != NULL && fd < 0; a = a->ai_next) {
+        fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen) != 0) {
+            close(fd);
+            fd = -1;
+        }
+    }
+    freeaddrinfo(all);
+    return fd;
+}
+
+static int
+meet_master(struct tcp *t, const char *host, const char *port, double limit,
+            struct err *e)
+{
+    const struct timespec nap = { 0, 50000000 };
+    struct head h = { MAGIC, (uint32_t)t->comm.rank, (uint32_t)t->comm.size,
+                      0, 0 };
+    int fd;
+
+    while ((fd = try_master(host, port)) < 0) {
+        if (clock_seconds() > limit)
+            return err_set(e, EXIT_IO, "rank 0 does not listen at %s:%s",
+                           host, port);
+        nanosleep(&nap, NULL);
+    }
+    adopt(t, 0, fd);
+    return move(t, 0, NULL, &h, sizeof h, e);
+}
+
+static struct comm *
+tcp_open(double timeout, struct err *e)
+{
+    const char *host = getenv("MASTER_ADDR");
+    char *port = str_format("%lld",
+                            (long long)number("MASTER_PORT", 29500) + 1);
+    double limit = clock_seconds() + (timeout > 0 ? timeout : MEET_SECONDS);
+    struct tcp *t = mem_array(1, sizeof *t);
+    int listener = -1, rc = -1;
+
+    t->comm = (struct comm){
+        .class = &comm_tcp_class, .rank = (int)number("RANK", 0),
+        .size = (int)number("WORLD_SIZE", 1) };
+    t->comm.local_rank = (int)number("LOCAL_RANK", t->comm.rank);
+    t->comm.local_size = (int)number("LOCAL_WORLD_SIZE", t->comm.size);
+    t->peer = mem_array((size_t)t->comm.size, sizeof *t->peer);
+    for (int r = 0; r < t->comm.size; r++)
+        t->peer[r] = -1;
+    t->terms = mem_array(t->comm.rank == 0 ? (size_t)t->comm.size : 1, CHUNK);
+    if (t->comm.rank >= t->comm.size)
+        err_set(e, EXIT_USAGE, "RANK is %d of WORLD_SIZE %d, counted from 0",
+                t->comm.rank, t->comm.size);
+    else if (t->comm.rank > 0)
+        rc = meet_master(t, host != NULL ? host : "127.0.0.1", port, limit, e);
+    else if ((listener = listen_at(port, e)) >= 0)
+        rc = meet_here(t, listener, limit, e);
+    if (listener >= 0)
+        close(listener);
+    free(port);
+    t->timeout = timeout;
+    if (rc == 0 && tcp_hsum(&t->comm, NULL, 0, e) == 0)
+        return &t->comm;
+    if (e->status != 0)
+        tell(t, e);
+    tcp_close(&t->comm, true);
+    return NULL;
+}
+
+const struct comm_class comm_tcp_class = {
+    .name = "tcp", .open = tcp_open, .sum = tcp_sum, .wait = tcp_wait,
+    .bcast = tcp_bcast, .hsum = tcp_hsum, .close = tcp_close
+};
