@@ -23,7 +23,7 @@ BIN     = $(BUILD)/bin
 PLUGINS = $(BUILD)/lib/busi
 
 # The library: every layer; a program links the members that it needs.
-LAYERS  = base data model backend learn comm
+LAYERS  = base data model backend learn comm report
 PLUGIN_SRC = lib/backend/backend_cpu.c lib/backend/backend_cuda.c \
           lib/backend/gpu.c lib/backend/cudnn_conv.c \
           lib/backend/cuda_units.c lib/backend/cuda_epoch.c \

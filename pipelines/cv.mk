@@ -37,11 +37,11 @@ $(1) >$$new || { rm -f $$new; exit 1; }; \
 cmp -s $$new $@ && rm $$new || mv $$new $@
 endef
 
-cv: $(OUT)/metrics.tsv
+cv: $(OUT)/metrics.tsv $(OUT)/report.html
 	@awk -F'\t' '$$NF == "fold" || $$NF == "pooled" { \
 	    printf "%-18s %-22s %10s %10s %10s %6s\n", \
 	        $$1, $$2, $$3, $$4, $$5, $$6 }' $<
-	@echo "all rows: $<"
+	@echo "all rows: $<, with diagrams: $(OUT)/report.html"
 
 $(WORK)/scans.tsv: FORCE
 	@test -n "$(BUSI)" || { echo "name a folder: BUSI=DIR" >&2; exit 2; }
@@ -88,6 +88,26 @@ $(OUT)/metrics.settings: FORCE
 
 $(OUT)/metrics.tsv: $(PREDS) $(OUT)/metrics.settings
 	$(BUSI_BIN)busi-eval -l $(WORK)/folds.tsv -o $@ $(PREDS)
+
+# For the report: thresholds come from validation folds, and where the networks
+# looked.
+$(OUT)/val-%.tsv: $(OUT)/fold-%.safetensors
+	$(BUSI_BIN)busi-predict -m $< -d $(WORK)/data.safetensors \
+	    -f $(WORK)/folds.tsv --fold $$((($* + 1) % $(K))) \
+	    --allow-train-rows --threads $(THREADS) -o $@
+
+$(OUT)/maps-%.tsv: $(OUT)/fold-%.safetensors
+	$(BUSI_BIN)busi-predict -m $< -d $(WORK)/data.safetensors \
+	    -f $(WORK)/folds.tsv --fold $* --threads $(THREADS) \
+	    --cam $(OUT)/maps -o $@
+
+$(OUT)/report.html: $(OUT)/metrics.tsv $(FOLDS:%=$(OUT)/val-%.tsv) \
+    $(FOLDS:%=$(OUT)/maps-%.tsv)
+	$(BUSI_BIN)busi-report -o $@ -l $(WORK)/folds.tsv --cam $(OUT)/maps \
+	    --title "$(notdir $(MODEL)), cross-validation" \
+	    $(FOLDS:%=--log $(OUT)/fold-%.tsv) \
+	    $(FOLDS:%=--model $(OUT)/fold-%.safetensors) \
+	    $(FOLDS:%=--validation $(OUT)/val-%.tsv) $(PREDS)
 
 FORCE:
 .PHONY: cv FORCE

@@ -31,8 +31,22 @@ for i in 0 1 2 3 4; do
 done
 run busi-eval -l folds.tsv -o metrics.tsv pred-0.tsv pred-1.tsv pred-2.tsv \
     pred-3.tsv pred-4.tsv
+for i in 0 1 2 3 4; do
+    run busi-predict -m "fold-$i.safetensors" -d data.safetensors \
+        -f folds.tsv --fold $(((i + 1) % 5)) --device cpu --allow-train-rows \
+        -o "val-$i.tsv"
+done
+run busi-predict -m fold-0.safetensors -d data.safetensors -f folds.tsv \
+    --fold 0 --device cpu --cam maps -o cam.tsv
+run busi-report --title "Phantoms" -o report.html -l folds.tsv \
+    --log log-0.tsv --log log-1.tsv --log log-2.tsv --log log-3.tsv \
+    --log log-4.tsv --model fold-0.safetensors --validation val-0.tsv \
+    --validation val-1.tsv --validation val-2.tsv --validation val-3.tsv \
+    --validation val-4.tsv --cam maps pred-0.tsv pred-1.tsv pred-2.tsv \
+    pred-3.tsv pred-4.tsv
 printf '\nPooled over the five test folds, with 95 %% intervals:\n\n'
 awk -F'\t' '$7 == "fold" || $7 == "pooled" {
     printf "%-18s %-22s %8s %8s %8s %5s\n", $1, $2, substr($3, 1, 6),
         substr($4, 1, 6), substr($5, 1, 6), $6 }' metrics.tsv
-printf '\n%s s.  All files: %s\n' "$(($(date +%s) - start))" "$(pwd)"
+printf '\n%s s.  The report: %s\n' "$(($(date +%s) - start))" \
+    "$(pwd)/report.html"

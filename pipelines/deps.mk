@@ -1,7 +1,7 @@
 # What Debian 12 must have installed, and the target that installs it.
 
 PACKAGES = gcc libc6-dev pkg-config libvips-dev zlib1g-dev libdeflate-dev \
-           libdnnl-dev libopenmpi-dev openmpi-bin
+           libdnnl-dev libopenmpi-dev openmpi-bin gnuplot-nox
 PACKAGES_CHECK = check mandoc procps g++
 
 # Installs only what is missing, and only when it may (root, or sudo).

@@ -32,6 +32,8 @@ for f in fold-0.safetensors pred-2.tsv metrics.tsv folds.tsv fold-1.tsv; do
     [ -s cv/$f ] || bad "cv/$f was not made"
 done
 runs 0 busi-info --verify cv/fold-2.safetensors cv/data.safetensors
+has cv/report.html "<h2>Worst mistakes</h2>"
+grep -q "Not given: --[clmv]" cv/report.html && bad "the report lacks a part"
 
 touch stamp && sleep 0.02
 runs 0 cv

@@ -1,0 +1,50 @@
+/*
+ * parts: the sections of a report (shared by report.c and its sections).
+ */
+#ifndef BUSI_REPORT_PARTS_H
+#define BUSI_REPORT_PARTS_H
+
+#include "learn/predictions.h"
+#include "report/page.h"
+#include "report/plot.h"
+#include "report/report.h"
+
+struct report {
+    const struct report_conf *c;
+    struct str page;
+    struct predictions p;
+    struct labels labels;       /* the manifest, if has_manifest */
+    bool has_manifest;
+    struct table metrics;       /* of busi-eval */
+    int positive;               /* class */
+    char *no_plots;             /* why there are none, or NULL */
+};
+
+/* A cell of the metrics: column value, lo, hi or n; "NA" if there is none. */
+const char *report_metric(const struct table *t, const char *metric,
+                          const char *class, const char *fold,
+                          const char *column);
+/* A number to three digits; what is none (NA) as it is. */
+void report_short(char to[16], const char *number);
+/* "0.712 (0.675 to 0.746)", of the pooled folds. */
+char *report_interval(const struct report *r, const char *metric,
+                      const char *class);
+/* A diagram with its caption, or why there is none; ends the plot. */
+void report_plot(struct report *r, struct plot *p, const char *caption);
+
+/* Each adds its section to the page. */
+void part_summary(struct report *r);
+void part_scans(struct report *r);
+void part_training(struct report *r);
+void part_metrics(struct report *r);
+void part_discrimination(struct report *r);
+void part_calibration(struct report *r);
+int part_operating(struct report *r, struct err *e);
+void part_benefit(struct report *r);
+int part_leaks(struct report *r, struct err *e);
+void part_mistakes(struct report *r);
+int part_models(struct report *r, struct err *e);
+void part_checklists(struct report *r);
+int part_provenance(struct report *r, struct err *e);
+
+#endif

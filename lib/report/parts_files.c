@@ -1,0 +1,602 @@
+/* What other files say: scans, training, models, where it all comes from. */
+#include "report/parts.h"
+
+#include "base/digest.h"
+#include "base/mem.h"
+#include "base/version.h"
+#include "data/image_vips.h"
+#include "learn/describe.h"
+#include "learn/facts.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+/* ------------------------------------------------------------------- scans */
+
+/* Rows of the manifest in which column a is `x` and, unless NULL, b is `y`. */
+static size_t
+count(const struct table *t, long a, const char *x, long b, const char *y)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < t->nrows; i++)
+        n += strcmp(t->row[i][a], x) == 0 &&
+             (y == NULL || strcmp(t->row[i][b], y) == 0);
+    return n;
+}
+
+static void
+classes_by_fold(struct report *r, const struct table *t)
+{
+    long label = table_find(t, "label"), fold = table_find(t, "fold");
+    struct page_table out = { .caption = "Scans of each class" };
+    struct tally labels = { 0 }, folds = { 0 };
+
+    if (label < 0)
+        return;
+    tally_column(&labels, t, (size_t)label);
+    if (fold >= 0)
+        tally_column(&folds, t, (size_t)fold);
+    out.columns = 2 + folds.name.n;
+    page_cell(&out, "class");
+    page_cell(&out, "scans");
+    for (size_t f = 0; f < folds.name.n; f++)
+        page_cell(&out, "fold %s", folds.name.item[f]);
+    for (size_t c = 0; c < labels.name.n; c++) {
+        const char *name = labels.name.item[c];
+
+        page_cell(&out, "%s", name[0] != '\0' ? name : "(none)");
+        page_cell(&out, "%zu", labels.count[c]);
+        for (size_t f = 0; f < folds.name.n; f++)
+            page_cell(&out, "%zu", count(t, label, name, fold,
+                                         folds.name.item[f]));
+    }
+    page_table(&r->page, &out);
+    tally_release(&labels);
+    if (fold >= 0)
+        tally_release(&folds);
+}
+
+static void
+flow_row(struct page_table *t, const char *what, size_t n)
+{
+    page_cell(t, "%s", what);
+    page_cell(t, "%zu", n);
+}
+
+/* Groups of more than one scan, and how many scans are in them. */
+static void
+group_rows(struct page_table *out, const struct table *t)
+{
+    long group = table_find(t, "group"), conflict = table_find(t, "conflict");
+    struct tally groups = { 0 };
+    size_t copies = 0, scans = 0;
+
+    if (group < 0)
+        return;
+    tally_column(&groups, t, (size_t)group);
+    for (size_t i = 0; i < groups.name.n; i++)
+        if (groups.count[i] > 1) {
+            copies++;
+            scans += groups.count[i];
+        }
+    flow_row(out, "groups of near-copies", copies);
+    flow_row(out, "scans in them", scans);
+    if (conflict >= 0)
+        flow_row(out, "scans in groups with more than one label",
+                 count(t, conflict, "1", -1, NULL));
+    tally_release(&groups);
+}
+
+void
+part_scans(struct report *r)
+{
+    const struct table *t = &r->labels.table;
+    struct page_table flow = { .caption = "Flow of the scans", .columns = 2 };
+    size_t rejected = 0, marked = 0, known = 0;
+
+    for (size_t i = 0; i < r->p.n; i++) {
+        rejected += !r->p.row[i].ok;
+        known += r->p.row[i].marks != NULL;
+        marked += r->p.row[i].marks != NULL &&
+                  r->p.row[i].marks[0] != '\0';
+    }
+    page_section(&r->page, "Scans");
+    page_cell(&flow, "what");
+    page_cell(&flow, "scans or groups");
+    if (r->has_manifest) {
+        flow_row(&flow, "scans in the manifest", t->nrows);
+        group_rows(&flow, t);
+    }
+    flow_row(&flow, "scans given to a network", r->p.n);
+    flow_row(&flow, "rejected", rejected);
+    flow_row(&flow, "scored", r->p.n - rejected);
+    if (known > 0)
+        flow_row(&flow, "with marks drawn into them (calipers, text)", marked);
+    page_table(&r->page, &flow);
+    if (r->has_manifest)
+        classes_by_fold(r, t);
+    else
+        page_paragraph(&r->page, "note", "Not given: -l MANIFEST, which has "
+                       "groups, folds and the scans themselves.");
+    page_end(&r->page);
+}
+
+/* ---------------------------------------------------------------- training */
+
+/* A column of a log over the epochs. */
+static void
+add_log(struct plot *p, const struct table *t, const char *column,
+        const char *title, enum plot_colour colour)
+{
+    long at = table_find(t, column);
+    struct plot_line *l;
+
+    if (at < 0)
+        return;
+    l = plot_add(p, title, colour, t->nrows);
+    l->look = PLOT_THIN;
+    for (size_t i = 0; i < t->nrows; i++) {
+        l->x[i] = (double)i + 1;
+        if (!str_real(t->row[i][at], &l->y[i]))
+            l->y[i] = NAN;
+    }
+}
+
+void
+part_training(struct report *r)
+{
+    struct plot loss = { "epoch", "loss", 0, 0, 0, 0, "top right", NULL, 0 };
+    struct plot acc = { "epoch", "accuracy", 0, 0, 0, 1, "bottom right",
+                        NULL, 0 };
+    const struct str_list *paths = &r->c->logs;
+    bool first = true;
+
+    page_section(&r->page, "Training");
+    for (size_t i = 0; i < paths->n; i++) {
+        struct table t = { 0 };
+        struct err e = { 0 };
+
+        if (table_read(&t, paths->item[i], &e) != 0 ||
+            table_find(&t, "train_loss") < 0) {
+            page_paragraph(&r->page, "warn", "'%s' is no training log.",
+                           paths->item[i]);
+        } else {
+            add_log(&loss, &t, "train_loss", first ? "train" : "", PLOT_BLUE);
+            add_log(&loss, &t, "val_loss", first ? "validation" : "",
+                    PLOT_ORANGE);
+            add_log(&acc, &t, "train_acc", first ? "train" : "", PLOT_BLUE);
+            add_log(&acc, &t, "val_acc", first ? "validation" : "",
+                    PLOT_ORANGE);
+            first = false;
+        }
+        table_release(&t);
+    }
+    if (first) {
+        page_paragraph(&r->page, "note", "Not given: --log, the logs of "
+                       "busi-train.");
+    } else {
+        str_add(&r->page, "<div class=\"plots\">\n");
+        report_plot(r, &loss, "Loss by epoch, a line for each fold; the one "
+                              "trained on is of changed pictures");
+        report_plot(r, &acc, "Accuracy by epoch, a line for each fold");
+        str_add(&r->page, "</div>\n");
+    }
+    plot_release(&loss);
+    plot_release(&acc);
+    page_end(&r->page);
+}
+
+/* ------------------------------------------------------- marks, plain folds */
+
+static void
+marks(struct report *r)
+{
+    struct page_table t = { .caption = "Scans with and without marks drawn "
+                                       "into them", .columns = 3 };
+    char *with = report_interval(r, "accuracy_marked", "all");
+    char *without = report_interval(r, "accuracy_unmarked", "all");
+
+    if (strcmp(with, "NA") == 0 && strcmp(without, "NA") == 0) {
+        page_paragraph(&r->page, "note", "Marks are not known: make the "
+                       "manifest with busi-prep --marks, and give it with "
+                       "-l.");
+    } else {
+        page_cell(&t, "part");
+        page_cell(&t, "accuracy");
+        page_cell(&t, "scans");
+        page_cell(&t, "marked");
+        page_cell(&t, "%s", with);
+        page_cell(&t, "%s", report_metric(&r->metrics, "accuracy_marked",
+                                          "all", "pooled", "n"));
+        page_cell(&t, "unmarked");
+        page_cell(&t, "%s", without);
+        page_cell(&t, "%s", report_metric(&r->metrics, "accuracy_unmarked",
+                                          "all", "pooled", "n"));
+        page_table(&r->page, &t);
+    }
+    free(with);
+    free(without);
+}
+
+int
+part_leaks(struct report *r, struct err *e)
+{
+    static const char *const metrics[][2] = {
+        { "accuracy", "all" }, { "balanced_accuracy", "all" },
+        { "auroc", "macro" }
+    };
+    struct page_table t = { .caption = "The same training on folds that let "
+                                       "near-copies cross", .columns = 3 };
+    struct table plain = { 0 };
+    char text[16];
+
+    page_section(&r->page, "Shortcuts and leaks");
+    marks(r);
+    if (r->c->plain == NULL) {
+        page_paragraph(&r->page, "note", "Not given: --plain, metrics of the "
+                       "same training on plain folds, which show what a leak "
+                       "is worth.");
+    } else if (table_read(&plain, r->c->plain, e) != 0 ||
+               table_need(&plain, "metric", e) < 0) {
+        table_release(&plain);
+        return -1;
+    } else {
+        page_cell(&t, "metric");
+        page_cell(&t, "groups whole");
+        page_cell(&t, "plain folds");
+        for (size_t i = 0; i < ARRAY_LEN(metrics); i++) {
+            page_cell(&t, "%s", metrics[i][0]);
+            report_short(text, report_metric(&r->metrics, metrics[i][0],
+                                             metrics[i][1], "pooled",
+                                             "value"));
+            page_cell(&t, "%s", text);
+            report_short(text, report_metric(&plain, metrics[i][0],
+                                             metrics[i][1], "pooled",
+                                             "value"));
+            page_cell(&t, "%s", text);
+        }
+        page_table(&r->page, &t);
+    }
+    table_release(&plain);
+    page_end(&r->page);
+    return 0;
+}
+
+/* ---------------------------------------------------------------- mistakes */
+
+static int
+by_confidence(const void *a, const void *b)
+{
+    const struct outcome *x = &(*(struct prediction *const *)a)->outcome;
+    const struct outcome *y = &(*(struct prediction *const *)b)->outcome;
+    double p = x->p[x->pred] - x->p[x->truth];
+    double q = y->p[y->pred] - y->p[y->truth];
+
+    return p > q ? -1 : p < q;
+}
+
+/* A picture, at most 160 pixels a side, as PNG; nothing if it cannot be read. */
+static void
+thumbnail(struct report *r, const char *path, const char *alt)
+{
+    struct image m = { 0 }, small = { 0 };
+    struct err e = { 0 };
+    void *png = NULL;
+    size_t n = 0;
+
+    if (image_load(&m, path, &e) == 0) {
+        int most = m.w > m.h ? m.w : m.h;
+
+        if (most > 160)
+            image_resize(&small, &m, m.w * 160 / most > 0
+                         ? m.w * 160 / most : 1,
+                         m.h * 160 / most > 0 ? m.h * 160 / most : 1);
+        if (image_encode_png(most > 160 ? &small : &m, &png, &n, &e) == 0)
+            page_image(&r->page, "image/png", png, n, alt, 0);
+    }
+    image_release(&m);
+    image_release(&small);
+    free(png);
+}
+
+/* The row of the manifest with this id, or -1. */
+static long
+manifest_row(const struct report *r, const char *id)
+{
+    const struct table *t = &r->labels.table;
+    long at = r->has_manifest ? table_find(t, "id") : -1;
+
+    for (size_t i = 0; at >= 0 && i < t->nrows; i++)
+        if (strcmp(t->row[i][at], id) == 0)
+            return (long)i;
+    return -1;
+}
+
+static void
+show_mistake(struct report *r, const struct prediction *p)
+{
+    const struct table *t = &r->labels.table;
+    const struct outcome *o = &p->outcome;
+    long row = manifest_row(r, p->id);
+    long path = row >= 0 ? table_find(t, "path") : -1;
+    const char *end = strrchr(p->id, '.');
+    bool png = end != NULL && strcasecmp(end, ".png") == 0;
+
+    str_add(&r->page, "<figure>");
+    if (path >= 0)
+        thumbnail(r, t->row[row][path], "scan");
+    if (r->c->cam != NULL) {
+        char *map = str_format("%s/%s%s", r->c->cam, p->id,
+                               png ? "" : ".png");
+
+        if (access(map, R_OK) == 0)
+            thumbnail(r, map, "heat map");
+        free(map);
+    }
+    str_add(&r->page, "<figcaption>");
+    page_text(&r->page, p->id);
+    str_add(&r->page, ": ");
+    page_text(&r->page, r->p.classes.item[o->truth]);
+    str_add(&r->page, " taken for ");
+    page_text(&r->page, r->p.classes.item[o->pred]);
+    str_addf(&r->page, " (%.2f, truth %.2f)</figcaption></figure>\n",
+             o->p[o->pred], o->p[o->truth]);
+}
+
+void
+part_mistakes(struct report *r)
+{
+    enum { SHOWN = 12 };
+    const struct prediction **wrong = mem_array(r->p.n, sizeof *wrong);
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->p.n; i++)
+        if (r->p.row[i].ok &&
+            r->p.row[i].outcome.pred != r->p.row[i].outcome.truth)
+            wrong[n++] = &r->p.row[i];
+    if (n > 0)
+        qsort(wrong, n, sizeof *wrong, by_confidence);
+    page_section(&r->page, "Worst mistakes");
+    page_paragraph(&r->page, "", "%zu scans were taken for another class; "
+                   "here are the %zu of which the networks were most sure.",
+                   n, n < SHOWN ? n : SHOWN);
+    if (r->c->cam == NULL)
+        page_paragraph(&r->page, "note", "Not given: --cam, heat maps of "
+                       "busi-predict.");
+    str_add(&r->page, "<div class=\"scans\">\n");
+    for (size_t i = 0; i < n && i < SHOWN; i++)
+        show_mistake(r, wrong[i]);
+    str_add(&r->page, "</div>\n");
+    page_end(&r->page);
+    free(wrong);
+}
+
+/* ------------------------------------------------------------------ models */
+
+/* Facts of all models: a row a fact, a column a model; equal ones once. */
+int
+part_models(struct report *r, struct err *e)
+{
+    const struct str_list *paths = &r->c->models;
+    const struct describe_conf conf = { false, false };
+
+    page_section(&r->page, "Model card");
+    if (paths->n == 0)
+        page_paragraph(&r->page, "note", "Not given: --model, the models that "
+                       "made the predictions.");
+    for (size_t i = 0; i < paths->n; i++) {
+        struct page_table t = { .caption = paths->item[i], .columns = 2 };
+        struct description d = { 0 };
+
+        if (describe_open(&d, paths->item[i], &conf, e) != 0)
+            return -1;
+        page_cell(&t, "what");
+        page_cell(&t, "value");
+        for (size_t k = 1; k < d.facts.n; k++) {
+            page_cell(&t, "%s", d.facts.fact[k].key);
+            page_cell(&t, "%s", d.facts.fact[k].text);
+        }
+        str_add(&r->page, i > 0 ? "<details><summary>" : "");
+        if (i > 0) {
+            page_text(&r->page, paths->item[i]);
+            str_add(&r->page, "</summary>");
+        }
+        page_table(&r->page, &t);
+        str_add(&r->page, i > 0 ? "</details>\n" : "");
+        describe_release(&d);
+    }
+    page_paragraph(&r->page, "", "Intended use: research on classification of "
+                   "breast ultrasound. Not intended: any decision about a "
+                   "patient. Trained and tested on scans of one collection; "
+                   "what scores well here may fail elsewhere.");
+    page_end(&r->page);
+    return 0;
+}
+
+/* -------------------------------------------------------------- checklists */
+
+/* An item, and what these files say to it; NULL: the author must. */
+struct item {
+    const char *number, *what, *filled;
+};
+
+static void
+checklist(struct report *r, const char *caption, const struct item *item,
+          size_t n)
+{
+    struct page_table t = { .caption = caption, .columns = 3 };
+
+    page_cell(&t, "item");
+    page_cell(&t, "what");
+    page_cell(&t, "where");
+    for (size_t i = 0; i < n; i++) {
+        page_cell(&t, "%s", item[i].number);
+        page_cell(&t, "%s", item[i].what);
+        page_cell(&t, "%s", item[i].filled != NULL ? item[i].filled
+                                                   : "for the author");
+    }
+    page_table(&r->page, &t);
+}
+
+/* Tejani et al., Radiology: Artificial Intelligence 6(4), 2024. */
+static const struct item claim[] = {
+    { "1", "Title or abstract names the AI method", NULL },
+    { "2", "Structured summary", NULL },
+    { "3", "Scientific and clinical background", NULL },
+    { "4", "Aims and hypotheses", NULL },
+    { "5", "Prospective or retrospective", NULL },
+    { "6", "Study goal", NULL },
+    { "7", "Data sources", NULL },
+    { "8", "Inclusion and exclusion criteria", NULL },
+    { "9", "Data preprocessing", "Model card: recipe" },
+    { "10", "Selection of data subsets", "Model card: recipe (crop)" },
+    { "11", "De-identification", NULL },
+    { "12", "Missing data", "Scans: rejected" },
+    { "13", "Image acquisition protocol", NULL },
+    { "14", "Definition of the reference standard", NULL },
+    { "15", "Rationale of the reference standard", NULL },
+    { "16", "Source of reference annotations", NULL },
+    { "17", "Annotation of the test set", NULL },
+    { "18", "Variability of raters", NULL },
+    { "19", "Assignment to partitions", "Scans: classes by fold" },
+    { "20", "Level at which partitions are disjoint",
+      "Scans: groups of near-copies (patients are not known)" },
+    { "21", "Intended sample size", NULL },
+    { "22", "Model description", "Model card: graph, parameters" },
+    { "23", "Software and packages", "Provenance: version" },
+    { "24", "Initialisation of parameters", "Model card: seed, init" },
+    { "25", "Training approach", "Model card: command; Training" },
+    { "26", "Selection of the final model", "Model card: select, epoch" },
+    { "27", "Ensembling", NULL },
+    { "28", "Metrics of performance", "Results" },
+    { "29", "Significance and uncertainty", "Results: 95 % intervals" },
+    { "30", "Robustness or sensitivity analysis", "Shortcuts and leaks" },
+    { "31", "Explainability", "Worst mistakes: heat maps" },
+    { "32", "Evaluation on internal data", "Results: cross-validation" },
+    { "33", "Testing on external data", NULL },
+    { "34", "Trial registration", NULL },
+    { "35", "Numbers included and excluded", "Scans: flow" },
+    { "36", "Demographic and clinical characteristics", NULL },
+    { "37", "Performance on all partitions", "Training; Results" },
+    { "38", "Estimates and their precision", "Results" },
+    { "39", "Failure analysis", "Worst mistakes" },
+    { "40", "Limitations", NULL },
+    { "41", "Implications for practice", NULL },
+    { "42", "Full study protocol", NULL },
+    { "43", "Availability of software, model and data", NULL },
+    { "44", "Funding", NULL }
+};
+
+/* Collins et al., BMJ 385:e078378, 2024; items as headings. */
+static const struct item tripod[] = {
+    { "1", "Title", NULL },
+    { "2", "Abstract", NULL },
+    { "3", "Background", NULL },
+    { "4", "Objectives", NULL },
+    { "5", "Data: sources, dates", NULL },
+    { "6", "Participants: setting, eligibility, treatment", NULL },
+    { "7", "Data preparation", "Model card: recipe" },
+    { "8", "Outcome", NULL },
+    { "9", "Predictors", "Model card: recipe (pixels alone)" },
+    { "10", "Sample size", "Scans: numbers; justification for the author" },
+    { "11", "Missing data", "Scans: rejected" },
+    { "12", "Analytical methods", "Model card: command; Results" },
+    { "13", "Class imbalance", "Model card: command (class weights)" },
+    { "14", "Fairness", NULL },
+    { "15", "Model output", "Calibration; Operating points" },
+    { "16", "Training versus evaluation data", "Scans: classes by fold" },
+    { "17", "Ethical approval", NULL },
+    { "18", "Open science", NULL },
+    { "19", "Patient and public involvement", NULL },
+    { "20", "Results: participants", "Scans: numbers; rest for the author" },
+    { "21", "Model development", "Scans: classes by fold" },
+    { "22", "Full model specification", "Model card; the model file" },
+    { "23", "Model performance", "Results" },
+    { "24", "Model updating", NULL },
+    { "25", "Interpretation", NULL },
+    { "26", "Limitations", NULL },
+    { "27", "Usability in current care", NULL }
+};
+
+void
+part_checklists(struct report *r)
+{
+    page_section(&r->page, "Checklists");
+    page_paragraph(&r->page, "", "What this page can fill in of two reporting "
+                   "guidelines; the rest is for the author.");
+    str_add(&r->page, "<details open><summary>CLAIM 2024</summary>");
+    checklist(r, "Checklist for Artificial Intelligence in Medical Imaging, "
+                 "2024 update", claim, ARRAY_LEN(claim));
+    str_add(&r->page, "</details>\n<details open><summary>TRIPOD+AI</summary>");
+    checklist(r, "TRIPOD+AI statement, 2024, by main items", tripod,
+              ARRAY_LEN(tripod));
+    str_add(&r->page, "</details>\n");
+    page_end(&r->page);
+}
+
+/* -------------------------------------------------------------- provenance */
+
+static int
+source(struct page_table *t, const char *what, const char *path,
+       struct err *e)
+{
+    char hex[DIGEST_HEX];
+
+    if (path == NULL)
+        return 0;
+    if (digest_file(path, hex, e) != 0)
+        return -1;
+    page_cell(t, "%s", what);
+    page_cell(t, "%s", path);
+    page_cell(t, "%s", hex);
+    return 0;
+}
+
+static int
+sources(struct page_table *t, const char *what, const struct str_list *l,
+        struct err *e)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (source(t, what, l->item[i], e) != 0)
+            return -1;
+    return 0;
+}
+
+int
+part_provenance(struct report *r, struct err *e)
+{
+    const struct report_conf *c = r->c;
+    struct page_table t = { .caption = "SHA-256 of the files read",
+                            .columns = 3 };
+    int rc = 0;
+
+    page_section(&r->page, "Provenance");
+    page_paragraph(&r->page, "", "busi-report %s; bootstrap of %zu "
+                   "replicates, seed %llu.", BUSI_VERSION, c->nboot,
+                   (unsigned long long)c->seed);
+    str_add(&r->page, "<p><code>");
+    page_text(&r->page, c->command);
+    str_add(&r->page, "</code></p>\n");
+    page_cell(&t, "what");
+    page_cell(&t, "file");
+    page_cell(&t, "SHA-256");
+    for (size_t i = 0; i < c->npreds && rc == 0; i++)
+        rc = source(&t, "predictions", c->preds[i], e);
+    if (rc == 0)
+        rc = source(&t, "manifest", c->manifest, e);
+    if (rc == 0)
+        rc = sources(&t, "log", &c->logs, e);
+    if (rc == 0)
+        rc = sources(&t, "model", &c->models, e);
+    if (rc == 0)
+        rc = sources(&t, "validation", &c->validation, e);
+    if (rc == 0)
+        rc = source(&t, "plain folds", c->plain, e);
+    page_table(&r->page, &t);
+    page_end(&r->page);
+    return rc;
+}

@@ -1,0 +1,438 @@
+/* What the predictions say: summary, metrics, curves, operating points. */
+#include "report/parts.h"
+
+#include "base/mem.h"
+#include "learn/stat.h"
+#include "report/curves.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *
+class_name(const struct report *r, size_t c)
+{
+    return r->p.classes.item[c];
+}
+
+/* ----------------------------------------------------------------- summary */
+
+static void
+card(struct report *r, const char *metric, const char *class,
+     const char *label)
+{
+    char *text = report_interval(r, metric, class), *open = strchr(text, '(');
+
+    if (open != NULL)
+        open[-1] = '\0';
+    str_add(&r->page, "<div class=\"card\"><span>");
+    page_text(&r->page, label);
+    str_add(&r->page, "</span><b>");
+    page_text(&r->page, text);
+    str_add(&r->page, "</b><span>");
+    if (open != NULL) {
+        open[strlen(open) - 1] = '\0';
+        page_text(&r->page, open + 1);
+    }
+    str_add(&r->page, "</span></div>\n");
+    free(text);
+}
+
+static size_t
+count_ok(const struct report *r)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->p.n; i++)
+        n += r->p.row[i].ok;
+    return n;
+}
+
+void
+part_summary(struct report *r)
+{
+    const char *positive = class_name(r, (size_t)r->positive);
+    char *sensitivity = str_format("Sensitivity, %s", positive);
+    char *specificity = str_format("Specificity, %s", positive);
+    bool selected = false;
+
+    page_paragraph(&r->page, "note", "%zu scans in %zu test fold%s, each "
+                   "scored once by a network that had not seen it. Values "
+                   "with 95 %% intervals. Research use only: not a medical "
+                   "device.", count_ok(r), r->p.nfiles,
+                   r->p.nfiles == 1 ? "" : "s");
+    for (size_t i = 0; i < r->p.nfiles; i++)
+        selected = selected || r->p.file[i].selected;
+    if (selected)
+        page_paragraph(&r->page, "warn", "The epoch of a model was chosen on "
+                       "its own test fold: these results flatter it.");
+    if (!r->p.grouped)
+        page_paragraph(&r->page, "warn", "No groups of near-copies are known: "
+                       "copies of test scans may have been trained on.");
+    str_add(&r->page, "<div class=\"cards\">\n");
+    card(r, "accuracy", "all", "Accuracy");
+    card(r, "balanced_accuracy", "all", "Balanced accuracy");
+    card(r, "auroc", "macro", "AUROC, mean of classes");
+    card(r, "sensitivity", positive, sensitivity);
+    card(r, "specificity", positive, specificity);
+    card(r, "ece", "all", "Calibration error (ECE)");
+    str_add(&r->page, "</div>\n");
+    free(sensitivity);
+    free(specificity);
+}
+
+/* ----------------------------------------------------------------- metrics */
+
+static void
+confusion(struct report *r)
+{
+    size_t k = r->p.classes.n;
+    struct page_table t = { .caption = "Confusion matrix, all folds: rows are "
+                                       "the truth, columns what was predicted",
+                            .columns = k + 2 };
+
+    page_cell(&t, "truth");
+    for (size_t y = 0; y < k; y++)
+        page_cell(&t, "%s", class_name(r, y));
+    page_cell(&t, "sensitivity");
+    for (size_t c = 0; c < k; c++) {
+        char *share = report_interval(r, "sensitivity", class_name(r, c));
+
+        page_cell(&t, "%s", class_name(r, c));
+        for (size_t y = 0; y < k; y++) {
+            char *cell = str_format("%s>%s", class_name(r, c),
+                                    class_name(r, y));
+
+            page_cell(&t, "%s", report_metric(&r->metrics, "confusion", cell,
+                                              "pooled", "value"));
+            free(cell);
+        }
+        page_cell(&t, "%s", share);
+        free(share);
+    }
+    page_table(&r->page, &t);
+}
+
+static void
+number_cell(struct page_table *t, const char *number)
+{
+    char text[16];
+
+    report_short(text, number);
+    page_cell(t, "%s", text);
+}
+
+static void
+metric_row(struct report *r, struct page_table *t, const char *metric,
+           const char *class)
+{
+    char *text = report_interval(r, metric, class);
+
+    page_cell(t, "%s", metric);
+    page_cell(t, "%s", class);
+    page_cell(t, "%s", text);
+    number_cell(t, report_metric(&r->metrics, metric, class, "mean",
+                                 "value"));
+    number_cell(t, report_metric(&r->metrics, metric, class, "sd", "value"));
+    free(text);
+}
+
+static void
+by_fold(struct report *r)
+{
+    static const char *const metrics[][2] = {
+        { "accuracy", "all" }, { "balanced_accuracy", "all" },
+        { "auroc", "macro" }, { "nll", "all" }, { "ece", "all" }
+    };
+    struct page_table t = { .caption = "Each fold", .columns = 7 };
+    bool named = r->p.nfiles > 0 && r->p.file[0].fold != NULL;
+
+    page_cell(&t, "fold");
+    page_cell(&t, "n");
+    for (size_t j = 0; j < ARRAY_LEN(metrics); j++)
+        page_cell(&t, "%s", metrics[j][0]);
+    for (size_t i = 0; i < r->p.nfiles; i++) {
+        char number[24];
+        const char *fold = number;
+
+        snprintf(number, sizeof number, "%zu", i);
+        if (named && r->p.file[i].fold != NULL)
+            fold = r->p.file[i].fold;
+        page_cell(&t, "%s", fold);
+        page_cell(&t, "%s", report_metric(&r->metrics, "n", "all", fold,
+                                          "value"));
+        for (size_t j = 0; j < ARRAY_LEN(metrics); j++)
+            number_cell(&t, report_metric(&r->metrics, metrics[j][0],
+                                          metrics[j][1], fold, "value"));
+    }
+    page_table(&r->page, &t);
+}
+
+void
+part_metrics(struct report *r)
+{
+    static const char *const over_all[] = {
+        "accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "brier",
+        "nll", "ece"
+    };
+    static const char *const per_class[] = {
+        "auroc", "auprc", "sensitivity", "specificity", "ppv", "npv", "f1"
+    };
+    struct page_table t = {
+        .caption = "All metrics, pooled over the folds; mean and standard "
+                   "deviation of the folds beside", .columns = 5
+    };
+
+    page_section(&r->page, "Results");
+    confusion(r);
+    page_cell(&t, "metric");
+    page_cell(&t, "class");
+    page_cell(&t, "value (95 %% interval)");
+    page_cell(&t, "fold mean");
+    page_cell(&t, "fold sd");
+    for (size_t i = 0; i < ARRAY_LEN(over_all); i++)
+        metric_row(r, &t, over_all[i], "all");
+    for (size_t i = 0; i < ARRAY_LEN(per_class); i++)
+        for (size_t c = 0; c < r->p.classes.n; c++)
+            metric_row(r, &t, per_class[i], class_name(r, c));
+    page_table(&r->page, &t);
+    if (r->p.nfiles > 1)
+        by_fold(r);
+    page_paragraph(&r->page, "note", "Proportions: Wilson; AUROC: DeLong; the "
+                   "rest: bootstrap over groups of near-copies. The first two "
+                   "take scans as independent and are too narrow where copies "
+                   "abound.");
+    page_end(&r->page);
+}
+
+/* ------------------------------------------------------------------ curves */
+
+void
+part_discrimination(struct report *r)
+{
+    static const double unit[2] = { 0, 1 };
+    struct plot roc = { "1 - specificity", "sensitivity", 0, 1, 0, 1,
+                        "bottom right", NULL, 0 };
+    struct plot pr = { "recall", "precision", 0, 1, 0, 1, "bottom left",
+                       NULL, 0 };
+    struct plot_line *l;
+
+    page_section(&r->page, "Discrimination");
+    for (size_t c = 0; c < r->p.classes.n; c++) {
+        size_t n;
+        struct scored *s = curves_sort(&r->p, (int)c, &n);
+        enum plot_colour colour = (enum plot_colour)(c % PLOT_BLACK);
+
+        l = plot_add(&roc, class_name(r, c), colour, n + 1);
+        l->n = curves_roc(s, n, l->x, l->y);
+        l = plot_add(&pr, class_name(r, c), colour, n + 1);
+        l->n = curves_precision(s, n, l->x, l->y);
+        free(s);
+    }
+    l = plot_add(&roc, "", PLOT_GRAY, 2);
+    l->look = PLOT_DASHED;
+    memcpy(l->x, unit, sizeof unit);
+    memcpy(l->y, unit, sizeof unit);
+    str_add(&r->page, "<div class=\"plots\">\n");
+    report_plot(r, &roc, "ROC curves, each class against the rest, all folds "
+                         "pooled");
+    report_plot(r, &pr, "Precision and recall, each class against the rest");
+    str_add(&r->page, "</div>\n");
+    page_end(&r->page);
+}
+
+void
+part_calibration(struct report *r)
+{
+    enum { BINS = 10 };
+    static const double unit[2] = { 0, 1 };
+    struct plot p = { "probability of the predicted class", "share right", 0,
+                      1, 0, 1, "top left", NULL, 0 };
+    struct page_table t = { .caption = "The bins", .columns = 4 };
+    double m[BINS];
+    struct plot_line *l;
+    char *ece = report_interval(r, "ece", "all");
+    char *brier = report_interval(r, "brier", "all");
+
+    page_section(&r->page, "Calibration");
+    page_paragraph(&r->page, "", "Expected calibration error %s (15 bins), "
+                   "Brier score %s.", ece, brier);
+    l = plot_add(&p, "perfect", PLOT_GRAY, 2);
+    l->look = PLOT_DASHED;
+    memcpy(l->x, unit, sizeof unit);
+    memcpy(l->y, unit, sizeof unit);
+    l = plot_add(&p, "found", PLOT_BLUE, BINS);
+    l->look = PLOT_MARKS;
+    curves_reliability(&r->p, BINS, l->x, l->y, m);
+    page_cell(&t, "bin");
+    page_cell(&t, "scans");
+    page_cell(&t, "probability");
+    page_cell(&t, "share right");
+    for (int b = 0; b < BINS; b++)
+        if (m[b] > 0) {
+            page_cell(&t, "%.1f to %.1f", b / 10.0, (b + 1) / 10.0);
+            page_cell(&t, "%.0f", m[b]);
+            page_cell(&t, "%.3f", l->x[b]);
+            page_cell(&t, "%.3f", l->y[b]);
+        }
+    str_add(&r->page, "<div class=\"plots\">\n");
+    report_plot(r, &p, "Reliability: how often a decision of this probability "
+                       "is right");
+    str_add(&r->page, "<div>");
+    page_table(&r->page, &t);
+    str_add(&r->page, "</div></div>\n");
+    page_end(&r->page);
+    free(ece);
+    free(brier);
+}
+
+/* -------------------------------------------------------- operating points */
+
+/* The validation table that the model of test file i made, or -1. */
+static long
+validation_of(const struct report *r, const struct predictions *v, size_t i)
+{
+    for (size_t j = 0; j < v->nfiles; j++)
+        if (v->file[j].model != NULL && r->p.file[i].model != NULL &&
+            strcmp(v->file[j].model, r->p.file[i].model) == 0)
+            return (long)j;
+    return -1;
+}
+
+static size_t
+keep_file(struct scored *s, size_t n, size_t file)
+{
+    size_t m = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (s[i].file == file)
+            s[m++] = s[i];
+    return m;
+}
+
+/* Test counts, each fold at the threshold that its validation fold gives. */
+static int
+count_points(const struct report *r, const struct predictions *v,
+             double least, struct counts *sum)
+{
+    memset(sum, 0, sizeof *sum);
+    for (size_t i = 0; i < r->p.nfiles; i++) {
+        long j = validation_of(r, v, i);
+        size_t ntest, nval;
+        struct scored *test, *val;
+        struct counts c;
+
+        if (j < 0)
+            return -1;
+        test = curves_sort(&r->p, r->positive, &ntest);
+        val = curves_sort(v, r->positive, &nval);
+        ntest = keep_file(test, ntest, i);
+        nval = keep_file(val, nval, (size_t)j);
+        c = curves_at(test, ntest, curves_threshold(val, nval, least));
+        sum->tp += c.tp;
+        sum->fp += c.fp;
+        sum->npos += c.npos;
+        sum->nneg += c.nneg;
+        free(test);
+        free(val);
+    }
+    return 0;
+}
+
+static void
+point_rows(struct report *r, const struct predictions *v)
+{
+    static const double least[] = { 0.90, 0.95 };
+    struct page_table t = {
+        .caption = "Thresholds chosen on each model's validation fold, then "
+                   "applied to its test fold; counts pooled", .columns = 4
+    };
+
+    page_cell(&t, "specificity wanted");
+    page_cell(&t, "sensitivity reached");
+    page_cell(&t, "specificity reached");
+    page_cell(&t, "scans");
+    for (size_t i = 0; i < ARRAY_LEN(least); i++) {
+        struct counts c;
+        struct interval a, b;
+
+        if (count_points(r, v, least[i], &c) != 0) {
+            page_paragraph(&r->page, "warn", "The validation tables are not "
+                           "of the same models as the test tables: no "
+                           "operating points.");
+            str_list_release(&t.cells);
+            return;
+        }
+        a = stat_wilson(c.tp, c.npos);
+        b = stat_wilson(c.nneg - c.fp, c.nneg);
+        page_cell(&t, "%.2f", least[i]);
+        page_cell(&t, "%.3f (%.3f to %.3f)", c.tp / c.npos, a.lo, a.hi);
+        page_cell(&t, "%.3f (%.3f to %.3f)", 1 - c.fp / c.nneg, b.lo, b.hi);
+        page_cell(&t, "%.0f", c.npos + c.nneg);
+    }
+    page_table(&r->page, &t);
+}
+
+int
+part_operating(struct report *r, struct err *e)
+{
+    struct predictions v = { 0 };
+    const struct str_list *paths = &r->c->validation;
+    int rc = 0;
+
+    page_section(&r->page, "Operating points");
+    page_paragraph(&r->page, "", "Calling a scan %s from a threshold on its "
+                   "probability.", class_name(r, (size_t)r->positive));
+    if (paths->n == 0)
+        page_paragraph(&r->page, "note", "Not given: --validation, tables of "
+                       "each model on its validation fold. A threshold chosen "
+                       "on test scans would flatter.");
+    for (size_t i = 0; i < paths->n && rc == 0; i++)
+        rc = predictions_add(&v, paths->item[i],
+                             r->has_manifest ? &r->labels : NULL, e);
+    if (rc == 0 && paths->n > 0)
+        rc = predictions_settle(&v, e);
+    if (rc == 0 && paths->n > 0)
+        point_rows(r, &v);
+    predictions_release(&v);
+    page_end(&r->page);
+    return rc;
+}
+
+void
+part_benefit(struct report *r)
+{
+    enum { POINTS = 60 };
+    struct plot p = { "threshold probability", "net benefit", 0, 0.6, 0, 0,
+                      "top right", NULL, 0 };
+    struct plot_line *net, *all;
+    double top = 0;
+    size_t n;
+    struct scored *s = curves_sort(&r->p, r->positive, &n);
+
+    page_section(&r->page, "Decision curve");
+    page_paragraph(&r->page, "", "Net benefit of acting on what is called %s, "
+                   "in true positives per scan, against acting on all scans "
+                   "and on none (Vickers and Elkin 2006).",
+                   class_name(r, (size_t)r->positive));
+    plot_add(&p, "networks", PLOT_BLUE, POINTS);
+    plot_add(&p, "all", PLOT_ORANGE, POINTS);
+    net = &p.line[0];
+    all = &p.line[1];
+    all->look = PLOT_DASHED;
+    for (int i = 0; i < POINTS; i++) {
+        double t = 0.01 * (i + 1);
+
+        net->x[i] = all->x[i] = t;
+        net->y[i] = curves_benefit(s, n, t, false);
+        all->y[i] = curves_benefit(s, n, t, true);
+        top = fmax(top, fmax(net->y[i], all->y[i]));
+    }
+    p.lo_y = -0.1 * top;
+    p.hi_y = 1.1 * top;
+    str_add(&r->page, "<div class=\"plots\">\n");
+    report_plot(r, &p, "Decision curve; acting on none has benefit 0");
+    str_add(&r->page, "</div>\n");
+    page_end(&r->page);
+    free(s);
+}

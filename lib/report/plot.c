@@ -1,0 +1,142 @@
+#include "report/plot.h"
+
+#include "base/mem.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char *const colours[PLOT_COLOURS] = {
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#222222",
+    "#999999"
+};
+
+struct plot_line *
+plot_add(struct plot *p, const char *title, enum plot_colour colour, size_t n)
+{
+    struct plot_line *l;
+
+    p->line = mem_grow(p->line, p->n + 1, sizeof *p->line);
+    l = &p->line[p->n++];
+    *l = (struct plot_line){ .colour = colour, .n = n };
+    snprintf(l->title, sizeof l->title, "%s", title);
+    /* What comes from files must not speak gnuplot. */
+    for (char *c = l->title; *c != '\0'; c++)
+        if ((unsigned char)*c < ' ' || strchr("\"'`\\@{}^~$", *c) != NULL)
+            *c = '?';
+    l->x = mem_array(n, sizeof *l->x);
+    l->y = mem_array(n, sizeof *l->y);
+    return l;
+}
+
+void
+plot_release(struct plot *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        free(p->line[i].x);
+        free(p->line[i].y);
+    }
+    free(p->line);
+    p->line = NULL;
+    p->n = 0;
+}
+
+static void
+write_range(FILE *f, const char *axis, double lo, double hi)
+{
+    if (lo < hi)
+        fprintf(f, "set %srange [%.6g:%.6g]\n", axis, lo, hi);
+}
+
+static void
+write_script(const struct plot *p, FILE *f)
+{
+    static const char *const looks[] = {
+        "with lines lw 2.5", "with lines lw 1.5 dt 2", "with lines lw 1",
+        "with linespoints lw 1.5 pt 7 ps 0.6"
+    };
+
+    fputs("set terminal svg size 480,340 noenhanced font 'sans-serif,14'\n"
+          "set border 3 lc rgb '#666666'\nset tics nomirror out\n"
+          "set grid lc rgb '#dddddd' lw 0.5\nset samples 2\n", f);
+    fprintf(f, "set xlabel '%s'\nset ylabel '%s'\nset key %s samplen 2\n",
+            p->xlabel, p->ylabel, p->key);
+    write_range(f, "x", p->lo_x, p->hi_x);
+    write_range(f, "y", p->lo_y, p->hi_y);
+    for (size_t i = 0; i < p->n; i++) {
+        fprintf(f, "$d%zu << EOD\n", i);
+        for (size_t k = 0; k < p->line[i].n; k++)
+            if (isfinite(p->line[i].x[k]) && isfinite(p->line[i].y[k]))
+                fprintf(f, "%.6g %.6g\n", p->line[i].x[k], p->line[i].y[k]);
+            else
+                fputs("\n", f);
+        fputs("EOD\n", f);
+    }
+    fputs("plot ", f);
+    for (size_t i = 0; i < p->n; i++) {
+        const struct plot_line *l = &p->line[i];
+
+        fprintf(f, "%s$d%zu using 1:2 %s lc rgb '%s' ", i > 0 ? ", " : "", i,
+                looks[l->look], colours[l->colour]);
+        if (l->title[0] != '\0')
+            fprintf(f, "title \"%s\"", l->title);
+        else
+            fputs("notitle", f);
+    }
+    fputs("\n", f);
+}
+
+static void
+become_gnuplot(int script, int out)
+{
+    if (dup2(script, 0) >= 0 && dup2(out, 1) >= 0) {
+        execlp("gnuplot", "gnuplot", "-", (char *)NULL);
+    }
+    _exit(127);
+}
+
+/* Everything the child says, then how it ended. */
+static int
+collect(pid_t child, int from, struct str *to)
+{
+    char part[65536];
+    ssize_t n;
+    int status = -1;
+
+    while ((n = read(from, part, sizeof part)) > 0)
+        str_add_bytes(to, part, (size_t)n);
+    waitpid(child, &status, 0);
+    return n == 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+int
+plot_svg(const struct plot *p, struct str *svg, struct err *e)
+{
+    FILE *script = tmpfile();
+    int ends[2], status = -1;
+    pid_t child;
+
+    if (script == NULL || pipe(ends) != 0) {
+        if (script != NULL)
+            fclose(script);
+        return err_errno(e, "cannot run gnuplot");
+    }
+    write_script(p, script);
+    fflush(script);
+    lseek(fileno(script), 0, SEEK_SET);
+    child = fork();
+    if (child == 0)
+        become_gnuplot(fileno(script), ends[1]);
+    close(ends[1]);
+    if (child > 0)
+        status = collect(child, ends[0], svg);
+    close(ends[0]);
+    fclose(script);
+    if (status == 0 && svg->n > 0)
+        return 0;
+    return err_set(e, EXIT_IO, status == 127 ? "gnuplot is not installed"
+                                             : "gnuplot failed");
+}

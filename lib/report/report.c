@@ -1,0 +1,159 @@
+#include "report/report.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "learn/evaluate.h"
+#include "report/parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ------------------------------------------------------- used by all parts */
+
+const char *
+report_metric(const struct table *t, const char *metric, const char *class,
+              const char *fold, const char *column)
+{
+    long m = table_find(t, "metric"), c = table_find(t, "class");
+    long f = table_find(t, "fold"), v = table_find(t, column);
+
+    for (size_t i = 0; i < t->nrows && m >= 0 && c >= 0 && v >= 0; i++)
+        if (strcmp(t->row[i][m], metric) == 0 &&
+            strcmp(t->row[i][c], class) == 0 &&
+            (f < 0 || strcmp(t->row[i][f], fold) == 0))
+            return t->row[i][v];
+    return "NA";
+}
+
+void
+report_short(char to[16], const char *number)
+{
+    double x;
+
+    if (str_real(number, &x))
+        snprintf(to, 16, "%.3f", x);
+    else
+        snprintf(to, 16, "%s", number);
+}
+
+char *
+report_interval(const struct report *r, const char *metric, const char *class)
+{
+    static const char *const columns[] = { "value", "lo", "hi" };
+    char cell[3][16];
+
+    for (int i = 0; i < 3; i++)
+        report_short(cell[i], report_metric(&r->metrics, metric, class, "pooled",
+                                       columns[i]));
+    if (strcmp(cell[1], "NA") == 0)
+        return str_format("%s", cell[0]);
+    return str_format("%s (%s to %s)", cell[0], cell[1], cell[2]);
+}
+
+void
+report_plot(struct report *r, struct plot *p, const char *caption)
+{
+    struct str svg = { 0 };
+    struct err e = { 0 };
+
+    str_add(&r->page, "<figure>");
+    if (r->no_plots == NULL && plot_svg(p, &svg, &e) != 0) {
+        r->no_plots = mem_strdup(e.text);
+        log_warn("%s: the page has no diagrams", r->no_plots);
+    }
+    if (r->no_plots == NULL)
+        page_image(&r->page, "image/svg+xml", svg.text, svg.n, caption, 0);
+    else
+        page_paragraph(&r->page, "note", "No diagram: %s.", r->no_plots);
+    str_add(&r->page, "<figcaption>");
+    page_text(&r->page, caption);
+    str_add(&r->page, "</figcaption></figure>\n");
+    str_release(&svg);
+    plot_release(p);
+}
+
+/* -------------------------------------------------------------------- input */
+
+static int
+find_positive(struct report *r, struct err *e)
+{
+    const struct str_list *k = &r->p.classes;
+    const char *name = r->c->positive != NULL ? r->c->positive : "malignant";
+
+    for (size_t i = 0; i < k->n; i++)
+        if (strcmp(k->item[i], name) == 0) {
+            r->positive = (int)i;
+            return 0;
+        }
+    if (r->c->positive != NULL)
+        return err_set(e, EXIT_USAGE, "there is no class '%s'", name);
+    r->positive = k->n > 1 ? 1 : 0;
+    return 0;
+}
+
+static int
+read_all(struct report *r, struct err *e)
+{
+    const struct report_conf *c = r->c;
+    struct evaluate_conf conf = { .seed = c->seed, .nboot = c->nboot };
+
+    if (c->manifest != NULL) {
+        if (labels_read(&r->labels, c->manifest, e) != 0)
+            return -1;
+        r->has_manifest = true;
+    }
+    for (size_t i = 0; i < c->npreds; i++)
+        if (predictions_add(&r->p, c->preds[i],
+                            r->has_manifest ? &r->labels : NULL, e) != 0)
+            return -1;
+    if (predictions_settle(&r->p, e) != 0 || find_positive(r, e) != 0)
+        return -1;
+    return evaluate_table(&r->p, &conf, &r->metrics, e);
+}
+
+static int
+write_page(struct report *r, struct err *e)
+{
+    page_open(&r->page, r->c->title);
+    part_summary(r);
+    part_scans(r);
+    part_training(r);
+    part_metrics(r);
+    part_discrimination(r);
+    part_calibration(r);
+    if (part_operating(r, e) != 0)
+        return -1;
+    part_benefit(r);
+    if (part_leaks(r, e) != 0)
+        return -1;
+    part_mistakes(r);
+    if (part_models(r, e) != 0)
+        return -1;
+    part_checklists(r);
+    if (part_provenance(r, e) != 0)
+        return -1;
+    page_close(&r->page);
+    return 0;
+}
+
+int
+report_write(const struct report_conf *c, struct err *e)
+{
+    struct report r = { .c = c };
+    struct file_out out;
+    int rc = read_all(&r, e);
+
+    if (rc == 0)
+        rc = write_page(&r, e);
+    if (rc == 0 && (rc = file_out_open(&out, c->out, e)) == 0) {
+        fwrite(r.page.text, 1, r.page.n, out.stream);
+        rc = file_out_close(&out, e);
+    }
+    free(r.no_plots);
+    str_release(&r.page);
+    table_release(&r.metrics);
+    predictions_release(&r.p);
+    labels_release(&r.labels);
+    return rc;
+}

@@ -1,0 +1,117 @@
+#!/bin/sh
+# busi-report: a page that is whole, safe, and says what busi-eval says.
+. "$(dirname "$0")/lib.sh"
+common_checks busi-report
+
+busi-phantom -q -o scans --benign 12 --malignant 9 --normal 9
+busi-strip -q scans | busi-dup -q | busi-split -q -k 3 -o folds.tsv
+busi-prep -q --resize 40x40 --crop 40 -o data.st folds.tsv
+cat >net.model <<'EOF'
+input x channels=@channels size=@size
+conv c x out=8 kernel=3 stride=2 pad=1
+bn b c
+relu r b
+avgpool p r size=1
+linear fc p out=@classes
+EOF
+set --
+for i in 0 1 2; do
+    busi-train -q -d data.st -f folds.tsv --fold $i -m ./net.model --size 32 \
+        -e 3 -b 8 --device ref --log log-$i.tsv -o fold-$i.st
+    busi-predict -q -m fold-$i.st -d data.st -f folds.tsv --fold $i \
+        --device ref -o pred-$i.tsv
+    busi-predict -q -m fold-$i.st -d data.st -f folds.tsv --device ref \
+        --fold $(((i + 1) % 3)) --allow-train-rows -o val-$i.tsv
+    set -- "$@" --log log-$i.tsv --model fold-$i.st --validation val-$i.tsv
+done
+busi-predict -q -m fold-0.st --device ref --allow-train-rows --cam maps \
+    -o /dev/null scans
+busi-eval -q -l folds.tsv -o metrics.tsv pred-?.tsv
+
+runs 0 busi-report "$@" --plain metrics.tsv --cam maps -l folds.tsv \
+    -o page.html pred-0.tsv pred-1.tsv pred-2.tsv
+if command -v gnuplot >/dev/null; then
+    is "silence" "" "$(cat out err)"
+    is "diagrams" 6 "$(grep -o 'data:image/svg+xml;base64,' page.html |
+        wc -l | tr -d ' ')"
+else
+    skip "gnuplot is not installed: diagrams"
+    says "no diagrams"
+fi
+for what in Scans Training Results Discrimination Calibration \
+    "Operating points" "Decision curve" "Shortcuts and leaks" \
+    "Worst mistakes" "Model card" Checklists Provenance; do
+    grep -q "<h2>$what</h2>" page.html || bad "no section '$what'"
+done
+grep -q 'Not given' page.html && bad "something is called not given"
+grep -q 'data:image/png' page.html || bad "no pictures of mistakes"
+value() {
+    awk -F'\t' -v m="$1" -v c="$2" '$1 == m && $2 == c && $NF == "pooled" {
+        printf "%.3f (%.3f to %.3f)", $3, $4, $5 }' metrics.tsv
+}
+for m in "accuracy all" "auroc malignant" "sensitivity benign" "brier all"; do
+    # shellcheck disable=SC2086     # two words
+    grep -Fq "$(value $m)" page.html || bad "$m is not $(value $m)"
+done
+for f in pred-0.tsv log-1.tsv folds.tsv fold-2.st val-0.tsv metrics.tsv; do
+    grep -q "$(sha256sum <$f | cut -d' ' -f1)" page.html ||
+        bad "the digest of $f is missing"
+done
+grep -Eq '<script|https?:|src="[^d]|@import|url\(' page.html &&
+    bad "the page reaches outside or runs something"
+runs 0 busi-report "$@" --plain metrics.tsv --cam maps -l folds.tsv \
+    -o page.html pred-0.tsv pred-1.tsv pred-2.tsv
+cp page.html again.html
+runs 0 busi-report "$@" --plain metrics.tsv --cam maps -l folds.tsv \
+    -o page.html pred-0.tsv pred-1.tsv pred-2.tsv
+cmp -s page.html again.html || bad "the same page has other bytes"
+
+# Well-formed: every element that opens closes, in order.
+if command -v python3 >/dev/null; then
+    python3 - <<'EOF' || bad "the page is not well-formed"
+import html.parser
+class P(html.parser.HTMLParser):
+    open = []
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, tag
+p = P()
+p.feed(open("page.html", encoding="utf-8").read())
+assert not p.open, p.open
+EOF
+else
+    skip "python3 is not installed: well-formedness"
+fi
+
+# Predictions alone; what is missing is said.
+runs 0 busi-report -q --bootstrap 0 -o bare.html pred-0.tsv
+is "what is not given is named" "--cam --log --model --plain --validation -l" \
+    "$(grep -o 'Not given: -*[a-z]*' bare.html | cut -d' ' -f3 | sort -u | xargs)"
+runs 0 busi-report -q --bootstrap 0 pred-0.tsv
+cmp -s out bare.html && bad "the command line is not in the page"
+
+# Whatever stands in a table stays text.
+awk -F'\t' -v OFS='\t' 'NR == 1 { sub("p_normal", "p_<script>alert(1)</script>") }
+    NR > 1 { $1 = $1 "\"><img src=x onerror=alert(1)>&amp;\377"
+        if ($2 == "normal") $2 = "<script>alert(1)</script>"
+        if ($4 == "normal") $4 = "<script>alert(1)</script>" } 1' pred-0.tsv \
+    >hostile.tsv
+runs 0 busi-report -q --title '</title><script>' -o hostile.html hostile.tsv
+grep -Eq '<script|<img src=x|</title><script' hostile.html &&
+    bad "text of a table became markup"
+grep -q '&lt;script&gt;alert(1)&lt;/script&gt;' hostile.html ||
+    bad "a class is not shown as it is called"
+LC_ALL=C grep -q "$(printf '\377')" hostile.html && bad "bytes that are no UTF-8"
+
+# A model that did not make the predictions: no operating points.
+runs 0 busi-report -q --validation val-1.tsv -o other.html pred-0.tsv
+grep -q 'not of the same models' other.html || bad "thresholds of another model"
+runs 2 busi-report -o none.html
+runs 2 busi-report --positive cyst -o none.html pred-0.tsv
+says "no class 'cyst'"
+runs 3 busi-report -o none.html folds.tsv
+runs 4 busi-report -o none.html gone.tsv
+runs 4 busi-report -q -o /dev/full pred-0.tsv
+[ ! -e none.html ] || bad "an error leaves a page"
