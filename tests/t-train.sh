@@ -214,18 +214,20 @@ by_hand() {     # NAME RANKS OPTIONS...: rank N's words in NAME.N, its id too
         r=$((r + 1))
     done
 }
-statuses() {
+ended() {       # WHAT STATUSES: of the processes in $pids
+    got=
     for p in $pids; do
         wait "$p"
-        printf ' %s' $?
+        got="$got $?"
     done
+    is "$1" "$2" "${got# }"
 }
 lines() {
     [ ! -e "$1" ] || wc -l <"$1"
 }
 runs 0 train --deterministic -b 9 -e 3 --schedule constant -o det.st
 by_hand tcp 4 --deterministic -b 9 -e 3 --schedule constant -o tcp.st
-is "ranks by hand" " 0 0 0 0" "$(statuses)"
+ended "ranks by hand" "0 0 0 0"
 is "... have the same bits" "$(digest det.st)" "$(digest tcp.st)"
 for what in KILL STOP; do
     rm -f tcp.tsv
@@ -234,14 +236,14 @@ for what in KILL STOP; do
     third=$(echo $pids | cut -d' ' -f3)
     kill -$what "$third"
     pids=$(echo $pids | cut -d' ' -f1,2,4)
-    is "SIG$what of rank 2 ends the others" " 4 4 4" "$(statuses)"
+    ended "SIG$what of rank 2 ends the others" "4 4 4"
     kill -9 "$third" 2>/dev/null
     for r in 0 1 3; do
         has tcp.$r "rank 2 has (gone|not answered for 3 s)"
     done
 done
 by_hand tcp 3 -e 1 -o tcp.st
-is "a rank that does not come" " 4 4 4" "$(statuses)"
+ended "a rank that does not come" "4 4 4"
 has tcp.1 "rank 3 has not come"
 
 # ---------------------------------------------------------------------- ranks
