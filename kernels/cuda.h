@@ -107,12 +107,12 @@ struct cuda_dw {                /* kernel 3 x 3, one weight plane a channel */
     int channels, stride, pad;
 };
 
-/* w f32 [channels][3][3], rounded to bf16 where pictures are. */
+/* w f32 [channels][3][3], rounded to bf16 where pictures are.  sums: scratch
+ * of CUDA_DW_SUMS floats for each channel. */
 void cuda_dw_forward(const struct cuda_dw *d, const void *x, const float *w,
-                     void *y, void *stream);
+                     void *y, float *sums, void *stream);
 void cuda_dw_data(const struct cuda_dw *d, const void *dy, const float *w,
-                  void *dx, void *stream);
-/* sums: scratch of CUDA_DW_SUMS floats for each channel */
+                  void *dx, float *sums, void *stream);
 void cuda_dw_weights(const struct cuda_dw *d, const void *x, const void *dy,
                      float *dw, float *sums, void *stream);
 

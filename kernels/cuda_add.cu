@@ -16,8 +16,9 @@ static __global__ void
 add(size_t groups, int c, enum act act, const T *x, const T *z,
     const float *bias, int channels, T *y)
 {
-    size_t i = thread_number();
-    int k = (int)(i % (c / 8)) * 8;
+    uint32_t n = thread_number();
+    int k = (int)(n % (uint32_t)(c / 8)) * 8;
+    size_t i = n;
     v8 v, more;
 
     if (i >= groups)
@@ -62,6 +63,7 @@ sum_partial(size_t rows, int c, int tx, const T *dy, float *sums)
     v8 sum = {};
 
     if (k < c)
+#pragma unroll 4
         for (size_t r = (size_t)blockIdx.y * (256 / tx) + t / tx; r < rows;
              r += step) {
             v8 d = load8(dy + r * c + k);

@@ -34,6 +34,7 @@ bn_partial(size_t rows, int c, int tx, const T *x, float *sums)
     if (8 * g < c) {
         v8 zero = load8(x + 8 * g);
 
+#pragma unroll 4
         for (size_t r = (size_t)blockIdx.y * (256 / tx) + t / tx; r < rows;
              r += step) {
             v8 v = load8(x + r * c + 8 * g);
@@ -123,8 +124,9 @@ static __global__ void
 bn_apply(size_t groups, int c, enum act act, const float *scale,
          const float *shift, const T *x, const T *z, T *y)
 {
-    size_t i = thread_number();
-    int k = (int)(i % (c / 8)) * 8;
+    uint32_t n = thread_number();
+    int k = (int)(n % (uint32_t)(c / 8)) * 8;
+    size_t i = n;
     v8 v, a, b, more = {};
 
     if (i >= groups)
@@ -242,8 +244,9 @@ static __global__ void
 back_apply(cuda_bn b, struct cuda_bn_back g, size_t groups)
 {
     const float *from = b.sums + (size_t)PARTS * 2 * b.s.c;
-    size_t i = thread_number();
-    int k = (int)(i % (b.s.c / 8)) * 8;
+    uint32_t n = thread_number();
+    int k = (int)(n % (uint32_t)(b.s.c / 8)) * 8;
+    size_t i = n;
     v8 x, d, ca, cb, cc;
 
     if (i >= groups)

@@ -148,11 +148,30 @@ blocks(size_t n)
     return (unsigned)((n + 255) / 256);
 }
 
-/* Number of this thread in the grid, of 256 a block. */
-static __device__ inline size_t
+/*
+ * Number of this thread in the grid, of 256 a block.  32 bits: what a division
+ * of 64 costs is more than the memory access that it is for.
+ */
+static __device__ inline uint32_t
 thread_number(void)
 {
-    return (size_t)blockIdx.x * 256 + threadIdx.x;
+    return blockIdx.x * 256 + threadIdx.x;
+}
+
+/* The eight channels of a picture that are this thread's. */
+struct place8 {
+    uint32_t i, n;          /* of all groups of eight; of the picture */
+    int h, w, k;
+};
+
+static __device__ inline place8
+place_of(const pix &s)
+{
+    uint32_t i = thread_number(), groups = (uint32_t)s.c / 8;
+    uint32_t pixel = i / groups, row = pixel / (uint32_t)s.w;
+
+    return place8{ i, row / (uint32_t)s.h, (int)(row % (uint32_t)s.h),
+                   (int)(pixel % (uint32_t)s.w), (int)(i % groups) * 8 };
 }
 
 /*

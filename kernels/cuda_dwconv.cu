@@ -1,9 +1,9 @@
 /*
  * cuda_dwconv: depthwise convolutions of 3 x 3, and both gradients.
  *
- * Eight channels a thread.  Forward: four output pixels of a row, which share
- * what they read; data gradient: one input pixel, which gathers; weight
- * gradient: 72 sums, over output pixels in grid (c/8/tx, parts).  Forward and
+ * Eight channels a thread.  Forward: four output pixels of a row; data
+ * gradient: four input pixels, which gather; both with the taps turned to [9][c]
+ * first, so that they are read in vectors.  Weight gradient: 72 sums, over output pixels in grid (c/8/tx, parts).  Forward and
  * data gradient read one picture and write the other; the weight gradient
  * reads both; taps are read again from the caches.  Share of the bandwidth:
  * not measured yet.
@@ -16,39 +16,39 @@ enum {
 };
 static_assert(9 * (int)PARTS <= (int)CUDA_DW_SUMS, "scratch of a channel");
 
-/* Tap r, s of eight channels, in the pictures' type. */
+/* w [channels][9] to taps [9][c], rounded to the pictures' type. */
 template <class T>
-static __device__ v8
-tap(const float *w, int k, int channels, int r, int s)
+static __global__ void
+dw_taps(int c, int channels, const float *w, float *taps)
 {
-    v8 v;
+    uint32_t i = thread_number();
+    int k = (int)(i % (uint32_t)c), rs = (int)(i / (uint32_t)c);
 
-    for (int j = 0; j < 8; j++)
-        v.x[j] = k + j < channels
-                     ? narrow(w[(size_t)(k + j) * 9 + r * 3 + s], T()) : 0;
-    return v;
+    if (rs < 9)
+        taps[i] = k < channels ? narrow(w[k * 9 + rs], T()) : 0;
 }
 
 template <class T>
 static __global__ void
-dw_forward(cuda_dw d, const T *x, const float *w, T *y)
+dw_forward(cuda_dw d, const T *x, const float *taps, T *y)
 {
-    size_t i = thread_number(), groups = (size_t)d.out.c / 8;
-    size_t quads = (size_t)(d.out.w + ACROSS - 1) / ACROSS;
-    int k = (int)(i % groups) * 8, w0 = (int)(i / groups % quads) * ACROSS;
-    int h = (int)(i / groups / quads % d.out.h);
-    size_t n = i / groups / quads / d.out.h;
+    const pix quads = { d.out.n, d.out.c, d.out.h,
+                        (d.out.w + ACROSS - 1) / ACROSS, d.out.c };
+    place8 o = place_of(quads);
+    int w0 = o.w * ACROSS;
     v8 sum[ACROSS] = {};
 
-    if (n >= (size_t)d.out.n)
+    if (o.n >= (uint32_t)d.out.n)
         return;
     for (int r = 0; r < 3; r++) {
-        int ih = h * d.stride - d.pad + r;
+        int ih = o.h * d.stride - d.pad + r;
+        const T *row = x + ((size_t)o.n * d.in.h + ih) * d.in.w * d.in.c +
+                       o.k;
 
         if (ih < 0 || ih >= d.in.h)
             continue;
         for (int s = 0; s < 3; s++) {
-            v8 t = tap<T>(w, k, d.channels, r, s);
+            v8 t = vector8(taps + (r * 3 + s) * d.in.c, o.k);
 
 #pragma unroll
             for (int q = 0; q < ACROSS; q++) {
@@ -57,7 +57,7 @@ dw_forward(cuda_dw d, const T *x, const float *w, T *y)
 
                 if (iw < 0 || iw >= d.in.w)
                     continue;
-                v = load8(x + ((n * d.in.h + ih) * d.in.w + iw) * d.in.c + k);
+                v = load8(row + (size_t)iw * d.in.c);
                 for (int j = 0; j < 8; j++)
                     sum[q].x[j] += v.x[j] * t.x[j];
             }
@@ -66,37 +66,50 @@ dw_forward(cuda_dw d, const T *x, const float *w, T *y)
 #pragma unroll
     for (int q = 0; q < ACROSS; q++)
         if (w0 + q < d.out.w)
-            store8(y + ((n * d.out.h + h) * d.out.w + w0 + q) * d.out.c + k,
-                   sum[q]);
+            store8(y + (((size_t)o.n * d.out.h + o.h) * d.out.w + w0 + q) *
+                       d.out.c + o.k, sum[q]);
 }
 
 template <class T>
 static __global__ void
-dw_data(cuda_dw d, const T *dy, const float *w, T *dx)
+dw_data(cuda_dw d, const T *dy, const float *taps, T *dx)
 {
-    size_t i = thread_number(), groups = (size_t)d.in.c / 8;
-    int k = (int)(i % groups) * 8, iw = (int)(i / groups % d.in.w);
-    int ih = (int)(i / groups / d.in.w % d.in.h);
-    size_t n = i / groups / d.in.w / d.in.h;
-    v8 sum = {};
+    const pix quads = { d.in.n, d.in.c, d.in.h,
+                        (d.in.w + ACROSS - 1) / ACROSS, d.in.c };
+    place8 o = place_of(quads);
+    int w0 = o.w * ACROSS;
+    v8 sum[ACROSS] = {};
 
-    if (n >= (size_t)d.in.n)
+    if (o.n >= (uint32_t)d.in.n)
         return;
-    for (int r = 0; r < 3; r++)
-        for (int s = 0; s < 3; s++) {
-            int oh = ih + d.pad - r, ow = iw + d.pad - s;
-            v8 t, v;
+    for (int r = 0; r < 3; r++) {
+        int oh = o.h + d.pad - r;
+        const T *row = dy + ((size_t)o.n * d.out.h + oh / d.stride) *
+                       d.out.w * d.out.c + o.k;
 
-            if (oh < 0 || ow < 0 || oh % d.stride || ow % d.stride ||
-                oh / d.stride >= d.out.h || ow / d.stride >= d.out.w)
-                continue;
-            t = tap<T>(w, k, d.channels, r, s);
-            v = load8(dy + ((n * d.out.h + oh / d.stride) * d.out.w +
-                            ow / d.stride) * d.out.c + k);
-            for (int j = 0; j < 8; j++)
-                sum.x[j] += v.x[j] * t.x[j];
+        if (oh < 0 || oh % d.stride || oh / d.stride >= d.out.h)
+            continue;
+        for (int s = 0; s < 3; s++) {
+            v8 t = vector8(taps + (r * 3 + s) * d.in.c, o.k);
+
+#pragma unroll
+            for (int q = 0; q < ACROSS; q++) {
+                int ow = w0 + q + d.pad - s;
+                v8 v;
+
+                if (ow < 0 || ow % d.stride || ow / d.stride >= d.out.w)
+                    continue;
+                v = load8(row + (size_t)(ow / d.stride) * d.out.c);
+                for (int j = 0; j < 8; j++)
+                    sum[q].x[j] += v.x[j] * t.x[j];
+            }
         }
-    store8(dx + 8 * i, sum);
+    }
+#pragma unroll
+    for (int q = 0; q < ACROSS; q++)
+        if (w0 + q < d.in.w)
+            store8(dx + (((size_t)o.n * d.in.h + o.h) * d.in.w + w0 + q) *
+                       d.in.c + o.k, sum[q]);
 }
 
 /* sums [parts][9][c] */
@@ -105,16 +118,18 @@ static __global__ void
 dw_partial(cuda_dw d, int tx, const T *x, const T *dy, float *sums)
 {
     int t = (int)threadIdx.x, k = 8 * ((int)blockIdx.x * tx + t % tx);
-    size_t rows = (size_t)d.out.n * d.out.h * d.out.w;
-    size_t step = (size_t)(256 / tx) * gridDim.y;
+    uint32_t rows = (uint32_t)d.out.n * d.out.h * d.out.w;
+    uint32_t step = (uint32_t)(256 / tx) * gridDim.y;
     v8 sum[9] = {};
 
     if (k < d.out.c)
-        for (size_t o = (size_t)blockIdx.y * (256 / tx) + t / tx; o < rows;
-             o += step) {
-            int ow = (int)(o % d.out.w), oh = (int)(o / d.out.w % d.out.h);
-            size_t n = o / d.out.w / d.out.h;
-            v8 g = load8(dy + o * d.out.c + k);
+        for (uint32_t o = blockIdx.y * (uint32_t)(256 / tx) + t / tx;
+             o < rows; o += step) {
+            uint32_t row = o / (uint32_t)d.out.w;
+            int ow = (int)(o % (uint32_t)d.out.w);
+            int oh = (int)(row % (uint32_t)d.out.h);
+            size_t n = row / (uint32_t)d.out.h;
+            v8 g = load8(dy + (size_t)o * d.out.c + k);
 
 #pragma unroll
             for (int rs = 0; rs < 9; rs++) {
@@ -141,10 +156,10 @@ dw_partial(cuda_dw d, int tx, const T *x, const T *dy, float *sums)
 static __global__ void
 dw_finish(const float *sums, int c, int channels, int parts, float *dw)
 {
-    size_t i = thread_number();
+    uint32_t i = thread_number();
     double all = 0;
 
-    if (i >= (size_t)channels * 9)
+    if (i >= (uint32_t)channels * 9)
         return;
     for (int p = 0; p < parts; p++)
         all += sums[((size_t)p * 9 + i / channels) * c + i % channels];
@@ -156,23 +171,28 @@ dw_finish(const float *sums, int c, int channels, int parts, float *dw)
 template <class T>
 static void
 forward(const struct cuda_dw *d, const void *x, const float *w, void *y,
-        void *stream)
+        float *taps, void *stream)
 {
     size_t quads = (size_t)(d->out.w + ACROSS - 1) / ACROSS;
     size_t n = (size_t)d->out.n * d->out.h * quads * (d->out.c / 8);
 
-    LAUNCH(dw_forward<T>, blocks(n), 256, stream, *d, (const T *)x, w,
+    LAUNCH(dw_taps<T>, blocks((size_t)d->in.c * 9), 256, stream, d->in.c,
+           d->channels, w, taps);
+    LAUNCH(dw_forward<T>, blocks(n), 256, stream, *d, (const T *)x, taps,
            (T *)y);
 }
 
 template <class T>
 static void
 data(const struct cuda_dw *d, const void *dy, const float *w, void *dx,
-     void *stream)
+     float *taps, void *stream)
 {
-    size_t n = (size_t)d->in.n * d->in.h * d->in.w * (d->in.c / 8);
+    size_t quads = (size_t)(d->in.w + ACROSS - 1) / ACROSS;
+    size_t n = (size_t)d->in.n * d->in.h * quads * (d->in.c / 8);
 
-    LAUNCH(dw_data<T>, blocks(n), 256, stream, *d, (const T *)dy, w,
+    LAUNCH(dw_taps<T>, blocks((size_t)d->in.c * 9), 256, stream, d->in.c,
+           d->channels, w, taps);
+    LAUNCH(dw_data<T>, blocks(n), 256, stream, *d, (const T *)dy, taps,
            (T *)dx);
 }
 
@@ -192,16 +212,16 @@ weights(const struct cuda_dw *d, const void *x, const void *dy, float *dw,
 
 void
 cuda_dw_forward(const struct cuda_dw *d, const void *x, const float *w,
-                void *y, void *stream)
+                void *y, float *sums, void *stream)
 {
-    BY_TYPE(d->bf16, forward, d, x, w, y, stream);
+    BY_TYPE(d->bf16, forward, d, x, w, y, sums, stream);
 }
 
 void
 cuda_dw_data(const struct cuda_dw *d, const void *dy, const float *w,
-             void *dx, void *stream)
+             void *dx, float *sums, void *stream)
 {
-    BY_TYPE(d->bf16, data, d, dy, w, dx, stream);
+    BY_TYPE(d->bf16, data, d, dy, w, dx, sums, stream);
 }
 
 void

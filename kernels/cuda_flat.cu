@@ -11,10 +11,10 @@
 static __global__ void
 dropout(struct cuda_dropout d, float keep, const float *x, float *y)
 {
-    size_t i = thread_number();
+    uint32_t i = thread_number();
     uint32_t word[4], draw;
 
-    if (i >= (size_t)d.n * d.f)
+    if (i >= (uint32_t)(d.n * d.f))
         return;
     draw = ((uint32_t)d.op << 20) + (uint32_t)(i % d.f);
     rng_words(d.now->seed, STREAM_DROPOUT, d.now->epoch,
@@ -107,15 +107,15 @@ xent(struct cuda_xent x, const float *z, float *probs, double *out)
 static __global__ void
 xent_back(struct cuda_xent x, const float *probs, float *dz)
 {
-    size_t i = thread_number(), n = i / x.k;
-    const float *target = x.targets + n * x.k;
+    uint32_t i = thread_number(), n = i / (uint32_t)x.k;
+    const float *target = x.targets + (size_t)n * x.k;
     float sum = 0;
 
-    if (n >= (size_t)x.n)
+    if (n >= (uint32_t)x.n)
         return;
     for (int k = 0; k < x.k; k++)
         sum += target[k];
-    dz[i] = n < (size_t)x.now->fed ? probs[i] * sum - x.targets[i] : 0;
+    dz[i] = n < (uint32_t)x.now->fed ? probs[i] * sum - x.targets[i] : 0;
 }
 
 /* --------------------------------------------------------------- launchers */

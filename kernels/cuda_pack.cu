@@ -10,11 +10,11 @@
 /* [n][channels][plane] and [n][plane][c] */
 template <class T>
 static __global__ void
-pack(size_t n, size_t plane, int c, int channels, const float *plain, T *x)
+pack(uint32_t n, uint32_t plane, int c, int channels, const float *plain, T *x)
 {
-    size_t i = thread_number(), p = i % plane;
-    int k = (int)(i / plane % (c / 8)) * 8;
-    size_t image = i / plane / (c / 8);
+    uint32_t i = thread_number(), p = i % plane, groups = (uint32_t)c / 8;
+    int k = (int)(i / plane % groups) * 8;
+    size_t image = i / plane / groups;
     v8 v;
 
     if (image >= n)
@@ -27,12 +27,12 @@ pack(size_t n, size_t plane, int c, int channels, const float *plain, T *x)
 
 template <class T>
 static __global__ void
-unpack(size_t n, size_t plane, int c, int channels, const T *x,
+unpack(uint32_t n, uint32_t plane, int c, int channels, const T *x,
        const float *bias, float *plain)
 {
-    size_t i = thread_number(), p = i % plane;
-    int k = (int)(i / plane % (c / 8)) * 8;
-    size_t image = i / plane / (c / 8);
+    uint32_t i = thread_number(), p = i % plane, groups = (uint32_t)c / 8;
+    int k = (int)(i / plane % groups) * 8;
+    size_t image = i / plane / groups;
     v8 v;
 
     if (image >= n)
@@ -68,35 +68,37 @@ template <class T>
 static __global__ void
 pack_weights(cuda_weights w, const float *flat, T *packed)
 {
-    size_t i = thread_number(), groups = (size_t)up8(w.c) / 8;
+    uint32_t i = thread_number(), groups = (uint32_t)up8(w.c) / 8;
+    uint32_t taps = (uint32_t)(w.r * w.r);
     int channel = (int)(i % groups) * 8;
-    int place = (int)(i / groups % (w.r * w.r));
-    size_t k = i / groups / (w.r * w.r);
+    int place = (int)(i / groups % taps);
+    uint32_t k = i / groups / taps;
     v8 v;
 
-    if (k >= (size_t)up8(w.k))
+    if (k >= (uint32_t)up8(w.k))
         return;
     for (int j = 0; j < 8; j++) {
         long at = flat_place(w, (int)k, channel + j, place);
 
         v.x[j] = at >= 0 ? flat[at] : 0;
     }
-    store8(packed + 8 * i, v);
+    store8(packed + (size_t)8 * i, v);
 }
 
 template <class T>
 static __global__ void
 unpack_weights(cuda_weights w, const T *packed, float *flat)
 {
-    size_t i = thread_number(), groups = (size_t)up8(w.c) / 8;
+    uint32_t i = thread_number(), groups = (uint32_t)up8(w.c) / 8;
+    uint32_t taps = (uint32_t)(w.r * w.r);
     int channel = (int)(i % groups) * 8;
-    int place = (int)(i / groups % (w.r * w.r));
-    size_t k = i / groups / (w.r * w.r);
+    int place = (int)(i / groups % taps);
+    uint32_t k = i / groups / taps;
     v8 v;
 
-    if (k >= (size_t)w.k)
+    if (k >= (uint32_t)w.k)
         return;
-    v = load8(packed + 8 * i);
+    v = load8(packed + (size_t)8 * i);
     for (int j = 0; j < 8; j++) {
         long at = flat_place(w, (int)k, channel + j, place);
 
@@ -112,8 +114,8 @@ static void
 to(size_t n, size_t plane, int c, int channels, const float *plain, void *x,
    void *stream)
 {
-    LAUNCH(pack<T>, blocks(n * plane * (c / 8)), 256, stream, n, plane, c,
-           channels, plain, (T *)x);
+    LAUNCH(pack<T>, blocks(n * plane * (c / 8)), 256, stream,
+           (uint32_t)n, (uint32_t)plane, c, channels, plain, (T *)x);
 }
 
 template <class T>
@@ -121,8 +123,9 @@ static void
 from(size_t n, size_t plane, int c, int channels, const void *x,
      const float *bias, float *plain, void *stream)
 {
-    LAUNCH(unpack<T>, blocks(n * plane * (c / 8)), 256, stream, n, plane, c,
-           channels, (const T *)x, bias, plain);
+    LAUNCH(unpack<T>, blocks(n * plane * (c / 8)), 256, stream,
+           (uint32_t)n, (uint32_t)plane, c, channels, (const T *)x, bias,
+           plain);
 }
 
 static size_t

@@ -14,12 +14,11 @@ template <class T>
 static __global__ void
 maxpool(cuda_pool p, const T *x, T *y, uint8_t *at)
 {
-    size_t i = thread_number(), groups = (size_t)p.out.c / 8;
-    int k = (int)(i % groups) * 8, w = (int)(i / groups % p.out.w);
-    int h = (int)(i / groups / p.out.w % p.out.h);
-    size_t n = i / groups / p.out.w / p.out.h;
+    place8 o = place_of(p.out);
+    size_t n = o.n, i = o.i;
+    int k = o.k, h = o.h, w = o.w;
     int h0 = h * p.stride - p.pad, w0 = w * p.stride - p.pad;
-    uint32_t place[8];
+    uint32_t tap[8];
     bool any = false;
     v8 best = {};
 
@@ -36,24 +35,23 @@ maxpool(cuda_pool p, const T *x, T *y, uint8_t *at)
             for (int j = 0; j < 8; j++)
                 if (!any || v.x[j] > best.x[j] || v.x[j] != v.x[j]) {
                     best.x[j] = v.x[j];
-                    place[j] = (uint32_t)(r * p.kernel + s);
+                    tap[j] = (uint32_t)(r * p.kernel + s);
                 }
             any = true;
         }
     store8(y + 8 * i, best);
     *(uint2 *)(at + 8 * i) = uint2{
-        place[0] | place[1] << 8 | place[2] << 16 | place[3] << 24,
-        place[4] | place[5] << 8 | place[6] << 16 | place[7] << 24 };
+        tap[0] | tap[1] << 8 | tap[2] << 16 | tap[3] << 24,
+        tap[4] | tap[5] << 8 | tap[6] << 16 | tap[7] << 24 };
 }
 
 template <class T>
 static __global__ void
 maxpool_back(cuda_pool p, const uint8_t *at, const T *dy, T *dx)
 {
-    size_t i = thread_number(), groups = (size_t)p.in.c / 8;
-    int k = (int)(i % groups) * 8, w = (int)(i / groups % p.in.w);
-    int h = (int)(i / groups / p.in.w % p.in.h);
-    size_t n = i / groups / p.in.w / p.in.h;
+    place8 at8 = place_of(p.in);
+    size_t n = at8.n, i = at8.i;
+    int k = at8.k, h = at8.h, w = at8.w;
     v8 sum = {};
 
     if (n >= (size_t)p.in.n)
@@ -98,10 +96,10 @@ template <class T>
 static __global__ void
 avgpool(pix s, int channels, int size, const T *x, float *flat)
 {
-    size_t i = thread_number(), groups = (size_t)s.c / 8;
-    int k = (int)(i % groups) * 8, b = (int)(i / groups % size);
-    int a = (int)(i / groups / size % size);
-    size_t n = i / groups / size / size;
+    const pix out = { s.n, s.c, size, size, s.c };
+    place8 o = place_of(out);
+    size_t n = o.n;
+    int k = o.k, a = o.h, b = o.w;
     int h0, h1, w0, w1;
     v8 sum = {};
 
@@ -127,10 +125,9 @@ template <class T>
 static __global__ void
 avgpool_back(pix s, int channels, int size, const float *flat, T *dx)
 {
-    size_t i = thread_number(), groups = (size_t)s.c / 8;
-    int k = (int)(i % groups) * 8, w = (int)(i / groups % s.w);
-    int h = (int)(i / groups / s.w % s.h);
-    size_t n = i / groups / s.w / s.h;
+    place8 o = place_of(s);
+    size_t n = o.n, i = o.i;
+    int k = o.k, h = o.h, w = o.w;
     v8 sum = {};
 
     if (n >= (size_t)s.n)

@@ -73,9 +73,9 @@ template <class T>
 static __global__ void
 look(struct cuda_look l, T *x)
 {
-    size_t at = thread_number(), plane = (size_t)l.s.h * l.s.w;
-    size_t image = at / plane, pos = l.now->first + image;
-    int i = (int)(at % plane / l.s.w), j = (int)(at % l.s.w);
+    uint32_t at = thread_number(), row = at / (uint32_t)l.s.w;
+    uint32_t image = row / (uint32_t)l.s.h, pos = l.now->first + image;
+    int i = (int)(row % (uint32_t)l.s.h), j = (int)(at % (uint32_t)l.s.w);
     const augment_map *m = l.from->maps + pos;
     int64_t most_x = (int64_t)(l.w - 1) * AUGMENT_UNIT;
     int64_t most_y = (int64_t)(l.h - 1) * AUGMENT_UNIT, xx, yy;
@@ -86,10 +86,10 @@ look(struct cuda_look l, T *x)
     bool cut;
     v8 v = {};
 
-    if (image >= (size_t)l.s.n)
+    if (image >= (uint32_t)l.s.n)
         return;
-    if (image >= (size_t)l.now->fed) {
-        store8(x + at * l.s.c, v);
+    if (image >= (uint32_t)l.now->fed) {
+        store8(x + (size_t)at * l.s.c, v);
         return;
     }
     xx = clamp_to(m->x + i * m->down_x + j * m->right_x, most_x);
@@ -122,7 +122,7 @@ look(struct cuda_look l, T *x)
             out = (clamp01(out * gain * factor) - m->mean[k]) / m->std[k];
         v.x[k] = cut ? 0 : out;
     }
-    store8(x + at * l.s.c, v);
+    store8(x + (size_t)at * l.s.c, v);
 }
 
 /* --------------------------------------------------------------- launchers */

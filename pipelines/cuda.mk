@@ -124,7 +124,7 @@ $(BUILD)/tests/check_cudnn_plans: $(BUILD)/tests/check_cudnn_plans.o \
 # busi-train with nothing but libc: zlib's one function is a small file, and no
 # picture is decoded.
 ZLIB     := $(shell printf '\043include <zlib.h>\n' | \
-             $(firstword $(CC)) -E -xc - >/dev/null 2>&1 && echo -lz)
+             $(CC) -E -xc - >/dev/null 2>&1 && echo -lz)
 TRAIN     = $(BUILD)/libbusi-train.a
 TRAIN_OBJ = $(filter-out $(foreach f,image_vips image_png mask prep,\
             $(BUILD)/lib/data/$f.o),$(LIB_OBJ))

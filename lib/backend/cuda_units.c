@@ -252,7 +252,7 @@ conv_forward(struct cuda_plan *p, const struct unit *u)
 
     if (m->depthwise) {
         d = dw_of(p, u);
-        cuda_dw_forward(&d, x, w, y, c->gpu.stream);
+        cuda_dw_forward(&d, x, w, y, (float *)c->sums.p, c->gpu.stream);
     } else if (run(p, u, CONV_FORWARD, x, packed_weights(p, u, true),
                    y) != 0) {
         return -1;
@@ -426,7 +426,7 @@ conv_backward(struct cuda_plan *p, const struct unit *u, void *dy)
     d = dw_of(p, u);
     cuda_dw_weights(&d, x, dy, grads, sums, stream);
     if (dx != NULL)
-        cuda_dw_data(&d, dy, params(p, u), dx, stream);
+        cuda_dw_data(&d, dy, params(p, u), dx, sums, stream);
     return 0;
 }
 
