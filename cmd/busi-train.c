@@ -39,7 +39,7 @@ run(struct train_setup *s, struct train_conf *c, int *stopped, struct err *e)
     comm = comm_open("auto", s->rank_timeout, e);
     if (comm == NULL)
         return -1;
-    if (train_setup_open(s, c, comm, e) == 0)
+    if (train_setup_open(s, c, &comm, e) == 0)
         rc = train_run(c, &s->model, &s->data, &s->parts, s->backend, comm,
                        stopped, e);
     comm->class->close(comm, rc != 0);

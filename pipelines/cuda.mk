@@ -116,6 +116,21 @@ $(PLUGINS)/backend_cuda.so: $(CUDA_OBJ) $(CORE)
 	$(CC) -shared $(filter-out -pie,$(LDFLAGS)) -o $@ $^ $(CUDA_LIBS) \
 	    $(CORE_LIBS)
 
+# Ranks on several GPUs: where NCCL is.
+ifneq ($(NCCL_HOME),)
+NCCL_LIBS = $(patsubst %,-L$(NCCL_HOME)/%,lib64 lib lib/$(shell $(CC) \
+            -print-multiarch)) -Wl,-rpath,$(NCCL_HOME)/lib64:$(NCCL_HOME)/lib \
+            -l:libnccl.so.2
+
+$(BUILD)/lib/comm/comm_nccl.o: CPPFLAGS += \
+	-isystem $(NCCL_HOME)/include -isystem $(CUDA_HOME)/include
+all: $(PLUGINS)/comm_nccl.so
+$(PLUGINS)/comm_nccl.so: $(BUILD)/lib/comm/comm_nccl.o $(LIB)
+	@mkdir -p $(@D)
+	$(CC) -shared $(filter-out -pie,$(LDFLAGS)) -o $@ $^ $(NCCL_LIBS) \
+	    $(CUDA_LIBS) $(LDLIBS)
+endif
+
 $(BUILD)/tests/check_cudnn_plans: $(BUILD)/tests/check_cudnn_plans.o \
 	    $(CUDNN_C:%.c=$(BUILD)/%.o) $(CORE)
 	@mkdir -p $(@D)

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "comm/comm.h"
+#include "comm/gpu_facts.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -177,6 +178,19 @@ rank_fails(struct comm *c, struct err *e)
     return c->class->hsum(c, NULL, 0, e);
 }
 
+/* Each rank says that it has the GPU of its own number. */
+static int
+rank_gpus(struct comm **c, struct err *e)
+{
+    struct comm_gpu g = { (*c)->local_rank, NULL };
+    struct comm *over = comm_open_gpu(*c, &g, 20, e);
+
+    if (over == NULL)
+        return -1;
+    *c = over;
+    return 0;
+}
+
 /* Steps until somebody ends it from outside. */
 static int
 rank_steps(struct comm *c, const char *folder, struct err *e)
@@ -215,6 +229,7 @@ rank_main(const char *work, const char *folder)
         rc = strcmp(work, "sums") == 0 ? rank_sums(c, &e)
            : strcmp(work, "barrier") == 0 ? rank_barrier(c, folder, &e)
            : strcmp(work, "fails") == 0 ? rank_fails(c, &e)
+           : strcmp(work, "gpus") == 0 ? rank_gpus(&c, &e)
            : rank_steps(c, folder, &e);
         c->class->close(c, rc != 0);
     }
@@ -507,9 +522,60 @@ START_TEST(stop_in_order)
 }
 END_TEST
 
+START_TEST(gpu_facts)
+{
+    double f[3][GPU_FACTS] = { { 22809, 7, 1, 0 }, { 22809, 7, 2, 1 },
+                               { 22809, 8, 1, 0 } };
+    struct err e = { 0 };
+
+    ck_assert_int_eq(gpu_facts_check(f[0], 3, &e), 0);
+    f[2][FACT_MACHINE] = 7;
+    ck_assert_int_eq(gpu_facts_check(f[0], 3, &e), -1);
+    ck_assert_str_eq(e.text, "ranks 0 and 2 are on the same GPU (number 0); "
+                     "NCCL wants one for each");
+    err_clear(&e);
+    f[0][FACT_GPU] = f[2][FACT_GPU] = 0;    /* unknown */
+    ck_assert_int_eq(gpu_facts_check(f[0], 3, &e), 0);
+    f[1][FACT_VERSION] = 22703;
+    ck_assert_int_eq(gpu_facts_check(f[0], 3, &e), -1);
+    ck_assert_str_eq(e.text, "rank 0 has NCCL 2.28.9, rank 1 has 2.27.3");
+    ck_assert(gpu_facts_number("node1") != gpu_facts_number("node2"));
+}
+END_TEST
+
+/* NCCL is opened, finds no GPU, says so and is gone; or all is well. */
+START_TEST(no_gpus)
+{
+    struct run r;
+    char *path, said[4096];
+    FILE *f;
+    int status;
+
+    start(&r, 2, "gpus");
+    status = await_status(&r, 40);
+    await_gone(&r, 0.1);
+    path = str_format("%s/talk", r.folder);
+    f = fopen(path, "r");
+    ck_assert_ptr_nonnull(f);
+    said[fread(said, 1, sizeof said - 1, f)] = '\0';
+    fclose(f);
+    if (strstr(said, "comm_nccl is not built") != NULL)
+        puts("SKIP: built without NCCL");
+    else if (status != 0)
+        ck_assert_msg(status == EXIT_IO &&
+                      (strstr(said, ": NCCL: ") != NULL ||
+                       strstr(said, "on the same GPU") != NULL),
+                      "status %d: %s", status, said);
+    free(path);
+    path = str_format("rm -r '%s'", r.folder);
+    ck_assert_int_eq(system(path), 0);
+    free(path);
+}
+END_TEST
+
 CHECK_SUITE(run_suite, "comm", 60, self_alone, launched, no_mpirun, colon,
             sums, barrier, rank_that_fails, rank_that_dies, rank_that_stops,
-            launcher_that_dies, stop_in_order)
+            launcher_that_dies, stop_in_order, gpu_facts, no_gpus)
 
 int
 main(int argc, char **argv)

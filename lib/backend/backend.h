@@ -166,6 +166,8 @@ struct backend_class {
     /* What computes an operation, for profiles and tests; "" if nothing of
      * note.  NULL: the backend does not say. */
     void (*explain)(struct plan *p, int op, char text[128]);
+    /* The GPU's number and its cudaStream_t; NULL: there is none. */
+    void (*gpu)(struct backend *b, int *device, void **stream);
     /*
      * Whole steps with no traffic between host and backend; all four NULL
      * where there is nothing to gain.  hold() copies the pictures, epoch()

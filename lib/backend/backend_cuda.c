@@ -365,13 +365,20 @@ cuda_peek(struct plan *head, int v, bool gradient, float *host)
     return 0;
 }
 
+static void
+cuda_gpu(struct backend *b, int *device, void **stream)
+{
+    *device = gpu_of(b)->device;
+    *stream = gpu_of(b)->stream;
+}
+
 const struct backend_class backend_cuda_class = {
     .name = "cuda", .open = cuda_open, .close = cuda_close,
     .alloc = cuda_alloc, .release = cuda_release, .put = cuda_put,
     .get = cuda_get, .plan = cuda_plan, .unplan = cuda_unplan,
     .feed = cuda_feed, .run = cuda_run, .result = cuda_result,
     .update = cuda_update, .sync = cuda_sync, .peek = cuda_peek,
-    .explain = cuda_explain, .hold = cuda_hold, .epoch = cuda_epoch_begin,
+    .explain = cuda_explain, .gpu = cuda_gpu, .hold = cuda_hold, .epoch = cuda_epoch_begin,
     .step = cuda_whole_step, .sums = cuda_sums
 };
 

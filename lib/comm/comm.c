@@ -51,3 +51,12 @@ comm_open(const char *name, double timeout, struct err *e)
     class = plugin_symbol("comm_mpi", COMM_SYMBOL, e);
     return class != NULL ? (*class)->open(timeout, e) : NULL;
 }
+
+struct comm *
+comm_open_gpu(struct comm *host, const struct comm_gpu *g, double timeout,
+              struct err *e)
+{
+    comm_over *const *over = plugin_symbol("comm_nccl", COMM_OVER_SYMBOL, e);
+
+    return over != NULL ? (*over)(host, g, timeout, e) : NULL;
+}

@@ -46,6 +46,8 @@ struct comm {
     const struct comm_class *class;
     int rank, size;
     int local_rank, local_size; /* among the ranks on this machine */
+    bool device;                /* vectors of sum() and bcast() are in GPUs'
+                                   memory, in that of the backend */
     bool half;                  /* sum() rounds to bf16 what travels, terms
                                    and sums: half the bytes (mpi alone) */
 };
@@ -59,6 +61,25 @@ struct comm {
  * keep the others waiting; 0: for ever.
  */
 struct comm *comm_open(const char *name, double timeout, struct err *e);
+
+/* The GPU of a rank. */
+struct comm_gpu {
+    int device;                 /* its number */
+    void *stream;               /* cudaStream_t of the backend */
+};
+
+typedef struct comm *comm_over(struct comm *host, const struct comm_gpu *g,
+                               double timeout, struct err *e);
+#define COMM_OVER_SYMBOL "busi_comm_over"
+
+/*
+ * NCCL (a plugin) for the vectors of ranks that have a GPU each.  On success
+ * host belongs to what is returned, and is closed with it.  Errors, EXIT_IO:
+ * two ranks on a GPU, versions that differ, a rank that does not come; rank
+ * and reason are named.
+ */
+struct comm *comm_open_gpu(struct comm *host, const struct comm_gpu *g,
+                           double timeout, struct err *e);
 
 /* Was this process started as one of several ranks? */
 bool comm_launched(void);

@@ -12,10 +12,16 @@ measure(struct exchange *x, struct err *e)
 {
     enum { SMALL = 10, LARGE = 1 << 20 };
     const struct comm_class *k = x->comm->class;
-    float *numbers = mem_array(LARGE, sizeof *numbers);
+    const struct backend_class *b = x->backend->class;
+    float *numbers = x->comm->device ? b->alloc(x->backend, LARGE, e)
+                                     : mem_array(LARGE, sizeof *numbers);
     double t[3], took[2];
-    int rc = k->sum(x->comm, numbers, LARGE, e);    /* pages, connections */
+    int rc = numbers != NULL ? 0 : -1;
 
+    if (rc == 0)
+        rc = k->sum(x->comm, numbers, LARGE, e);    /* pages, connections */
+    if (rc == 0)
+        rc = k->wait(x->comm, e);
     if (rc == 0)
         rc = k->hsum(x->comm, NULL, 0, e);
     t[0] = clock_seconds();
@@ -30,7 +36,10 @@ measure(struct exchange *x, struct err *e)
     if (rc == 0)
         rc = k->wait(x->comm, e);
     t[2] = clock_seconds();
-    free(numbers);
+    if (numbers != NULL && x->comm->device)
+        b->release(x->backend, numbers);
+    else
+        free(numbers);
     took[0] = (t[1] - t[0]) / SMALL / x->comm->size;
     took[1] = (t[2] - t[1]) / x->comm->size;
     if (rc != 0 || k->hsum(x->comm, took, 2, e) != 0)
@@ -56,7 +65,7 @@ exchange_open(struct exchange *x, double mb, struct err *e)
     }
     if (mb * 1e6 / sizeof(float) < (double)n)
         x->bucket = (size_t)(mb * 1e6 / sizeof(float)) + 1;
-    if (!x->backend->class->host) {
+    if (!x->backend->class->host && !x->comm->device) {
         x->host = mem_aligned(n, sizeof *x->host);
         x->bucket = n;
     }
@@ -97,11 +106,16 @@ int
 exchange_nothing(struct exchange *x, struct err *e)
 {
     const struct graph *g = x->graph;
+    float *zeros;
 
+    if (x->comm->size == 1)
+        return 0;
+    zeros = mem_array(g->nparams, sizeof *zeros);
     if (x->host != NULL)
-        memset(x->host, 0, g->nparams * sizeof *x->host);
-    else if (x->comm->size > 1)
-        memset(x->grads, 0, g->nparams * sizeof *x->grads);
+        memcpy(x->host, zeros, g->nparams * sizeof *zeros);
+    else
+        x->backend->class->put(x->backend, x->grads, zeros, g->nparams);
+    free(zeros);
     for (int i = g->nops - 1; i >= 0; i--)
         if (g->op[i].nparams > 0 &&
             exchange_ready(x, g->op[i].param,

@@ -429,18 +429,24 @@ batches(const struct trainer *t)
 static int
 mean_buffers(struct trainer *t, struct err *e)
 {
+    const struct backend_class *k = t->backend->class;
     size_t n = t->model->graph.nbuffers;
     float *x = t->model->buffers;
+    bool same = t->comm->size == 1 || t->c->sync_bn;
 
-    t->backend->class->get(t->backend, x, t->v.buffers, n);
-    if (t->comm->size == 1 || t->c->sync_bn)    /* the same on all */
+    if (!same && t->comm->device &&
+        (t->comm->class->sum(t->comm, t->v.buffers, n, e) != 0 ||
+         t->comm->class->wait(t->comm, e) != 0))
+        return -1;
+    k->get(t->backend, x, t->v.buffers, n);
+    if (same)
         return 0;
-    if (t->comm->class->sum(t->comm, x, n, e) != 0 ||
-        t->comm->class->wait(t->comm, e) != 0)
+    if (!t->comm->device && (t->comm->class->sum(t->comm, x, n, e) != 0 ||
+                             t->comm->class->wait(t->comm, e) != 0))
         return -1;
     for (size_t i = 0; i < n; i++)
         x[i] /= (float)t->comm->size;
-    t->backend->class->put(t->backend, t->v.buffers, x, n);
+    k->put(t->backend, t->v.buffers, x, n);
     return 0;
 }
 

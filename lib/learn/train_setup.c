@@ -136,13 +136,24 @@ make_model(struct train_setup *s, const struct train_conf *c, struct err *e)
 /* Into so many parts --deterministic cuts every batch: a power of two. */
 enum { SHARDS = 8 };
 
+/* The GPU of a rank; SLURM may show each rank its own one alone. */
+static int
+device_of(const struct comm *comm)
+{
+    const char *seen = getenv("CUDA_VISIBLE_DEVICES");
+
+    if (comm->size == 1 || (seen != NULL && strchr(seen, ',') == NULL))
+        return -1;
+    return comm->local_rank;
+}
+
 static int
 open_backend(struct train_setup *s, struct train_conf *c,
              const struct comm *comm, struct err *e)
 {
     bool several = comm->size > 1, cpu;
     struct backend_conf conf = { .dtype = (enum dtype_choice)s->dtype,
-                                 .device = several ? comm->local_rank : -1,
+                                 .device = device_of(comm),
                                  .deterministic = s->deterministic,
                                  .sync_bn = s->sync_bn && several };
 
@@ -163,6 +174,10 @@ open_backend(struct train_setup *s, struct train_conf *c,
     if (s->deterministic && several && (!cpu || conf.shards == 0))
         return err_set(e, EXIT_USAGE, "--deterministic takes 1, 2, 4 or %d "
                        "ranks, on the CPU", SHARDS);
+    if (c->half_gradients && several &&
+        (!cpu || strcmp(comm->class->name, "mpi") != 0))
+        return err_set(e, EXIT_USAGE, "--grad-dtype bf16 is for ranks on the "
+                       "CPU under MPI");
     if (s->deterministic && c->half_gradients)
         return err_set(e, EXIT_USAGE, "--deterministic wants --grad-dtype "
                        "f32: with bf16 the bits depend on the ranks");
@@ -171,9 +186,36 @@ open_backend(struct train_setup *s, struct train_conf *c,
     return 0;
 }
 
+/* Ranks on GPUs sum there. */
+static int
+open_gpus(struct train_setup *s, struct comm **comm, struct err *e)
+{
+    bool mine = s->backend->class->gpu != NULL;
+    double all = mine;
+    struct comm *over;
+    struct comm_gpu g;
+
+    if ((*comm)->size == 1)
+        return 0;
+    if ((*comm)->class->hsum(*comm, &all, 1, e) != 0)
+        return -1;
+    if (all > 0 && all < (*comm)->size)
+        return err_set(e, EXIT_IO, "only %g of %d ranks have a GPU of their "
+                       "own: take fewer --ranks, or --device cpu", all,
+                       (*comm)->size);
+    if (!mine)
+        return 0;
+    s->backend->class->gpu(s->backend, &g.device, &g.stream);
+    over = comm_open_gpu(*comm, &g, s->rank_timeout, e);
+    if (over == NULL)
+        return -1;
+    *comm = over;
+    return 0;
+}
+
 int
 train_setup_open(struct train_setup *s, struct train_conf *c,
-                 const struct comm *comm, struct err *e)
+                 struct comm **comm, struct err *e)
 {
     if (dataset_open(&s->data, s->data_path, e) != 0)
         return -1;
@@ -181,9 +223,9 @@ train_setup_open(struct train_setup *s, struct train_conf *c,
         return err_set(e, EXIT_INVALID, "'%s' has %zu classes; training "
                        "needs two", s->data_path, s->data.classes.n);
     if (parts_open(&s->parts, &s->data, s->folds_path, c->fold, e) != 0 ||
-        make_model(s, c, e) != 0 || open_backend(s, c, comm, e) != 0)
+        make_model(s, c, e) != 0 || open_backend(s, c, *comm, e) != 0)
         return -1;
-    return 0;
+    return open_gpus(s, comm, e);
 }
 
 void

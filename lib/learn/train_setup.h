@@ -28,9 +28,12 @@ bool train_setup_paper(int argc, char **argv);
 int train_setup_fold(const struct train_setup *s, struct train_conf *c,
                      const char *fold, struct err *e);
 
-/* Dataset, folds, network with initial numbers, backend. */
+/*
+ * Dataset, folds, network with initial numbers, backend; *comm becomes one for
+ * GPUs where the ranks compute on these.
+ */
 int train_setup_open(struct train_setup *s, struct train_conf *c,
-                     const struct comm *comm, struct err *e);
+                     struct comm **comm, struct err *e);
 void train_setup_close(struct train_setup *s);
 
 #endif
