@@ -75,10 +75,11 @@ void cuda_add(const struct pix *s, bool bf16, enum act act, const void *x,
 /* g = dy where act let y through, else 0; g may be dy. */
 void cuda_act_back(const struct pix *s, bool bf16, enum act act,
                    const void *y, const void *dy, void *g, void *stream);
-/* Over pictures and pixels: a bias's gradient [channels]. */
-void cuda_channel_sums(const struct pix *s, bool bf16, int channels,
-                       const void *dy, float *sum, float *sums,
-                       void *stream);
+/* The same, and g's sum over pictures and pixels: a bias's gradient [channels].
+ * With ACT_NONE nothing is stored: y and g may be NULL. */
+void cuda_bias_back(const struct pix *s, bool bf16, int channels,
+                    enum act act, const void *y, const void *dy, void *g,
+                    float *sum, float *sums, void *stream);
 
 /* -------------------------------------------------- pooling (cuda_pool.cu) */
 

@@ -3,7 +3,8 @@
  *
  * Pictures [rows = n h w][c], eight channels a thread.  Addition with bias and
  * activation reads x (and z) and writes y; the activation's gradient reads y
- * and dy and writes g; a bias's gradient reads dy, in grid (c/8/tx, parts).
+ * and dy and writes g; a bias's gradient does that on the way, in grid
+ * (c/8/tx, parts).
  * Share of the bandwidth: not measured yet.
  */
 #include "kernels/cuda_dev.h"
@@ -53,10 +54,12 @@ act_back(size_t groups, enum act act, const T *y, const T *dy, T *g)
     store8(g + 8 * i, d);
 }
 
-/* sums [parts][c] */
+/* sums [parts][c] of dy where act let y through; y NULL: of all of it.  g: that
+ * is also stored. */
 template <class T>
 static __global__ void
-sum_partial(size_t rows, int c, int tx, const T *dy, float *sums)
+sum_partial(size_t rows, int c, int tx, enum act act, const T *y,
+            const T *dy, T *g, float *sums)
 {
     int t = (int)threadIdx.x, k = 8 * ((int)blockIdx.x * tx + t % tx);
     size_t step = (size_t)(256 / tx) * gridDim.y;
@@ -68,6 +71,13 @@ sum_partial(size_t rows, int c, int tx, const T *dy, float *sums)
              r += step) {
             v8 d = load8(dy + r * c + k);
 
+            if (y != NULL) {
+                v8 v = load8(y + r * c + k);
+
+                for (int j = 0; j < 8; j++)
+                    d.x[j] = passes(v.x[j], act) ? d.x[j] : 0;
+                store8(g + r * c + k, d);
+            }
             for (int j = 0; j < 8; j++)
                 sum.x[j] += d.x[j];
         }
@@ -117,14 +127,15 @@ launch_back(const pix *s, enum act act, const void *y, const void *dy,
 
 template <class T>
 static void
-launch_sums(const pix *s, int channels, const void *dy, float *sum,
-            float *sums, void *stream)
+launch_sums(const pix *s, int channels, enum act act, const void *y,
+            const void *dy, void *g, float *sum, float *sums, void *stream)
 {
     size_t rows = (size_t)s->n * s->h * s->w;
     tiles t = tiles_of(rows, s->c, PARTS);
 
     LAUNCH_TEAM(sum_partial<T>, dim3(t.across, t.parts), 256, stream, rows,
-                s->c, t.tx, (const T *)dy, sums);
+                s->c, t.tx, act, (const T *)(act == ACT_NONE ? NULL : y),
+                (const T *)dy, (T *)g, sums);
     LAUNCH(sum_finish, blocks((size_t)channels), 256, stream, sums, s->c,
            channels, t.parts, sum);
 }
@@ -145,8 +156,10 @@ cuda_act_back(const struct pix *s, bool is_bf16, enum act act, const void *y,
 }
 
 void
-cuda_channel_sums(const struct pix *s, bool is_bf16, int channels,
-                  const void *dy, float *sum, float *sums, void *stream)
+cuda_bias_back(const struct pix *s, bool is_bf16, int channels, enum act act,
+               const void *y, const void *dy, void *g, float *sum,
+               float *sums, void *stream)
 {
-    BY_TYPE(is_bf16, launch_sums, s, channels, dy, sum, sums, stream);
+    BY_TYPE(is_bf16, launch_sums, s, channels, act, y, dy, g, sum, sums,
+            stream);
 }

@@ -4,8 +4,9 @@
  * The .cu files are compiled as C++ with this in the place of the CUDA
  * headers.  Blocks run one after another; their threads as a loop, or, where
  * they wait for each other (LAUNCH_TEAM), as contexts that take turns at each
- * __syncthreads().  What a GPU does at the same time is done in order here:
- * races and speed do not show, indices and arithmetic do.
+ * __syncthreads().  What a GPU does at the same time is done in order here, or,
+ * with CUDA_HOST_BACKWARDS in the environment, in the opposite order: a result
+ * that depends on it is a race.
  */
 #ifndef BUSI_TESTS_CUDA_HOST_H
 #define BUSI_TESTS_CUDA_HOST_H
@@ -60,16 +61,39 @@ __float_as_uint(float f)
 
 /* ------------------------------------------------------------ one by one */
 
+static bool backwards;
+
+static inline unsigned
+host_turned(unsigned i, unsigned n)
+{
+    return backwards ? n - 1 - i : i;
+}
+
+/* Every block of the grid. */
+template <class F>
+static void
+host_blocks(dim3 grid, unsigned threads, F f)
+{
+    backwards = getenv("CUDA_HOST_BACKWARDS") != NULL;
+    gridDim = grid;
+    blockDim = threads;
+    for (unsigned i = 0; i < grid.x * grid.y; i++) {
+        blockIdx.x = host_turned(i, grid.x * grid.y) % grid.x;
+        blockIdx.y = host_turned(i, grid.x * grid.y) / grid.x;
+        f();
+    }
+}
+
 template <class F>
 static void
 host_launch(dim3 grid, unsigned threads, F f)
 {
-    gridDim = grid;
-    blockDim = threads;
-    for (blockIdx.y = 0; blockIdx.y < grid.y; blockIdx.y++)
-        for (blockIdx.x = 0; blockIdx.x < grid.x; blockIdx.x++)
-            for (threadIdx.x = 0; threadIdx.x < threads; threadIdx.x++)
-                f();
+    host_blocks(grid, threads, [&] {
+        for (unsigned t = 0; t < threads; t++) {
+            threadIdx.x = host_turned(t, threads);
+            f();
+        }
+    });
 }
 
 /* ---------------------------------------------------------- taking turns */
@@ -127,9 +151,11 @@ static void
 host_block(unsigned threads)
 {
     for (bool first = true, waits = true; waits; first = false)
-        for (unsigned t = 0; t < threads; t++) {
+        for (unsigned i = 0; i < threads; i++) {
+            unsigned t = host_turned(i, threads);
+
             host_turn(t, first);
-            if (t == 0)
+            if (i == 0)
                 waits = team.waits;
             if (team.waits != waits) {
                 fprintf(stderr, "thread %u of a block %s a barrier that "
@@ -150,11 +176,7 @@ host_launch_team(dim3 grid, unsigned threads, F f)
         abort();
     team.call = [](void *p) { (*(F *)p)(); };
     team.arg = &f;
-    gridDim = grid;
-    blockDim = threads;
-    for (blockIdx.y = 0; blockIdx.y < grid.y; blockIdx.y++)
-        for (blockIdx.x = 0; blockIdx.x < grid.x; blockIdx.x++)
-            host_block(threads);
+    host_blocks(grid, threads, [&] { host_block(threads); });
 }
 
 #define LAUNCH(kernel, grid, block, stream, ...) \

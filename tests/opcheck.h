@@ -147,6 +147,10 @@ pair_elements(struct pair *p)
           same },
         { "conv c a out=@ kernel=3 pad=1\nbn n c\nadd o a n\n", same },
         { "conv c a out=@ kernel=1\nadd o c a\n", same },
+        { "conv c a out=@ kernel=3 pad=1 bias=1\nrelu o c\n", same },
+        { "conv c a out=@ kernel=1 bias=1\nrelu6 o c\n", same },
+        { "conv c a out=@ kernel=3 pad=1 groups=@ bias=1\nrelu o c\n",
+          same },
         /* Values that two read: nothing may be fused away. */
         { "bn n a\nrelu r n\nadd o r n\n", same },
         { "relu r a\nbn n r\nadd s n r\nrelu6 q s\nadd o q s\n", same },

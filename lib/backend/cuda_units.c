@@ -415,12 +415,12 @@ conv_backward(struct cuda_plan *p, const struct unit *u, void *dy)
     float *sums = (float *)c->sums.p;
     struct cuda_dw d;
 
-    if (u->act != ACT_NONE)
+    if (o->bias)
+        cuda_bias_back(s, c->bf16, o->c, u->act, cuda_value(p, u->last), dy,
+                       dy, grads + nweights(o), sums, stream);
+    else if (u->act != ACT_NONE)
         cuda_act_back(s, c->bf16, u->act, cuda_value(p, u->last), dy, dy,
                       stream);
-    if (o->bias)
-        cuda_channel_sums(s, c->bf16, o->c, dy, grads + nweights(o), sums,
-                          stream);
     if (!cuda_mine(u)->depthwise)
         return dense_backward(p, u, x, dy, dx);
     d = dw_of(p, u);
@@ -463,9 +463,9 @@ linear_backward(struct cuda_plan *p, const struct unit *u, float *dy)
     struct pix rows = { p->u.head.n, up(o->c), 1, 1, up(o->c) };
     bool filled = x->c % CUDA_LANES != 0;
 
-    cuda_channel_sums(&rows, false, o->c, ry,
-                      p->u.head.v.grads + o->param + nweights(o),
-                      (float *)c->sums.p, c->gpu.stream);
+    cuda_bias_back(&rows, false, o->c, ACT_NONE, NULL, ry, NULL,
+                   p->u.head.v.grads + o->param + nweights(o),
+                   (float *)c->sums.p, c->gpu.stream);
     /* A copy's data gradient goes over it, once the weights' is made. */
     if (dense_backward(p, u, rx, ry, filled ? rx : dx) != 0)
         return -1;
