@@ -11,12 +11,14 @@ PREFIX  ?= /usr/local
 CC      ?= gcc
 OPT     ?= -O2
 SAN     ?=
+HARDEN  = $(if $(filter x86_64,$(shell uname -m)),-fcf-protection)
 CFLAGS  = -std=c11 $(OPT) -g -fPIC -fno-math-errno -fvisibility=hidden \
-          -fstack-protector-strong \
+          -fstack-protector-strong -fstack-clash-protection $(HARDEN) \
+          '-ffile-prefix-map=$(CURDIR)=.' \
           -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
           -Wconversion -Wno-sign-conversion -Wvla $(SAN)
-CPPFLAGS = -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -I. -Ilib -MMD -MP
-LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SAN)
+CPPFLAGS = -D_GNU_SOURCE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -I. -Ilib -MMD -MP
+LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(SAN)
 LDLIBS  = -lz -ldeflate -lm -lpthread -ldl
 
 BIN     = $(BUILD)/bin
