@@ -101,7 +101,7 @@ START_TEST(every_kind_decodes)
 
         e.status = 0;
         ck_assert_msg(image_decode(&m, pictures[i].data, pictures[i].nbytes,
-                                   &e) == 0, "%s: %s", pictures[i].name,
+                                   0, &e) == 0, "%s: %s", pictures[i].name,
                       e.text);
         ck_assert_msg(m.w == 9 && m.h == 7 && m.c == pictures[i].c, "%s",
                       pictures[i].name);
@@ -118,7 +118,7 @@ START_TEST(cmyk_becomes_rgb)
     struct image m;
 
     ck_assert_int_eq(image_vips_open(&e), 0);
-    ck_assert_int_eq(image_decode(&m, jpeg_cmyk, sizeof jpeg_cmyk, &e), 0);
+    ck_assert_int_eq(image_decode(&m, jpeg_cmyk, sizeof jpeg_cmyk, 0, &e), 0);
     ck_assert_int_eq(m.c, 3);
     for (int i = 0; i < m.w * m.h * m.c; i++)
         ck_assert_int_ge(m.px[i], 250);     /* no ink is white */
@@ -132,7 +132,7 @@ refuses(const void *data, size_t nbytes, const char *words)
     struct err e = { 0 };
     struct image m;
 
-    ck_assert_int_eq(image_decode(&m, data, nbytes, &e), -1);
+    ck_assert_int_eq(image_decode(&m, data, nbytes, 0, &e), -1);
     ck_assert_int_eq(e.status, EXIT_INVALID);
     ck_assert_msg(strstr(e.text, words) != NULL, "'%s'", e.text);
     ck_assert_ptr_null(m.px);
@@ -144,7 +144,6 @@ START_TEST(others_are_refused)
 
     ck_assert_int_eq(image_vips_open(&e), 0);
     refuses(gif, sizeof gif, "no PNG, JPEG");
-    refuses(bmp, sizeof bmp, "no PNG, JPEG");
     refuses("", 0, "empty");
     refuses("id\tpath\nx\ty\n", 12, "no PNG, JPEG");
     refuses(tiff_2, sizeof tiff_2, "2 pages");
@@ -163,7 +162,7 @@ START_TEST(truncations_are_refused)
             void *copy = malloc(n > 0 ? n : 1);
 
             memcpy(copy, pictures[i].data, n);
-            ck_assert_msg(image_decode(&m, copy, n, NULL) == -1,
+            ck_assert_msg(image_decode(&m, copy, n, 0, NULL) == -1,
                           "%s cut to %zu of %zu", pictures[i].name, n,
                           pictures[i].nbytes);
             free(copy);
@@ -187,12 +186,38 @@ START_TEST(flipped_bits_of_png_are_refused)
             struct image m;
 
             copy[bit / 8] ^= (uint8_t)(1 << bit % 8);
-            ck_assert_msg(image_decode(&m, copy, pictures[i].nbytes, NULL) ==
-                          -1, "%s bit %zu", pictures[i].name, bit);
+            ck_assert_msg(image_decode(&m, copy, pictures[i].nbytes, 0,
+                                       NULL) == -1, "%s bit %zu",
+                          pictures[i].name, bit);
             copy[bit / 8] ^= (uint8_t)(1 << bit % 8);
         }
         free(copy);
     }
+}
+END_TEST
+
+/* BMP: a size, a depth, an offset, a palette that cannot be. */
+START_TEST(bad_bmp_is_refused)
+{
+    static const struct {
+        int at, value;
+        const char *words;
+    } change[] = {
+        { 20, 1, "limit" }, { 21, 0x80, "no pixels" }, { 24, 1, "limit" },
+        { 28, 2, "depth" }, { 30, 1, "compression" }, { 11, 255, "cut off" },
+        { 14, 12, "header" }, { 46, 2, "palette" },
+        { 47, 2, "palette" }, { 11, 1, "palette" }
+    };
+    uint8_t copy[sizeof bmp_gray];
+
+    for (size_t i = 0; i < sizeof change / sizeof change[0]; i++) {
+        memcpy(copy, bmp_gray, sizeof copy);
+        copy[change[i].at] = (uint8_t)change[i].value;
+        refuses(copy, sizeof copy, change[i].words);
+    }
+    memcpy(copy, bmp_palette, sizeof bmp_palette);
+    copy[46] = 2;
+    refuses(copy, sizeof bmp_palette, "palette lacks");
 }
 END_TEST
 
@@ -229,13 +254,13 @@ decode_some(void *ctx, size_t i, int thread)
     size_t n = sizeof png_interlaced - (i % 2);     /* odd ones are cut */
 
     (void)thread;
-    if (image_decode(&m, png_interlaced, n, &e) != -(int)(i % 2))
+    if (image_decode(&m, png_interlaced, n, 0, &e) != -(int)(i % 2))
         c->wrong++;
     else if (i % 2 == 0)
         image_release(&m);
     /* One that libvips itself refuses, next to one it takes. */
     n = sizeof webp - 8 * (i % 2);
-    if (image_decode(&m, webp, n, &e) != -(int)(i % 2))
+    if (image_decode(&m, webp, n, 0, &e) != -(int)(i % 2))
         c->wrong++;
     else if (i % 2 == 0)
         image_release(&m);
@@ -285,4 +310,5 @@ CHECK_MAIN("image", 60, resize_equals_pillow, gray_equals_pillow,
            crop_takes_the_rectangle, every_kind_decodes, cmyk_becomes_rgb,
            others_are_refused, truncations_are_refused,
            flipped_bits_of_png_are_refused, bombs_are_refused,
-           threads_keep_their_own_verdicts, png_out_and_in)
+           bad_bmp_is_refused, threads_keep_their_own_verdicts,
+           png_out_and_in)

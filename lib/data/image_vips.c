@@ -2,7 +2,10 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "data/image_bmp.h"
+#include "data/image_dicom.h"
 #include "data/image_png.h"
+#include "data/scan.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -213,7 +216,8 @@ say_failure(struct err *e)
 }
 
 int
-image_decode(struct image *m, const void *data, size_t nbytes, struct err *e)
+image_decode(struct image *m, const void *data, size_t nbytes, int64_t frame,
+             struct err *e)
 {
     loader *load = loader_for(data, nbytes);
     struct err first = { 0 };
@@ -221,9 +225,15 @@ image_decode(struct image *m, const void *data, size_t nbytes, struct err *e)
     int rc;
 
     memset(m, 0, sizeof *m);
+    if (image_dicom_is(data, nbytes))
+        return image_dicom_decode(m, data, nbytes, frame, e);
+    if (frame > 0)
+        return invalid(e, "is no DICOM file");
+    if (nbytes > 2 && memcmp(data, "BM", 2) == 0)
+        return image_bmp_decode(m, data, nbytes, e);
     if (load == NULL)
-        return invalid(e, nbytes == 0 ? "is empty" : "is no PNG, JPEG, TIFF "
-                       "or WebP picture");
+        return invalid(e, nbytes == 0 ? "is empty" : "is no PNG, JPEG, TIFF, "
+                       "WebP, BMP or DICOM picture");
     if (load == vips_pngload_buffer) {
         if (image_png_check(data, nbytes, e) != 0)
             return -1;
@@ -249,16 +259,28 @@ image_decode(struct image *m, const void *data, size_t nbytes, struct err *e)
 }
 
 int
+image_read(const char *path, char **data, size_t *nbytes, int64_t *frame,
+           struct err *e)
+{
+    char *file = scan_file(path, frame);
+    int rc = file_load(file, IMAGE_MAX_BYTES, data, nbytes, e);
+
+    free(file);
+    return rc;
+}
+
+int
 image_load(struct image *m, const char *path, struct err *e)
 {
     char *data;
     size_t nbytes;
+    int64_t frame;
     int rc;
 
     memset(m, 0, sizeof *m);
-    if (file_load(path, IMAGE_MAX_BYTES, &data, &nbytes, e) != 0)
+    if (image_read(path, &data, &nbytes, &frame, e) != 0)
         return -1;
-    rc = image_decode(m, data, nbytes, e);
+    rc = image_decode(m, data, nbytes, frame, e);
     free(data);
     return rc;
 }

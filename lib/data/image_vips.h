@@ -5,8 +5,11 @@
  * RGB; alpha is flattened on black.  A file that is truncated, damaged, of an
  * unknown format, larger than the limits or a decompression bomb is refused;
  * nothing is ever made up.  The header is read and checked before any pixel.
- * Only PNG, JPEG, TIFF and WebP files of one page are opened at all (libvips
- * reads BMP only by way of ImageMagick).  An orientation in EXIF is not heeded.
+ * Only PNG, JPEG, TIFF and WebP files of one page are opened at all; BMP and
+ * DICOM have homes of their own (image_bmp.h, image_dicom.h), and all come
+ * through here.  An orientation in EXIF is not heeded.
+ *
+ * A path may name a frame of a DICOM file: `FILE.dcm#3`, from 1.
  */
 #ifndef BUSI_DATA_IMAGE_VIPS_H
 #define BUSI_DATA_IMAGE_VIPS_H
@@ -34,9 +37,14 @@ void image_vips_close(void);
  */
 int image_load(struct image *m, const char *path, struct err *e);
 
-/* The same from bytes in memory. */
+/*
+ * In two steps: the bytes of the file, with the number of the frame that the
+ * path names or 0, and the picture in them.  The caller frees *data.
+ */
+int image_read(const char *path, char **data, size_t *nbytes, int64_t *frame,
+               struct err *e);
 int image_decode(struct image *m, const void *data, size_t nbytes,
-                 struct err *e);
+                 int64_t frame, struct err *e);
 
 /* Write as PNG, whole or not at all. */
 int image_save_png(const struct image *m, const char *path, struct err *e);

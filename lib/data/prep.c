@@ -127,15 +127,16 @@ take_scan(void *ctx, size_t i, int thread)
     struct image m = { 0 };
     struct err e = { 0 };
     size_t nbytes;
+    int64_t frame;
 
     (void)thread;
     if (!find_label(r, s))
         reject(s, "label", "its label is none of the classes");
-    else if (file_load(cell[r->path], IMAGE_MAX_BYTES, &data, &nbytes, &e))
+    else if (image_read(cell[r->path], &data, &nbytes, &frame, &e))
         reject(s, e.status == EXIT_IO ? "unreadable" : "invalid", e.text);
     else if (!same_file(s, wanted, data, nbytes))
         reject(s, "changed", "changed since the manifest was written");
-    else if (image_decode(&m, data, nbytes, &e) != 0)
+    else if (image_decode(&m, data, nbytes, frame, &e) != 0)
         reject(s, "invalid", e.text);
     else
         make_row(r, s, &m);

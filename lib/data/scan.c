@@ -38,18 +38,50 @@ scan_release(struct scan_list *l)
     memset(l, 0, sizeof *l);
 }
 
+/* Digits behind a '#', to the end of the text. */
+static bool
+is_frame(const char *p)
+{
+    return *p == '#' && p[1] >= '1' && p[1] <= '9' &&
+           p[1 + strspn(p + 1, "0123456789")] == '\0' && strlen(p) < 12;
+}
+
+char *
+scan_file(const char *path, int64_t *frame)
+{
+    static const char *const endings[] = { ".dcm", ".dicom" };
+    const char *mark = strrchr(path, '#');
+
+    *frame = 0;
+    if (mark != NULL && is_frame(mark))
+        for (size_t i = 0; i < ARRAY_LEN(endings); i++) {
+            size_t n = strlen(endings[i]);
+
+            if ((size_t)(mark - path) <= n ||
+                strncasecmp(mark - n, endings[i], n) != 0)
+                continue;
+            str_int(mark + 1, frame);
+            return str_format("%.*s", (int)(mark - path), path);
+        }
+    return mem_strdup(path);
+}
+
 const char *
 scan_ending(const char *name)
 {
     static const char *const known[] = {
-        "png", "jpg", "jpeg", "tif", "tiff", "bmp", "webp"
+        "png", "jpg", "jpeg", "tif", "tiff", "bmp", "webp",
+        "dcm", "dicom"
     };
     const char *point = strrchr(name, '.');
 
     if (point == NULL || name[0] == '.')
         return NULL;
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
-        if (strcasecmp(point + 1, known[i]) == 0)
+        if (strcasecmp(point + 1, known[i]) == 0 ||
+            (known[i][0] == 'd' &&
+             strncasecmp(point + 1, known[i], strlen(known[i])) == 0 &&
+             is_frame(point + 1 + strlen(known[i]))))
             return point;
     return NULL;
 }
@@ -163,6 +195,19 @@ walk(struct scan_list *l, const struct folder *f, const struct stat *avoid,
     return rc;
 }
 
+/* stat() of the file that a path with or without a frame is about. */
+static int
+look(const char *path, struct stat *st)
+{
+    int64_t frame;
+    char *file = scan_file(path, &frame);
+    int rc = stat(file, st), why = errno;
+
+    free(file);
+    errno = why;
+    return rc;
+}
+
 int
 scan_add(struct scan_list *l, const char *path, const char *avoid,
          struct err *e)
@@ -170,7 +215,7 @@ scan_add(struct scan_list *l, const char *path, const char *avoid,
     struct stat st, out;
     const char *id = path;
 
-    if (stat(path, &st) != 0)
+    if (look(path, &st) != 0)
         return err_errno(e, "cannot open '%s'", path);
     if (S_ISDIR(st.st_mode)) {
         struct folder root = { path, "", NULL, st.st_dev, st.st_ino };
@@ -333,21 +378,24 @@ read_one(void *ctx, size_t i, int thread)
     struct err e = { 0 };
     struct stat st;
     size_t stem;
+    int64_t frame;
+    char *file = scan_file(s->path, &frame);
 
     (void)thread;
     if (scan_mask_name(str_base(s->id), &stem)) {
         s->mask = SCAN_MASK_NAME;
-    } else if (stat(s->path, &st) != 0) {
+    } else if (stat(file, &st) != 0) {
         reject(s, "unreadable", strerror(errno));
     } else if (!S_ISREG(st.st_mode)) {
         reject(s, "not-a-file", "not a regular file");
     } else if (st.st_size == 0) {
         reject(s, "empty", "the file has no bytes");
-    } else if (r->by_content && mask_look(s->path)) {
+    } else if (r->by_content && mask_look(file)) {
         s->mask = SCAN_MASK_CONTENT;
-    } else if (digest_file(s->path, s->sha256, &e) != 0) {
+    } else if (digest_file(file, s->sha256, &e) != 0) {
         reject(s, "unreadable", e.text);
     }
+    free(file);
 }
 
 void
@@ -484,7 +532,7 @@ leads_out(const char *id)
 }
 
 static int
-place(const struct scan *s, const char *to, struct err *e)
+place(const char *from, const char *sha256, const char *to, struct err *e)
 {
     char *folder = str_format("%.*s", (int)(str_base(to) - to - 1), to);
     struct stat st;
@@ -493,17 +541,17 @@ place(const struct scan *s, const char *to, struct err *e)
     free(folder);
     if (rc != 0)
         return -1;
-    if (linkat(AT_FDCWD, s->path, AT_FDCWD, to, AT_SYMLINK_FOLLOW) == 0)
+    if (linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW) == 0)
         return 0;
     if (errno == EEXIST || lstat(to, &st) == 0) {
-        if (same_bytes(to, s->sha256))
+        if (same_bytes(to, sha256))
             return 0;
         return err_set(e, EXIT_INVALID,
                        "'%s' is there already and differs from '%s'", to,
-                       s->path);
+                       from);
     }
     /* Another file system, one without links, or too many of them. */
-    return copy_file(s->path, to, e);
+    return copy_file(from, to, e);
 }
 
 int
@@ -513,15 +561,20 @@ scan_tree(const struct scan_list *l, const char *folder, struct err *e)
 
     for (size_t i = 0; i < l->n && rc == 0; i++) {
         const struct scan *s = &l->item[i];
-        char *to;
+        int64_t frame;
+        char *from, *id, *to;
 
         if (s->mask != SCAN_NO_MASK || s->reason != NULL)
             continue;
         if (leads_out(s->id))
             return err_set(e, EXIT_INVALID, "'%s' would lie outside '%s'",
                            s->id, folder);
-        to = str_format("%s/%s", folder, s->id);
-        rc = place(s, to, e);
+        from = scan_file(s->path, &frame);
+        id = scan_file(s->id, &frame);
+        to = str_format("%s/%s", folder, id);
+        rc = place(from, s->sha256, to, e);
+        free(from);
+        free(id);
         free(to);
     }
     return rc;

@@ -1,11 +1,12 @@
 /*
  * scan: the pictures below folders, told apart into scans and masks.
  *
- * A picture is a file named *.png, .jpg, .jpeg, .tif, .tiff, .bmp or .webp, in
- * any case.  Hidden files and all others are passed over.  Its id is its path
- * below the folder it was found in, its label the name of the folder directly
- * above it, empty for one that lies loose in the folder given.  A file given
- * by its own path has that path, without leading "./", as id.
+ * A picture is a file named *.png, .jpg, .jpeg, .tif, .tiff, .bmp, .webp, .dcm
+ * or .dicom, in any case; of DICOM files, FILE.dcm#N is the N-th frame, where
+ * the path itself is given.  Hidden files and all others are passed over.  Its
+ * id is its path below the folder it was found in, its label the name of the
+ * folder directly above it, empty for one that lies loose in the folder given.
+ * A file given by its own path has that path, without leading "./", as id.
  *
  * A mask is NAME_mask.EXT or NAME_mask_N.EXT; its scan is NAME, with the same
  * ending or another, in the same folder.
@@ -73,6 +74,12 @@ int scan_tree(const struct scan_list *l, const char *folder, struct err *e);
 
 /* Remove the masks from disk. */
 int scan_delete_masks(const struct scan_list *l, struct err *e);
+
+/*
+ * The file of a path, which the caller frees, and the frame that `FILE.dcm#N`
+ * names, from 1; else 0.
+ */
+char *scan_file(const char *path, int64_t *frame);
 
 /* Is this a picture by its name?  The ending with its point, or NULL. */
 const char *scan_ending(const char *name);

@@ -79,14 +79,15 @@ take_file(const struct run *r, struct input *i, uint8_t *px)
     struct err e = { 0 };
     char *data = NULL;
     size_t nbytes;
+    int64_t frame;
 
-    if (file_load(i->path, IMAGE_MAX_BYTES, &data, &nbytes, &e) != 0)
+    if (image_read(i->path, &data, &nbytes, &frame, &e) != 0)
         input_reject(i, e.status == EXIT_IO ? "unreadable" : "invalid",
                      e.text);
     else if (!r->p->allow_train_rows && was_seen(r, data, nbytes))
         input_reject(i, "seen", "seen in training (--allow-train-rows scores "
                      "it all the same)");
-    else if (image_decode(&m, data, nbytes, &e) != 0)
+    else if (image_decode(&m, data, nbytes, frame, &e) != 0)
         input_reject(i, "invalid", e.text);
     else if (recipe_apply(&r->model[0].recipe, &m, px, &e) != 0)
         input_reject(i, "size", e.text);

@@ -1,0 +1,289 @@
+#include "data/image_dicom.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "data/image_vips.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { PREAMBLE = 128, NOT_FOUND = 127, MAX_DUMP = 1 << 24 };
+
+/* What the header says. */
+struct header {
+    int64_t w, h, frames, samples, allocated, bits;
+    int64_t nbytes;             /* of the pixels; -1: they are compressed */
+    bool window, table;         /* of VOI, to be used */
+    bool white_is_0;            /* MONOCHROME1 */
+    bool halved;                /* YBR_FULL_422: two samples a pixel */
+};
+
+bool
+image_dicom_is(const void *data, size_t nbytes)
+{
+    return nbytes > PREAMBLE + 4 &&
+           memcmp((const char *)data + PREAMBLE, "DICM", 4) == 0;
+}
+
+/* ------------------------------------------------------------------ a child */
+
+/* The bytes as a file without a name. */
+static int
+nameless(const void *data, size_t nbytes, struct err *e)
+{
+    int fd = memfd_create("dicom", MFD_CLOEXEC);
+
+    for (size_t done = 0; fd >= 0 && done < nbytes;) {
+        ssize_t n = write(fd, (const char *)data + done, nbytes - done);
+
+        if (n < 0 && errno != EINTR) {
+            close(fd);
+            fd = -1;
+        } else if (n > 0) {
+            done += (size_t)n;
+        }
+    }
+    if (fd < 0 || lseek(fd, 0, SEEK_SET) != 0)
+        return err_errno(e, "cannot hand a file to DCMTK");
+    return fd;
+}
+
+static int
+spawn(pid_t *pid, const char *const *args, int in, int out, int said)
+{
+    extern char **environ;
+    const char *argv[24] = {
+        "sh", "-c", "ulimit -v 2097152; ulimit -t 60; exec \"$@\"", "sh"
+    };
+    posix_spawn_file_actions_t a;
+    int rc;
+
+    for (int i = 0; args[i] != NULL; i++)
+        argv[4 + i] = args[i];
+    posix_spawn_file_actions_init(&a);
+    posix_spawn_file_actions_adddup2(&a, in, 0);
+    posix_spawn_file_actions_adddup2(&a, out, 1);
+    posix_spawn_file_actions_adddup2(&a, said, 2);
+    rc = posix_spawnp(pid, "sh", &a, NULL, (char *const *)argv, environ);
+    posix_spawn_file_actions_destroy(&a);
+    return rc;
+}
+
+/* All that comes out of a pipe, up to `limit` bytes; false: more. */
+static bool
+collect(int fd, struct str *out, size_t limit)
+{
+    char part[65536];
+    ssize_t n;
+
+    while ((n = read(fd, part, sizeof part)) != 0) {
+        if (n < 0 && errno != EINTR)
+            return false;
+        if (n > 0)
+            str_add_bytes(out, part, (size_t)n);
+        if (out->n > limit)
+            return false;
+    }
+    return true;
+}
+
+/* Pixels made up for a damaged JPEG are only worth a warning to DCMTK. */
+static bool
+complains(int said)
+{
+    char text[4096];
+    ssize_t n = pread(said, text, sizeof text - 1, 0);
+
+    text[n > 0 ? n : 0] = '\0';
+    return strncmp(text, "E:", 2) == 0 || strstr(text, "\nE:") != NULL ||
+           strstr(text, "Corrupt JPEG") != NULL;
+}
+
+/* Run a tool on the bytes.  Its output is whole and it ended well, or -1. */
+static int
+ask(const char *const *args, const void *data, size_t nbytes, size_t limit,
+    struct str *out, struct err *e)
+{
+    int fd[2], in = nameless(data, nbytes, e), said, rc, status = 0;
+    bool whole;
+    pid_t pid;
+
+    if (in < 0)
+        return -1;
+    said = nameless(NULL, 0, e);
+    if (said < 0 || pipe2(fd, O_CLOEXEC) != 0) {
+        close(in);
+        if (said >= 0)
+            close(said);
+        return err_errno(e, "cannot make a pipe to DCMTK");
+    }
+    rc = spawn(&pid, args, in, fd[1], said);
+    close(in);
+    close(fd[1]);
+    whole = rc == 0 && collect(fd[0], out, limit);
+    close(fd[0]);
+    while (rc == 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    whole = whole && !complains(said);
+    close(said);
+    if (rc != 0) {
+        errno = rc;
+        return err_errno(e, "cannot start '%s'", args[0]);
+    }
+    if (WIFEXITED(status) && WEXITSTATUS(status) == NOT_FOUND)
+        return err_set(e, EXIT_IO, "'%s' of DCMTK, which reads DICOM, is not "
+                       "installed (Debian: dcmtk)", args[0]);
+    if (!whole || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        return err_set(e, EXIT_INVALID, "cannot be decoded: DCMTK's '%s' "
+                       "refuses it", args[0]);
+    return 0;
+}
+
+/* --------------------------------------------------------------- the header */
+
+/* Of a line `(gggg,eeee) VR value #...`; those of nested items are indented. */
+static void
+read_line(struct header *h, const char *line)
+{
+    static const struct {
+        const char *tag;
+        size_t at;
+    } known[] = {
+        { "(0028,0002)", offsetof(struct header, samples) },
+        { "(0028,0008)", offsetof(struct header, frames) },
+        { "(0028,0010)", offsetof(struct header, h) },
+        { "(0028,0011)", offsetof(struct header, w) },
+        { "(0028,0100)", offsetof(struct header, allocated) },
+        { "(0028,0101)", offsetof(struct header, bits) },
+    };
+    const char *value;
+
+    if (strlen(line) < 16)
+        return;
+    value = line + 15 + (line[15] == '[');
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (strncmp(line, known[i].tag, 11) == 0)
+            *(int64_t *)((char *)h + known[i].at) = strtoll(value, NULL, 10);
+    if (strncmp(line, "(0028,1050)", 11) == 0 && line[15] == '[')
+        h->window = true;
+    if (strncmp(line, "(0028,3010)", 11) == 0)
+        h->table = true;
+    if (strncmp(line, "(0028,0004) CS [MONOCHROME1]", 28) == 0)
+        h->white_is_0 = true;
+    if (strncmp(line, "(0028,0004) CS [YBR_FULL_422]", 29) == 0)
+        h->halved = true;
+    if (strncmp(line, "(7fe0,0010)", 11) == 0 && strrchr(line, '#') != NULL)
+        h->nbytes = strstr(line, "PixelSequence") != NULL
+                    ? -1 : strtoll(strrchr(line, '#') + 1, NULL, 10);
+}
+
+static int
+read_header(struct header *h, const void *data, size_t nbytes, struct err *e)
+{
+    static const char *const dump[] = { "dcmdump", "-q", "-", NULL };
+    struct str text = { 0 };
+    int rc = ask(dump, data, nbytes, MAX_DUMP, &text, e);
+
+    *h = (struct header){ .frames = 1 };
+    for (char *line = text.text, *next; rc == 0 && line != NULL; line = next) {
+        next = strchr(line, '\n');
+        if (next != NULL)
+            *next++ = '\0';
+        read_line(h, line);
+    }
+    str_release(&text);
+    return rc;
+}
+
+static int
+check_header(const struct header *h, int64_t frame, struct err *e)
+{
+    int64_t samples = h->halved ? 2 : h->samples;
+
+    if (h->w < 1 || h->h < 1 || h->frames < 1 || h->nbytes == 0)
+        return err_set(e, EXIT_INVALID, "is a DICOM file without a picture");
+    if (h->w > IMAGE_MAX_SIDE || h->h > IMAGE_MAX_SIDE ||
+        h->w * h->h > IMAGE_MAX_PIXELS)
+        return err_set(e, EXIT_INVALID, "%lldx%lld pixels are more than the "
+                       "limit of %d a side and %d M in all", (long long)h->w,
+                       (long long)h->h, IMAGE_MAX_SIDE,
+                       IMAGE_MAX_PIXELS >> 20);
+    if (frame == 0 && h->frames > 1)
+        return err_set(e, EXIT_INVALID, "has %lld frames: name one, as in "
+                       "'FILE.dcm#1'", (long long)h->frames);
+    if (frame > h->frames)
+        return err_set(e, EXIT_INVALID, "has no frame %lld; %lld are there",
+                       (long long)frame, (long long)h->frames);
+    /* DCMTK would make up what is missing. */
+    if (samples < 1 || samples > 4 || h->allocated < 1 || h->allocated > 32 ||
+        h->frames > IMAGE_MAX_BYTES ||
+        (h->nbytes > 0 && (h->nbytes / h->frames) * 8 <
+                          h->w * h->h * samples * h->allocated))
+        return err_set(e, EXIT_INVALID, "cannot be decoded: its pixels are "
+                       "not as its header says");
+    return 0;
+}
+
+/* --------------------------------------------------------------- the pixels */
+
+/* A raw PGM or PPM with 8 bits, exactly as long as it says. */
+static int
+take_pnm(struct image *m, const struct header *h, const struct str *pnm,
+         struct err *e)
+{
+    int c = pnm->n > 2 && pnm->text[1] == '6' ? 3 : 1;
+    char *head = str_format("P%d\n%lld %lld\n255\n", c == 3 ? 6 : 5,
+                            (long long)h->w, (long long)h->h);
+    size_t n = strlen(head), bytes = (size_t)(h->w * h->h * c);
+    bool sound = pnm->n == n + bytes && memcmp(pnm->text, head, n) == 0;
+
+    free(head);
+    if (!sound)
+        return err_set(e, EXIT_INVALID, "cannot be decoded: its pixels are "
+                       "not as its header says");
+    image_init(m, (int)h->w, (int)h->h, c);
+    memcpy(m->px, pnm->text + n, bytes);
+    /* DCMTK was told to turn it; its own way to white is off by one level. */
+    for (size_t i = 0; h->white_is_0 && i < bytes; i++)
+        m->px[i] = (uint8_t)~m->px[i];
+    return 0;
+}
+
+int
+image_dicom_decode(struct image *m, const void *data, size_t nbytes,
+                   int64_t frame, struct err *e)
+{
+    const char *args[16] = { "dcmj2pnm", "+op", "-O", "-S", "+F" };
+    struct str pnm = { 0 };
+    struct header h;
+    char number[24];
+    int n = 5, rc;
+
+    memset(m, 0, sizeof *m);
+    if (read_header(&h, data, nbytes, e) != 0 ||
+        check_header(&h, frame, e) != 0)
+        return -1;
+    snprintf(number, sizeof number, "%lld", (long long)(frame > 0 ? frame : 1));
+    args[n++] = number;
+    if (h.samples == 1 && (h.window || h.table)) {
+        args[n++] = h.window ? "+Wi" : "+Wl";
+        args[n++] = "1";
+    } else if (h.samples == 1 && h.bits > 8) {
+        args[n++] = "+Wm";
+    }
+    if (h.white_is_0)
+        args[n++] = "+P";
+    args[n++] = "-";
+    rc = ask(args, data, nbytes, 3 * (size_t)IMAGE_MAX_PIXELS + 64, &pnm, e);
+    if (rc == 0)
+        rc = take_pnm(m, &h, &pnm, e);
+    str_release(&pnm);
+    return rc;
+}
