@@ -152,7 +152,7 @@ install: all
 	for s in 1 5 7; do for f in man/*.$$s; do \
 	    [ ! -e "$$f" ] || install -m 644 "$$f" \
 	    $(DESTDIR)$(PREFIX)/share/man/man$$s; done; done
-	install -m 644 pipelines/cv.mk pipelines/predict.mk \
+	install -m 644 pipelines/cv.mk pipelines/predict.mk pipelines/on-gpu.sh \
 	    pipelines/table1* $(DESTDIR)$(PREFIX)/share/busi
 
 clean:

@@ -6,7 +6,9 @@
 # Incremental: a table is replaced only when its content changes, so a changed
 # scan makes the dataset and what was trained on it anew, and nothing changed
 # makes nothing.  An interrupted training goes on where it was.  With -j folds
-# train side by side; give THREADS= each.
+# train side by side: on CPUs give THREADS= each; where there are GPUs, each fold
+# takes RANKS of them for itself and others wait (on-gpu.sh; DEVICES="0 1" are all
+# that may be taken), so `make -j4` keeps four busy.
 #
 # WORK holds the tables and the dataset, and may serve several OUTs; GROUPED=0
 # lets near-copies cross folds; FOLDS="0 1" trains these alone.
@@ -26,13 +28,17 @@ OUT      ?= cv/$(notdir $(MODEL))
 WORK     ?= $(OUT)
 GROUPED  ?= 1
 FOLDS    ?= $(shell seq 0 $$(($(K) - 1)))
+RANKS    ?= 1
 BUSI_BIN ?=
+
+HERE := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
+GPUS_FOR = sh $(HERE)/on-gpu.sh
 
 PREDS = $(FOLDS:%=$(OUT)/pred-%.tsv)
 
 # $(call if-changed,COMMAND): its stdout becomes the target, if it differs.
 define if-changed
-@mkdir -p $(@D); new=$@.$$$$.new; \
+@mkdir -p $(@D); new=$@.$$$$.new; trap 'rm -f $$new; exit 1' HUP INT TERM; \
 $(1) >$$new || { rm -f $$new; exit 1; }; \
 cmp -s $$new $@ && rm $$new || mv $$new $@
 endef
@@ -51,7 +57,7 @@ $(WORK)/prep.settings: FORCE
 	$(call if-changed,echo "$(RESIZE) $(CROP) $(CHANNELS)")
 
 $(OUT)/train.settings: FORCE
-	$(call if-changed,echo "$(MODEL) $(EPOCHS) $(BATCH) $(SEED) $(ARGS)")
+	$(call if-changed,echo "$(MODEL) $(EPOCHS) $(BATCH) $(SEED) $(RANKS) $(ARGS)")
 
 $(WORK)/folds.settings: FORCE
 	$(call if-changed,echo "$(K) $(SEED) $(GROUPED)")
@@ -75,12 +81,12 @@ $(OUT)/fold-%.safetensors: $(WORK)/data.safetensors $(WORK)/folds.tsv \
 	    [ ! "$$f" -nt $(OUT)/fold-$*.state.safetensors ] || \
 	    rm -f $(OUT)/fold-$*.state.safetensors*; \
 	done
-	$(BUSI_BIN)busi-train -d $< -f $(WORK)/folds.tsv --fold $* -m $(MODEL) \
+	$(GPUS_FOR) $(RANKS) $(BUSI_BIN)busi-train -d $< -f $(WORK)/folds.tsv --fold $* -m $(MODEL) \
 	    -e $(EPOCHS) -b $(BATCH) --seed $(SEED) --threads $(THREADS) \
-	    $(ARGS) --resume --log $(OUT)/fold-$*.tsv -o $@
+	    --ranks $(RANKS) $(ARGS) --resume --log $(OUT)/fold-$*.tsv -o $@
 
 $(OUT)/pred-%.tsv: $(OUT)/fold-%.safetensors
-	$(BUSI_BIN)busi-predict -m $< -d $(WORK)/data.safetensors \
+	$(GPUS_FOR) 1 $(BUSI_BIN)busi-predict -m $< -d $(WORK)/data.safetensors \
 	    -f $(WORK)/folds.tsv --fold $* --threads $(THREADS) -o $@
 
 $(OUT)/metrics.settings: FORCE
@@ -92,12 +98,12 @@ $(OUT)/metrics.tsv: $(PREDS) $(OUT)/metrics.settings
 # For the report: thresholds come from validation folds, and where the networks
 # looked.
 $(OUT)/val-%.tsv: $(OUT)/fold-%.safetensors
-	$(BUSI_BIN)busi-predict -m $< -d $(WORK)/data.safetensors \
+	$(GPUS_FOR) 1 $(BUSI_BIN)busi-predict -m $< -d $(WORK)/data.safetensors \
 	    -f $(WORK)/folds.tsv --fold $$((($* + 1) % $(K))) \
 	    --allow-train-rows --threads $(THREADS) -o $@
 
 $(OUT)/maps-%.tsv: $(OUT)/fold-%.safetensors
-	$(BUSI_BIN)busi-predict -m $< -d $(WORK)/data.safetensors \
+	$(GPUS_FOR) 1 $(BUSI_BIN)busi-predict -m $< -d $(WORK)/data.safetensors \
 	    -f $(WORK)/folds.tsv --fold $* --threads $(THREADS) \
 	    --cam $(OUT)/maps -o $@
 

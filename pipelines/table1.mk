@@ -7,7 +7,7 @@
 # chooses it on a validation fold and keeps groups whole.  Rows without
 # cross-validation test on fold 0.  Then the default recipe of busi-train, for
 # each network, on all folds.  Incremental and resumable, as cv.mk; with -j rows
-# train side by side.
+# train side by side, on GPUs of their own.
 #
 # GPUS=paper trains every row on as many ranks as the paper had GPUs.
 
@@ -38,9 +38,9 @@ CV = $(MAKE) --no-print-directory -f $(HERE)/cv.mk BUSI="$(BUSI)" \
     BUSI_BIN=$(BUSI_BIN) K=$(K) RESIZE=$(RESIZE) CROP=$(CROP) \
     THREADS=$(THREADS)
 PAPER = $(CV) MODEL=$(call field,$*,2) BATCH=$(call field,$*,3) \
-    EPOCHS=$(EPOCHS) $(call folds,$*)
+    EPOCHS=$(EPOCHS) $(call folds,$*) RANKS=$(call ranks,$*)
 SETTINGS = --paper --size $(SIZE) --dropout $(call field,$*,4) \
-    --ranks $(call ranks,$*) $(ARGS)
+    $(ARGS)
 
 PARTS = $(ROWS:%=paper/%) $(ROWS:%=honest/%) $(RECIPES:%=recipe/%)
 

@@ -107,3 +107,47 @@ touch stamp && sleep 0.02
 runs 0 table1
 is "done once, nothing is trained" "" \
     "$(find table1 -name '*.safetensors' -newer stamp)"
+
+# ---------------------------------------------------------------- GPUs in turn
+# Five runs on one of three GPUs each, then on two: never two on the same.
+cat >use.sh <<'EOF'
+for d in $(echo "$CUDA_VISIBLE_DEVICES" | tr , ' '); do
+    mkdir "busy.$d" || echo "GPU $d twice" >>twice
+done
+echo "$CUDA_VISIBLE_DEVICES" >>used
+sleep 0.2
+for d in $(echo "$CUDA_VISIBLE_DEVICES" | tr , ' '); do rmdir "busy.$d"; done
+exit 3
+EOF
+export LOCKS="$scratch/locks"
+gpu() {
+    sh "$top/pipelines/on-gpu.sh" "$@"
+}
+for n in 1 2; do
+    pids=
+    for fold in 1 2 3 4 5; do
+        DEVICES="0 1,7" gpu $n sh use.sh &
+        pids="$pids $!"
+    done
+    for p in $pids; do
+        wait "$p"
+        is "status of what ran on $n GPUs" 3 $?
+    done
+done
+is "runs" 10 "$(wc -l <used)"
+is "GPUs" "0 1 7" "$(tr ',' '\n' <used | sort -u | xargs)"
+is "on two each" 5 "$(grep -c , used)"
+[ ! -e twice ] || bad "$(cat twice)"
+# Whatever ends a run frees its GPU.
+DEVICES=0 sh "$top/pipelines/on-gpu.sh" 1 sleep 60 &
+sleep 0.2
+runs 124 env DEVICES=0 timeout 1 sh "$top/pipelines/on-gpu.sh" 1 true
+kill -9 $!
+runs 0 env DEVICES=0 timeout 5 sh "$top/pipelines/on-gpu.sh" 1 true
+runs 4 env DEVICES="0 1" sh "$top/pipelines/on-gpu.sh" 3 true
+says "3 GPUs are wanted, 2 can be had"
+is "none: as it is" "unset" \
+    "$(DEVICES='' gpu 1 sh -c 'echo ${CUDA_VISIBLE_DEVICES-unset}')"
+export DEVICES="0 1" LOCKS="$scratch/folds"
+runs 0 cv -j3 OUT=gpus
+is "folds on GPUs of their own" "0 1" "$(ls folds | xargs)"
