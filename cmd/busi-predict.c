@@ -61,7 +61,7 @@ main(int argc, char **argv)
           "scans computed at a time", 1, 4096 },
         { "device", 0, OPT_TEXT, &p.device, "NAME", "auto",
           "auto, cpu, cuda or ref", 0, 0 },
-        { "dtype", 0, OPT_CHOICE, &dtype, "auto|f32|bf16", "f32",
+        { "dtype", 0, OPT_CHOICE, &dtype, "auto|f32|bf16|tf32", "f32",
           "numbers computed with; auto: the fastest", 0, 0 },
         { "threads", 0, OPT_INT, &threads, "N", "0",
           "threads of the network on a CPU; 0: all cores", 0, 1024 },

@@ -127,7 +127,7 @@ main(int argc, char **argv)
           "fit no temperature on the validation rows", 0, 0 },
         { "paper", 0, OPT_FLAG, &paper, NULL, NULL,
           "defaults of all settings as in the paper", 0, 0 },
-        { "dtype", 0, OPT_CHOICE, &s.dtype, "auto|f32|bf16", "auto",
+        { "dtype", 0, OPT_CHOICE, &s.dtype, "auto|f32|bf16|tf32", "auto",
           "of activations; auto: what is fastest here", 0, 0 },
         { "device", 0, OPT_TEXT, &s.device, "DEVICE", "auto",
           "auto, cpu, cuda, cuda:I or ref", 0, 0 },

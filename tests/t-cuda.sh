@@ -38,7 +38,10 @@ on() {
     BUSI_PLUGINS=$BUILD/lib/busi
     [ "$device" = cpu ] || BUSI_PLUGINS=$BUILD/tests/host
     export BUSI_PLUGINS
-    "$@" --device "$device" --dtype f32 --threads 2
+    case $* in
+    *--dtype*) "$@" --device "$device" ;;
+    *) "$@" --device "$device" --dtype f32 --threads 2 ;;
+    esac
     status=$?
     unset BUSI_PLUGINS
     return $status
@@ -74,6 +77,8 @@ if [ -e "$BUILD/tests/host/backend_cuda.so" ]; then
             says 'computed by cuda in f32: .*steps are not recorded: nothing can'
         fi
     done
+    runs 0 on cuda busi-train -q -d data.st --fold all -m ./all.model \
+        --size 32 -b 8 -e 1 -o tf32.st --dtype tf32
     busi-info --verify cuda1.st >/dev/null || bad "cuda1.st is not whole"
 
     # 2 + 2 epochs are 4 epochs.
@@ -98,6 +103,10 @@ else
 fi
 
 # --------------------------------------------------- what may be missing
+
+runs 2 busi-train -d data.st --fold all -m ./net.model --size 32 --device cpu \
+    --dtype tf32 -o x.st
+says 'tf32 is for GPUs'
 
 train="busi-train -d data.st --fold all -m ./net.model --size 32 -e 1 -b 7"
 runs 0 $train -q --device cpu -o cpu.st

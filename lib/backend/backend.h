@@ -39,7 +39,8 @@
 #define BN_EPS 1e-5f
 #define BN_MOMENTUM 0.1f
 
-enum dtype_choice { DTYPE_AUTO, DTYPE_F32, DTYPE_BF16 };
+/* tf32: f32 that a GPU may round to 10 bits of mantissa as it multiplies. */
+enum dtype_choice { DTYPE_AUTO, DTYPE_F32, DTYPE_BF16, DTYPE_TF32 };
 enum mode { MODE_TRAIN, MODE_EVAL };
 enum pass { PASS_FORWARD, PASS_BACKWARD };
 
@@ -186,7 +187,7 @@ struct backend_class {
 
 struct backend {
     const struct backend_class *class;
-    const char *dtype;          /* "f32" or "bf16": what was chosen */
+    const char *dtype;          /* "f32", "bf16" or "tf32": what was chosen */
     char about[160];            /* library, version, instruction set, and what
                                    was not as fast as it could be */
 };

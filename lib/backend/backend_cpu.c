@@ -87,6 +87,10 @@ cpu_open(const struct backend_conf *conf, struct err *e)
     struct cpu *c;
     struct dn_cpu m;
 
+    if (conf->dtype == DTYPE_TF32) {
+        err_set(e, EXIT_USAGE, "tf32 is for GPUs; take --dtype f32");
+        return NULL;
+    }
     if (conf->deterministic && conf->shards > 0)
         return cpu_shards_open(&backend_cpu_class, conf, e);
     dn_cpu(&m);

@@ -38,7 +38,7 @@ open_cudnn(struct cuda *c, const struct backend_conf *conf, struct err *e)
     /* Next to bf16, what is f32 (the linear layers) may round to TF32. */
     struct cudnn_conf want = { .gpu = &c->gpu, .workspace = WORKSPACE_MOST,
                                .deterministic = conf->deterministic,
-                               .tf32 = c->bf16 };
+                               .tf32 = c->bf16 || conf->dtype == DTYPE_TF32 };
 
     /* A small card has better uses for its memory. */
     if (want.workspace > c->gpu.nbytes / 16)
@@ -55,11 +55,12 @@ cuda_open(const struct backend_conf *conf, struct err *e)
         free(c);
         return NULL;
     }
-    c->bf16 = conf->dtype != DTYPE_F32;
+    c->bf16 = conf->dtype == DTYPE_BF16 || conf->dtype == DTYPE_AUTO;
     c->shape = (struct unit_shape){ CUDA_LANES, 0, c->bf16 ? 2 : 4,
                                     conf->keep, false };
     c->head.class = &backend_cuda_class;
-    c->head.dtype = c->bf16 ? "bf16" : "f32";
+    c->head.dtype = c->bf16 ? "bf16" : conf->dtype == DTYPE_TF32 ? "tf32"
+                                                                 : "f32";
     c->step = gpu_alloc(&c->gpu, CUDA_STEPS * sizeof *c->step, e);
     c->turns = gpu_alloc(&c->gpu, sizeof *c->turns, e);
     c->out = gpu_alloc(&c->gpu, 4 * sizeof *c->out, e);

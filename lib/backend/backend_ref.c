@@ -662,7 +662,7 @@ ref_open(const struct backend_conf *c, struct err *e)
 {
     struct backend *b;
 
-    if (c->dtype == DTYPE_BF16) {
+    if (c->dtype == DTYPE_BF16 || c->dtype == DTYPE_TF32) {
         err_set(e, EXIT_USAGE, "the ref backend computes in f32 only");
         return NULL;
     }

@@ -143,10 +143,10 @@ set_common(const struct program *p, char key)
         break;
     case 'V':
         printf("%s %s\n", p->name, BUSI_VERSION);
-        exit(fflush(stdout) == 0 ? EXIT_DONE : EXIT_IO);
+        exit(fflush(stdout) == 0 && !ferror(stdout) ? EXIT_DONE : EXIT_IO);
     case 'h':
         print_help(p);
-        exit(fflush(stdout) == 0 ? EXIT_DONE : EXIT_IO);
+        exit(fflush(stdout) == 0 && !ferror(stdout) ? EXIT_DONE : EXIT_IO);
     }
 }
 
