@@ -61,6 +61,7 @@ include pipelines/deps.mk
 include pipelines/demo.mk
 -include $(wildcard pipelines/targets.mk)
 include pipelines/bench.mk
+include pipelines/torture.mk
 include pipelines/cuda.mk
 
 # ------------------------------------------------------------------ building

@@ -148,6 +148,8 @@ main(int argc, char **argv)
         { "sync-bn", 0, OPT_FLAG, &s.sync_bn, NULL, NULL,
           "batch-norm over the global batch, not over each rank's share", 0,
           0 },
+        { "save-every", 0, OPT_REAL, &c.save_every, "SECONDS", "60",
+          "between two saved states, at least", 0, 1e6 },
         { "resume", 0, OPT_FLAG, &c.resume, NULL, NULL,
           "go on from the state beside the output, if there is one", 0, 0 },
         { "profile", 0, OPT_FLAG, &c.profile, NULL, NULL,

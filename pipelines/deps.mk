@@ -2,7 +2,7 @@
 
 PACKAGES = gcc libc6-dev pkg-config libvips-dev zlib1g-dev libdeflate-dev \
            libdnnl-dev libopenmpi-dev openmpi-bin gnuplot-nox
-PACKAGES_CHECK = check mandoc procps g++ dcmtk
+PACKAGES_CHECK = check mandoc procps g++ strace dcmtk
 
 # Installs only what is missing, and only when it may (root, or sudo).
 deps:

@@ -18,8 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SAVE_SECONDS = 60 };
-
 static const char log_header[] =
     "epoch\tlr\ttrain_loss\ttrain_acc\tval_loss\tval_acc\t"
     "val_balanced_acc\tseconds\timages_per_second\n";
@@ -586,7 +584,7 @@ save(struct trainer *t, bool now, struct err *e)
     double clock = clock_seconds();
     int rc = 0;
 
-    if (now || clock - t->saved > SAVE_SECONDS) {
+    if (now || clock - t->saved > t->c->save_every) {
         if (t->comm->rank == 0)
             rc = state_save(t, e);
         t->saved = clock_seconds();

@@ -6,8 +6,8 @@
  * Then the rows that choose the epoch are evaluated with the running
  * statistics (or the moving average of the weights), and the best epoch is
  * kept.  The state is saved beside the model as OUT with ".state" in front of
- * its ending: after every epoch, at most once a minute, at the end, and when
- * asked to stop.  The one before is kept as well.
+ * its ending: after every epoch, but not within save_every seconds of the last
+ * one, at the end, and when asked to stop.  The one before is kept as well.
  */
 #ifndef BUSI_LEARN_TRAIN_H
 #define BUSI_LEARN_TRAIN_H
@@ -48,6 +48,7 @@ struct train_conf {
     double bucket_mb;           /* of gradients that travel at a time; 0: as
                                    measured */
     bool half_gradients;        /* they travel as bf16 */
+    double save_every;          /* seconds between two states, at least */
     bool calibrate;             /* fit model.temperature on validation */
     const char *out;            /* the model file */
     const char *log;            /* NULL: none */
