@@ -63,6 +63,7 @@ include pipelines/demo.mk
 include pipelines/bench.mk
 include pipelines/torture.mk
 include pipelines/cuda.mk
+include pipelines/install.mk
 
 # ------------------------------------------------------------------ building
 
@@ -139,25 +140,8 @@ t-%: all
 check_%: $(BUILD)/tests/check_%
 	$<
 
-# ---------------------------------------------------------------- installing
-
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/busi \
-	    $(DESTDIR)$(PREFIX)/share/man/man1 \
-	    $(DESTDIR)$(PREFIX)/share/man/man5 \
-	    $(DESTDIR)$(PREFIX)/share/man/man7 \
-	    $(DESTDIR)$(PREFIX)/share/busi
-	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
-	install -m 644 $(wildcard $(PLUGINS)/*.so) \
-	    $(DESTDIR)$(PREFIX)/lib/busi
-	for s in 1 5 7; do for f in man/*.$$s; do \
-	    [ ! -e "$$f" ] || install -m 644 "$$f" \
-	    $(DESTDIR)$(PREFIX)/share/man/man$$s; done; done
-	install -m 644 pipelines/cv.mk pipelines/predict.mk pipelines/on-gpu.sh \
-	    pipelines/table1* $(DESTDIR)$(PREFIX)/share/busi
-
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all check checks install clean demo deps help
+.PHONY: all check checks clean demo deps help
 .SECONDARY:

@@ -38,7 +38,9 @@ help:
 #|     NETS="resnet18 ..." BATCHES="64 128" SECONDS_MOST=480
 #| sh pipelines/gpu.sh DIR    build, check and time in one call, logs into DIR
 #| make torture           crashes, full disks, killed and resumed runs (long)
-#| make install           PREFIX=/usr/local DESTDIR=
+#| make install           PREFIX=/usr/local DESTDIR=; make uninstall
+#| make deb               a Debian package in build/ (needs dpkg-dev)
+#| make check-deb         the same tried in a bare root (root, debootstrap)
 #| make clean             remove build/
 #| make deps              install missing Debian packages (root or sudo)
 #| make t-strip           one test; make check_graph: one unit test

@@ -1,5 +1,6 @@
 #include "base/opt.h"
 
+#include "base/complete.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -178,6 +179,15 @@ guard_descriptors(void)
             open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
 }
 
+/* Not among the options: made for `make install`, not for people. */
+static void
+print_completion(const struct program *p, const char *shell)
+{
+    if (complete_print(p, common, shell, stdout) != 0)
+        usage("--completion wants one of bash|zsh|fish, not '%s'", shell);
+    exit(fflush(stdout) == 0 ? EXIT_DONE : EXIT_IO);
+}
+
 int
 opt_start(const struct program *p, int argc, char **argv)
 {
@@ -188,6 +198,8 @@ opt_start(const struct program *p, int argc, char **argv)
 
     guard_descriptors();
     log_open(p->name);
+    if (argc == 3 && strcmp(argv[1], "--completion") == 0)
+        print_completion(p, argv[2]);
     memset(longs, 0, sizeof longs);
     for (const struct opt *o = p->opts; o->name != NULL; o++, nown++)
         if (o->preset != NULL)

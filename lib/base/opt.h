@@ -2,8 +2,9 @@
  * opt: the options of a program as one table.
  *
  * The table makes the parser, the defaults and --help; a test holds it against
- * the man page.  Every program also takes -h, -V, -q and -v.  Long options may
- * be shortened while unique; "--" ends the options.
+ * the man page, and what shells complete (complete.h).  Every program also
+ * takes -h, -V, -q and -v.  Long options may be shortened while unique; "--"
+ * ends the options.
  */
 #ifndef BUSI_BASE_OPT_H
 #define BUSI_BASE_OPT_H
