@@ -108,12 +108,12 @@ struct cuda_dw {                /* kernel 3 x 3, one weight plane a channel */
     int channels, stride, pad;
 };
 
-/* w f32 [channels][3][3], rounded to bf16 where pictures are.  sums: scratch
- * of CUDA_DW_SUMS floats for each channel. */
-void cuda_dw_forward(const struct cuda_dw *d, const void *x, const float *w,
-                     void *y, float *sums, void *stream);
-void cuda_dw_data(const struct cuda_dw *d, const void *dy, const float *w,
-                  void *dx, float *sums, void *stream);
+/* taps: the weights as cuda_pack_all() leaves them.  dw f32 [channels][3][3];
+ * sums: scratch of CUDA_DW_SUMS floats for each channel. */
+void cuda_dw_forward(const struct cuda_dw *d, const void *x,
+                     const float *taps, void *y, void *stream);
+void cuda_dw_data(const struct cuda_dw *d, const void *dy, const float *taps,
+                  void *dx, void *stream);
 void cuda_dw_weights(const struct cuda_dw *d, const void *x, const void *dy,
                      float *dw, float *sums, void *stream);
 
@@ -185,10 +185,26 @@ struct cuda_weights {
     int k, c, groups, r;
     bool bf16;
 };
-void cuda_pack_weights(const struct cuda_weights *w, const float *flat,
-                       void *packed, void *stream);
 void cuda_unpack_weights(const struct cuda_weights *w, const void *packed,
                          float *flat, void *stream);
+
+/*
+ * All weights of a network in one launch: each as above, or, with `taps`
+ * (depthwise 3 x 3), f32 [9][round up k], rounded to bf16 where w says so.
+ */
+struct cuda_packing {
+    struct cuda_weights w;
+    bool taps;
+    const float *flat;
+    size_t packed;              /* bytes behind the base */
+    uint32_t block;             /* its first of the launch */
+};
+/* Blocks and bytes that one takes. */
+uint32_t cuda_packing_blocks(const struct cuda_packing *p);
+size_t cuda_packing_nbytes(const struct cuda_packing *p);
+/* list [n] is in the GPU's memory, in order of `block`; `all` blocks. */
+void cuda_pack_all(const struct cuda_packing *list, int n, uint32_t all,
+                   void *base, void *stream);
 
 /* ------------------------------------------------- optimiser (cuda_step.cu) */
 

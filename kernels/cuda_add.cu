@@ -9,7 +9,7 @@
  */
 #include "kernels/cuda_dev.h"
 
-enum { PARTS = 256 };
+enum { PARTS = 384 };
 static_assert((int)PARTS <= (int)CUDA_SUMS, "scratch of a channel");
 
 template <class T>

@@ -17,7 +17,7 @@
 #define MOMENTUM 0.1f
 
 enum {
-    PARTS = 256,            /* of a sum; two numbers each and coefficients */
+    PARTS = 384,            /* of a sum; two numbers each and coefficients */
     FINISH_C = 16, FINISH_P = 16    /* channels and parts of a block */
 };
 static_assert(2 * (int)PARTS + 3 <= (int)CUDA_SUMS, "scratch of a channel");

@@ -194,8 +194,9 @@ tiles_of(size_t rows, int c, int most)
         t.tx *= 2;
     t.across = (c / 8 + t.tx - 1) / t.tx;
     parts = (rows + 256 / t.tx * 8 - 1) / (256 / t.tx * 8);
-    if (parts > (size_t)(2048 / t.across))
-        parts = (size_t)(2048 / t.across);
+    /* Three blocks for each multiprocessor of the larger GPUs. */
+    if (parts > (size_t)(384 / t.across))
+        parts = (size_t)(384 / t.across);
     if (parts > (size_t)most)
         parts = (size_t)most;
     t.parts = parts > 0 ? (int)parts : 1;

@@ -2,8 +2,7 @@
  * cuda_dwconv: depthwise convolutions of 3 x 3, and both gradients.
  *
  * Eight channels a thread.  Forward: four output pixels of a row; data
- * gradient: four input pixels, which gather; both with the taps turned to [9][c]
- * first, so that they are read in vectors.  Weight gradient: 72 sums, over output pixels in grid (c/8/tx, parts).  Forward and
+ * gradient: four input pixels, which gather.  Weight gradient: 72 sums, over output pixels in grid (c/8/tx, parts).  Forward and
  * data gradient read one picture and write the other; the weight gradient
  * reads both; taps are read again from the caches.  Share of the bandwidth:
  * not measured yet.
@@ -15,18 +14,6 @@ enum {
     PARTS = 128
 };
 static_assert(9 * (int)PARTS <= (int)CUDA_DW_SUMS, "scratch of a channel");
-
-/* w [channels][9] to taps [9][c], rounded to the pictures' type. */
-template <class T>
-static __global__ void
-dw_taps(int c, int channels, const float *w, float *taps)
-{
-    uint32_t i = thread_number();
-    int k = (int)(i % (uint32_t)c), rs = (int)(i / (uint32_t)c);
-
-    if (rs < 9)
-        taps[i] = k < channels ? narrow(w[k * 9 + rs], T()) : 0;
-}
 
 template <class T>
 static __global__ void
@@ -170,28 +157,24 @@ dw_finish(const float *sums, int c, int channels, int parts, float *dw)
 
 template <class T>
 static void
-forward(const struct cuda_dw *d, const void *x, const float *w, void *y,
-        float *taps, void *stream)
+forward(const struct cuda_dw *d, const void *x, const float *taps, void *y,
+        void *stream)
 {
     size_t quads = (size_t)(d->out.w + ACROSS - 1) / ACROSS;
     size_t n = (size_t)d->out.n * d->out.h * quads * (d->out.c / 8);
 
-    LAUNCH(dw_taps<T>, blocks((size_t)d->in.c * 9), 256, stream, d->in.c,
-           d->channels, w, taps);
     LAUNCH(dw_forward<T>, blocks(n), 256, stream, *d, (const T *)x, taps,
            (T *)y);
 }
 
 template <class T>
 static void
-data(const struct cuda_dw *d, const void *dy, const float *w, void *dx,
-     float *taps, void *stream)
+data(const struct cuda_dw *d, const void *dy, const float *taps, void *dx,
+     void *stream)
 {
     size_t quads = (size_t)(d->in.w + ACROSS - 1) / ACROSS;
     size_t n = (size_t)d->in.n * d->in.h * quads * (d->in.c / 8);
 
-    LAUNCH(dw_taps<T>, blocks((size_t)d->in.c * 9), 256, stream, d->in.c,
-           d->channels, w, taps);
     LAUNCH(dw_data<T>, blocks(n), 256, stream, *d, (const T *)dy, taps,
            (T *)dx);
 }
@@ -211,17 +194,17 @@ weights(const struct cuda_dw *d, const void *x, const void *dy, float *dw,
 }
 
 void
-cuda_dw_forward(const struct cuda_dw *d, const void *x, const float *w,
-                void *y, float *sums, void *stream)
+cuda_dw_forward(const struct cuda_dw *d, const void *x, const float *taps,
+                void *y, void *stream)
 {
-    BY_TYPE(d->bf16, forward, d, x, w, y, sums, stream);
+    BY_TYPE(d->bf16, forward, d, x, taps, y, stream);
 }
 
 void
-cuda_dw_data(const struct cuda_dw *d, const void *dy, const float *w,
-             void *dx, float *sums, void *stream)
+cuda_dw_data(const struct cuda_dw *d, const void *dy, const float *taps,
+             void *dx, void *stream)
 {
-    BY_TYPE(d->bf16, data, d, dy, w, dx, sums, stream);
+    BY_TYPE(d->bf16, data, d, dy, taps, dx, stream);
 }
 
 void

@@ -18,7 +18,6 @@ take_turn(struct cuda_turn t)
     const struct cuda_epoch e = *t.from;
     uint32_t first = e.next * e.batch, left = e.n - first;
     int fed = left < (uint32_t)t.n ? (int)left : t.n;
-    const uint32_t *step = (const uint32_t *)(e.steps + e.next * CUDA_STEPS);
 
     for (int i = (int)threadIdx.x; i < t.n; i += 1024) {
         t.samples[i] = i < fed ? e.rows[first + i] : 0;
@@ -28,7 +27,8 @@ take_turn(struct cuda_turn t)
         t.targets[i] = i < fed * t.k ? e.targets[(size_t)first * t.k + i] : 0;
     for (int i = (int)threadIdx.x; e.steps != NULL &&
          i < (int)(CUDA_STEPS * sizeof *t.step / 4); i += 1024)
-        ((uint32_t *)t.step)[i] = step[i];
+        ((uint32_t *)t.step)[i] =
+            ((const uint32_t *)(e.steps + e.next * CUDA_STEPS))[i];
     __syncthreads();
     if (threadIdx.x == 0) {
         *t.now = cuda_now{ e.seed, e.epoch, fed, first };

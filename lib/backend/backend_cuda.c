@@ -161,6 +161,7 @@ cuda_unplan(struct plan *head)
     gpu_free(g, p->labels);
     gpu_free(g, p->samples);
     gpu_free(g, p->now);
+    gpu_free(g, p->list);
     gpu_graph_free(p->graph);
     for (int i = 0; i < p->u.nunits; i++)
         free(p->u.unit[i].own);
@@ -182,12 +183,39 @@ open_batch(struct cuda_plan *p, struct err *e)
            p->now != NULL ? 0 : -1;
 }
 
+/* Where each convolution's packed weights go, for the launch that packs all. */
+static int
+open_packing(struct cuda_plan *p, struct err *e)
+{
+    struct cuda *c = cuda_of(p);
+    struct cuda_packing *list = mem_array((size_t)p->u.nunits + 1,
+                                          sizeof *list);
+    size_t at = 0;
+
+    for (int i = 0; i < p->u.nunits; i++) {
+        struct cuda_unit *m = cuda_mine(&p->u.unit[i]);
+
+        if (!m->packed)
+            continue;
+        m->packing.packed = at;
+        m->packing.block = p->blocks;
+        at += (cuda_packing_nbytes(&m->packing) + 255) / 256 * 256;
+        p->blocks += cuda_packing_blocks(&m->packing);
+        list[p->npacked++] = m->packing;
+    }
+    p->list = gpu_alloc(&c->gpu, ((size_t)p->npacked + 1) * sizeof *list, e);
+    if (p->list != NULL)
+        gpu_up(&c->gpu, p->list, list, (size_t)p->npacked * sizeof *list);
+    free(list);
+    return p->list != NULL ? cuda_room(c, &c->weights, at, e) : -1;
+}
+
 static int
 open_units(struct cuda_plan *p, struct err *e)
 {
     struct cuda *c = cuda_of(p);
-    size_t n = 0, packed = 0;
     float *vectors;
+    size_t n = 0;
 
     for (int i = 0; i < p->u.nunits; i++)
         n += cuda_unit_vectors(p, &p->u.unit[i]);
@@ -195,10 +223,10 @@ open_units(struct cuda_plan *p, struct err *e)
     if (vectors == NULL)
         return -1;
     for (int i = 0; i < p->u.nunits; i++)
-        if (cuda_unit_open(p, &p->u.unit[i], &vectors, &packed, e) != 0)
+        if (cuda_unit_open(p, &p->u.unit[i], &vectors, e) != 0)
             return -1;
     cudnn_planned(c->dnn);
-    return cuda_room(c, &c->weights, packed, e);
+    return open_packing(p, e);
 }
 
 static struct plan *

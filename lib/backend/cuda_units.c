@@ -29,10 +29,22 @@ up(int n)
     return (n + CUDA_LANES - 1) / CUDA_LANES * CUDA_LANES;
 }
 
-static size_t
-weights_nbytes(const struct cuda_weights *w)
+static const float *
+params(const struct cuda_plan *p, const struct unit *u)
 {
-    return (size_t)up(w->k) * up(w->c) * w->r * w->r * (w->bf16 ? 2 : 4);
+    return p->u.head.v.params + p->u.head.graph->op[u->op].param;
+}
+
+/*
+ * May cuDNN read (or write) weights where they stand in the flat vector?  So
+ * it is with VGG16's linear layers, 90 % of its parameters.
+ */
+static bool
+stands(const struct cuda_weights *w, const float *at)
+{
+    return !w->bf16 && w->r == 1 && w->groups == 1 &&
+           w->k % CUDA_LANES == 0 && w->c % CUDA_LANES == 0 &&
+           (uintptr_t)at % 16 == 0;
 }
 
 static void
@@ -72,7 +84,7 @@ shape_of(const struct cuda_plan *p, const struct unit *u)
     const struct op *o = &p->u.head.graph->op[u->op];
     const struct op *x = &p->u.head.graph->op[o->in[0]];
     struct conv_shape s = { p->u.head.n, up(x->c), 1, 1, up(o->out), 1, 1, 0,
-                            cuda_mine(u)->weights.bf16 };
+                            cuda_mine(u)->packing.w.bf16 };
 
     if (o->kind == OP_CONV) {
         s.h = x->h;
@@ -85,16 +97,12 @@ shape_of(const struct cuda_plan *p, const struct unit *u)
 }
 
 static int
-open_dense(struct cuda_plan *p, struct unit *u, size_t *packed,
-           struct err *e)
+open_dense(struct cuda_plan *p, struct unit *u, struct err *e)
 {
     struct cuda_unit *m = cuda_mine(u);
     struct cuda *c = cuda_of(p);
     struct conv_shape s = shape_of(p, u);
-    size_t nbytes = weights_nbytes(&m->weights);
 
-    m->packed = *packed;
-    *packed += (nbytes + 255) / 256 * 256;
     for (enum conv_pass k = 0; k < CONV_PASSES; k++) {
         if (k != CONV_FORWARD && p->u.head.mode != MODE_TRAIN)
             break;
@@ -105,12 +113,11 @@ open_dense(struct cuda_plan *p, struct unit *u, size_t *packed,
             cuda_room(c, &c->work, cudnn_workspace(m->conv[k]), e) != 0)
             return -1;
     }
-    return cuda_room(c, &c->dw, nbytes, e);
+    return cuda_room(c, &c->dw, cuda_packing_nbytes(&m->packing), e);
 }
 
 static int
-open_linear(struct cuda_plan *p, struct unit *u, size_t *packed,
-            struct err *e)
+open_linear(struct cuda_plan *p, struct unit *u, struct err *e)
 {
     struct cuda *c = cuda_of(p);
     struct conv_shape s = shape_of(p, u);
@@ -119,7 +126,7 @@ open_linear(struct cuda_plan *p, struct unit *u, size_t *packed,
         || cuda_room(c, &c->rows[1], (size_t)s.n * s.k * sizeof(float),
                      e) != 0)
         return -1;
-    return open_dense(p, u, packed, e);
+    return open_dense(p, u, e);
 }
 
 /* cuDNN would do these dense or slowly. */
@@ -132,7 +139,7 @@ is_depthwise(const struct op *o, const struct op *x)
 
 int
 cuda_unit_open(struct cuda_plan *p, struct unit *u, float **vectors,
-               size_t *packed, struct err *e)
+               struct err *e)
 {
     const struct op *o = &p->u.head.graph->op[u->op], *x;
     struct cuda *c = cuda_of(p);
@@ -147,15 +154,17 @@ cuda_unit_open(struct cuda_plan *p, struct unit *u, float **vectors,
     if (u->kind != OP_CONV && u->kind != OP_LINEAR)
         return 0;
     x = &p->u.head.graph->op[o->in[0]];
-    m->weights = (struct cuda_weights){ o->out, x->c, 1, 1, false };
+    m->packing.w = (struct cuda_weights){ o->out, x->c, 1, 1, false };
+    m->packing.flat = params(p, u);
     if (u->kind == OP_LINEAR)
         sums = (size_t)up(o->out) * CUDA_SUMS;
     if (u->kind == OP_CONV) {
-        m->weights.bf16 = c->bf16;
-        m->weights.groups = o->groups;
-        m->weights.r = o->kernel;
-        m->depthwise = is_depthwise(o, x);
+        m->packing.w.bf16 = c->bf16;
+        m->packing.w.groups = o->groups;
+        m->packing.w.r = o->kernel;
+        m->packing.taps = m->depthwise = is_depthwise(o, x);
     }
+    m->packed = !stands(&m->packing.w, m->packing.flat);
     if (m->depthwise)
         sums = (size_t)up(o->out) *
                (CUDA_DW_SUMS > CUDA_SUMS ? CUDA_DW_SUMS : CUDA_SUMS);
@@ -163,17 +172,11 @@ cuda_unit_open(struct cuda_plan *p, struct unit *u, float **vectors,
         return -1;
     if (m->depthwise)
         return 0;
-    return u->kind == OP_LINEAR ? open_linear(p, u, packed, e)
-                                : open_dense(p, u, packed, e);
+    return u->kind == OP_LINEAR ? open_linear(p, u, e)
+                                : open_dense(p, u, e);
 }
 
 /* ----------------------------------------------------------------- forward */
-
-static const float *
-params(const struct cuda_plan *p, const struct unit *u)
-{
-    return p->u.head.v.params + p->u.head.graph->op[u->op].param;
-}
 
 /* Where the bias stands, behind the weights; NULL: there is none. */
 static size_t
@@ -192,31 +195,14 @@ dw_of(const struct cuda_plan *p, const struct unit *u)
                              cuda_of(p)->bf16, o->c, o->stride, o->pad };
 }
 
-/*
- * May cuDNN read (or write) weights where they stand in the flat vector?  So
- * it is with VGG16's linear layers, 90 % of its parameters.
- */
-static bool
-stands(const struct cuda_unit *m, const float *w)
-{
-    return !m->weights.bf16 && m->weights.r == 1 && m->weights.groups == 1 &&
-           m->weights.k % CUDA_LANES == 0 && m->weights.c % CUDA_LANES == 0 &&
-           (uintptr_t)w % 16 == 0;
-}
-
-/* The weights as cuDNN reads them; with `fresh` they have changed. */
+/* The weights as cuDNN or the depthwise kernels read them. */
 static void *
-packed_weights(struct cuda_plan *p, const struct unit *u, bool fresh)
+packed_weights(struct cuda_plan *p, const struct unit *u)
 {
     const struct cuda_unit *m = cuda_mine(u);
-    struct cuda *c = cuda_of(p);
-    char *packed = c->weights.p + m->packed;
 
-    if (stands(m, params(p, u)))
-        return (void *)params(p, u);
-    if (fresh)
-        cuda_pack_weights(&m->weights, params(p, u), packed, c->gpu.stream);
-    return packed;
+    return m->packed ? cuda_of(p)->weights.p + m->packing.packed
+                     : (void *)params(p, u);
 }
 
 /* Rows [n][f] as cuDNN reads them; room is for a copy. */
@@ -252,8 +238,8 @@ conv_forward(struct cuda_plan *p, const struct unit *u)
 
     if (m->depthwise) {
         d = dw_of(p, u);
-        cuda_dw_forward(&d, x, w, y, (float *)c->sums.p, c->gpu.stream);
-    } else if (run(p, u, CONV_FORWARD, x, packed_weights(p, u, true),
+        cuda_dw_forward(&d, x, packed_weights(p, u), y, c->gpu.stream);
+    } else if (run(p, u, CONV_FORWARD, x, packed_weights(p, u),
                    y) != 0) {
         return -1;
     }
@@ -287,7 +273,7 @@ linear_forward(struct cuda_plan *p, const struct unit *u)
     struct cuda *c = cuda_of(p);
     void *rows = packed_rows(p, x->c, cuda_value(p, o->in[0]), &c->rows[0]);
 
-    if (run(p, u, CONV_FORWARD, rows, packed_weights(p, u, true),
+    if (run(p, u, CONV_FORWARD, rows, packed_weights(p, u),
             c->rows[1].p) != 0)
         return -1;
     cuda_unpack_rows(p->u.head.n, o->c, false, c->rows[1].p,
@@ -337,7 +323,8 @@ cuda_unit_forward(struct cuda_plan *p, struct unit *u)
     struct cuda_xent xent;
 
     switch (u->kind) {
-    case OP_INPUT:
+    case OP_INPUT:          /* its value is there; so must the weights be */
+        cuda_pack_all(p->list, p->npacked, p->blocks, c->weights.p, stream);
         break;
     case OP_CONV:
         return conv_forward(p, u);
@@ -392,15 +379,16 @@ dense_backward(struct cuda_plan *p, const struct unit *u, void *x, void *dy,
     struct cuda *c = cuda_of(p);
     const struct cuda_unit *m = cuda_mine(u);
     float *grads = p->u.head.v.grads + o->param;
-    bool here = stands(m, grads);
+    bool here = stands(&m->packing.w, grads);
 
     if (run(p, u, CONV_WEIGHTS, x, here ? (void *)grads : c->dw.p, dy) != 0)
         return -1;
     if (!here)
-        cuda_unpack_weights(&m->weights, c->dw.p, grads, c->gpu.stream);
+        cuda_unpack_weights(&m->packing.w, c->dw.p, grads,
+                            c->gpu.stream);
     if (dx == NULL)
         return 0;
-    return run(p, u, CONV_DATA, dx, packed_weights(p, u, false), dy);
+    return run(p, u, CONV_DATA, dx, packed_weights(p, u), dy);
 }
 
 static int
@@ -426,7 +414,7 @@ conv_backward(struct cuda_plan *p, const struct unit *u, void *dy)
     d = dw_of(p, u);
     cuda_dw_weights(&d, x, dy, grads, sums, stream);
     if (dx != NULL)
-        cuda_dw_data(&d, dy, params(p, u), dx, sums, stream);
+        cuda_dw_data(&d, dy, packed_weights(p, u), dx, stream);
     return 0;
 }
 

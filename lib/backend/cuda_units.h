@@ -5,8 +5,9 @@
  * convolution of one pixel.  Groups other than depthwise are run dense, with
  * zeros in the weights.  All else by kernels/cuda.h.
  *
- * Weights are packed anew on each way forward, into one block that all plans
- * share: that is a copy at memory speed, and there is nothing to keep true.
+ * Weights are packed anew at the start of each way forward, into one block that
+ * all plans share: that is a copy at memory speed, and there is nothing to keep
+ * true.
  */
 #ifndef BUSI_BACKEND_CUDA_UNITS_H
 #define BUSI_BACKEND_CUDA_UNITS_H
@@ -54,6 +55,9 @@ struct cuda_plan {
     int32_t *labels;        /* [n], -1: unknown */
     uint32_t *samples;      /* [n] */
     struct cuda_now *now;
+    struct cuda_packing *list;  /* [npacked] of weights to pack */
+    int npacked;
+    uint32_t blocks;        /* of the launch that packs them */
     struct gpu_graph *graph;    /* a whole step, NULL: not recorded */
     uint64_t moved;         /* the backend's count as it was recorded */
     int steps;              /* whole steps done */
@@ -61,18 +65,18 @@ struct cuda_plan {
 
 struct cuda_unit {
     const struct cudnn_plan *conv[CONV_PASSES];     /* NULL: not needed */
-    struct cuda_weights weights;
-    size_t packed;          /* offset in the block of weights, bytes */
+    struct cuda_packing packing;    /* of the weights; .w is always there */
+    bool packed;            /* they are; else read where they stand */
     struct cuda_bn norm;    /* OP_BN */
     bool depthwise;
 };
 
 /*
- * Choose and size everything that unit u needs; `vectors` and `packed` are
- * moved behind what it takes.  Errors: EXIT_IO, no memory or no engine.
+ * Choose and size everything that unit u needs; `vectors` is moved behind what
+ * it takes.  Errors: EXIT_IO, no memory or no engine.
  */
 int cuda_unit_open(struct cuda_plan *p, struct unit *u, float **vectors,
-                   size_t *packed, struct err *e);
+                   struct err *e);
 /* Floats that cuda_unit_open() takes of the vectors. */
 size_t cuda_unit_vectors(const struct cuda_plan *p, const struct unit *u);
 
