@@ -36,7 +36,9 @@ LIB_OBJ = $(LIB_SRC:%.c=$(BUILD)/%.o)
 LIB     = $(BUILD)/libbusi.a
 
 PROGRAMS = $(patsubst cmd/%.c,$(BIN)/%,$(wildcard cmd/busi-*.c))
-CHECKS   = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/check_*.c)) \
+CHECKS   = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/check_*.c))
+REPLAYS  = $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/tests/replay_%,\
+           $(wildcard tests/fuzz/fuzz_*.c)) \
            $(BUILD)/tests/check_cuda_host
 SCRIPTS  = $(wildcard tests/t-*.sh)
 
@@ -62,6 +64,7 @@ include pipelines/demo.mk
 -include $(wildcard pipelines/targets.mk)
 include pipelines/bench.mk
 include pipelines/torture.mk
+include pipelines/fuzz.mk
 include pipelines/cuda.mk
 include pipelines/install.mk
 
@@ -132,7 +135,7 @@ check: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) all checks
 	@sh tests/run.sh $(BUILD)
 
-checks: $(CHECKS)
+checks: $(CHECKS) $(REPLAYS)
 
 # One test by name: make t-strip, make check_graph
 t-%: all

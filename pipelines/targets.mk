@@ -37,6 +37,7 @@ help:
 #| make bench-gpu         whole steps beside PyTorch's (PEERS_PYTHON=python3)
 #|     NETS="resnet18 ..." BATCHES="64 128" SECONDS_MOST=480
 #| sh pipelines/gpu.sh DIR    build, check and time in one call, logs into DIR
+#| make fuzz              every parser under libFuzzer (clang): FUZZ_SECONDS=60
 #| make torture           crashes, full disks, killed and resumed runs (long)
 #| make install           PREFIX=/usr/local DESTDIR=; make uninstall
 #| make deb               a Debian package in build/ (needs dpkg-dev)
