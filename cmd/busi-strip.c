@@ -11,7 +11,7 @@
 #include <string.h>
 
 struct settings {
-    const char *out, *masks, *expect, *tree, *rejects;
+    const char *out, *masks, *expect, *tree, *rejects, *key;
     bool nul, by_content, delete, yes;
 };
 
@@ -110,6 +110,24 @@ save_scans(const struct scan_list *l, const char *path, struct err *e)
     return rc;
 }
 
+/* The key is a file's bytes: an argument would stand in every list of
+ * processes. */
+static int
+hash_ids(struct scan_list *l, const char *path, struct err *e)
+{
+    char *key;
+    size_t n;
+    int rc = file_load(path, 4096, &key, &n, e);
+
+    if (rc != 0)
+        return -1;
+    rc = n < 16 ? err_set(e, EXIT_INVALID, "'%s' is no key: it has %zu bytes, "
+                          "and a key at least 16", path, n)
+                : scan_hash_ids(l, key, n, e);
+    free(key);
+    return rc;
+}
+
 static int
 strip(const struct settings *s, char **paths, struct err *e)
 {
@@ -133,6 +151,8 @@ strip(const struct settings *s, char **paths, struct err *e)
     if (s->expect != NULL && scan_expect(&l, s->expect, e) != 0)
         goto done;
     if (s->tree != NULL && scan_tree(&l, s->tree, e) != 0)
+        goto done;
+    if (s->key != NULL && hash_ids(&l, s->key, e) != 0)
         goto done;
     if (save_masks(&l, s->masks, e) != 0 || save_scans(&l, s->out, e) != 0)
         goto done;
@@ -162,6 +182,8 @@ main(int argc, char **argv)
           "PNG files of black and white alone are masks", 0, 0 },
         { "tree", 0, OPT_TEXT, &s.tree, "DIR", NULL,
           "put the scans there by hard links", 0, 0 },
+        { "hash-ids", 0, OPT_TEXT, &s.key, "KEYFILE", NULL,
+          "ids are keyed hashes of names; keep the key", 0, 0 },
         { "delete", 0, OPT_FLAG, &s.delete, NULL, NULL,
           "remove the masks from disk; wants --yes", 0, 0 },
         { "yes", 0, OPT_FLAG, &s.yes, NULL, NULL,

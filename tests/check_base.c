@@ -495,6 +495,27 @@ START_TEST(sha256)
 }
 END_TEST
 
+/* RFC 4231, test cases 1, 2 and 6 (a key longer than a block). */
+START_TEST(hmac)
+{
+    char hex[DIGEST_HEX];
+    unsigned char key[131];
+
+    memset(key, 0x0b, 20);
+    digest_hmac(key, 20, "Hi There", 8, hex);
+    ck_assert_str_eq(hex, "b0344c61d8db38535ca8afceaf0bf12b"
+                          "881dc200c9833da726e9376c2e32cff7");
+    digest_hmac("Jefe", 4, "what do ya want for nothing?", 28, hex);
+    ck_assert_str_eq(hex, "5bdcc146bf60754e6a042426089575c7"
+                          "5a003f089d2739839dec58b964ec3843");
+    memset(key, 0xaa, 131);
+    digest_hmac(key, 131, "Test Using Larger Than Block-Size Key - Hash Key "
+                "First", 54, hex);
+    ck_assert_str_eq(hex, "60e431591ee0b67f0d8a26aacbf5b77f"
+                          "8e0bc6213728c5140546040f0ee37f54");
+}
+END_TEST
+
 START_TEST(sha256_of_files)
 {
     char folder[32], hex[DIGEST_HEX];
@@ -650,5 +671,5 @@ CHECK_MAIN("base", 60, natural_order, numbers_from_text, json_strings,
            strings_grow, table_round_trip, table_takes, table_refuses,
            table_changes, out_is_whole_or_not, out_takes_over_a_part,
            out_is_locked, out_to_a_full_device, files_in, rejects, errors,
-           sha256, sha256_of_files, philox_known_answers, draws_by_place,
+           sha256, hmac, sha256_of_files, philox_known_answers, draws_by_place,
            distributions, pool_does_all_once)

@@ -238,3 +238,27 @@ if [ -e /dev/full ]; then
     is "a full device" 4 $?
     runs 4 busi-strip --rejects /dev/full bad
 fi
+
+# ------------------------------------------------------------- hashed ids
+head -c 32 /dev/urandom >key
+runs 0 busi-strip --hash-ids key -o hashed.tsv scans
+runs 0 busi-strip -o plain.tsv scans
+is "paths, labels and digests stay" "$(cut -f2- plain.tsv | sort)" \
+    "$(cut -f2- hashed.tsv | sort)"
+is "ids are 24 digits" "" "$(sed 1d hashed.tsv | cut -f1 |
+    grep -Ev '^[0-9a-f]{24}$')"
+if command -v openssl >/dev/null; then
+    is "the HMAC of what they were" \
+        "$(sed -n '2s/\t.*//p' plain.tsv | tr -d '\n' | openssl dgst -sha256 \
+            -mac HMAC -macopt "hexkey:$(od -An -tx1 -v key | tr -d ' \n')" |
+            sed 's/.*= //' | cut -c1-24)" \
+        "$(awk -F'\t' 'NR == FNR { if (FNR == 2) path = $2; next }
+            $2 == path { print $1 }' plain.tsv hashed.tsv)"
+fi
+cp hashed.tsv before
+runs 0 busi-strip --hash-ids key -o hashed.tsv scans
+cmp -s before hashed.tsv || bad "the same key gives other ids"
+printf 'short' >weak
+runs 3 busi-strip --hash-ids weak scans
+says "'weak' is no key"
+runs 4 busi-strip --hash-ids gone scans

@@ -126,6 +126,33 @@ digest_bytes(const void *data, size_t nbytes, char hex[DIGEST_HEX])
     digest_end(&d, hex);
 }
 
+void
+digest_hmac(const void *key, size_t nkey, const void *data, size_t nbytes,
+            char hex[DIGEST_HEX])
+{
+    uint8_t block[64] = { 0 }, inner[DIGEST_BYTES];
+    struct digest d;
+
+    if (nkey > sizeof block) {
+        digest_bytes(key, nkey, hex);
+        digest_unhex(hex, block);
+    } else if (nkey > 0) {
+        memcpy(block, key, nkey);
+    }
+    for (int pass = 0; pass < 2; pass++) {
+        uint8_t pad[64];
+
+        for (int i = 0; i < 64; i++)
+            pad[i] = block[i] ^ (pass == 0 ? 0x36 : 0x5c);
+        digest_init(&d);
+        digest_add(&d, pad, sizeof pad);
+        digest_add(&d, pass == 0 ? data : inner,
+                   pass == 0 ? nbytes : sizeof inner);
+        digest_end(&d, hex);
+        digest_unhex(hex, inner);
+    }
+}
+
 bool
 digest_unhex(const char *hex, uint8_t bytes[DIGEST_BYTES])
 {

@@ -27,6 +27,10 @@ void digest_end(struct digest *d, char hex[DIGEST_HEX]);
 
 void digest_bytes(const void *data, size_t nbytes, char hex[DIGEST_HEX]);
 
+/* HMAC-SHA-256 (RFC 2104): who does not have the key cannot make or guess it. */
+void digest_hmac(const void *key, size_t nkey, const void *data,
+                 size_t nbytes, char hex[DIGEST_HEX]);
+
 /* The bytes of a digest from its hex in either case; false: it is none. */
 bool digest_unhex(const char *hex, uint8_t bytes[DIGEST_BYTES]);
 

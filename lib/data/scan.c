@@ -459,6 +459,23 @@ holds(char *want, const struct count *have, size_t n)
 }
 
 int
+scan_hash_ids(struct scan_list *l, const void *key, size_t nkey,
+              struct err *e)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        struct scan *s = &l->item[i];
+        char hex[DIGEST_HEX];
+
+        if (s->mask != SCAN_NO_MASK)
+            continue;
+        digest_hmac(key, nkey, s->id, strlen(s->id), hex);
+        free(s->id);
+        s->id = str_format("%.24s", hex);
+    }
+    return scan_sort(l, e);
+}
+
+int
 scan_expect(const struct scan_list *l, const char *text, struct err *e)
 {
     struct str_list want = { 0 };

@@ -59,6 +59,13 @@ int scan_sort(struct scan_list *l, struct err *e);
 void scan_read(struct scan_list *l, bool by_content);
 
 /*
+ * Replace every scan's id by the first 24 digits of its HMAC-SHA-256 under the
+ * key, and sort anew.  Paths stay as they are.
+ */
+int scan_hash_ids(struct scan_list *l, const void *key, size_t nkey,
+                  struct err *e);
+
+/*
  * Compare the number of scans of each label with "benign=437,malignant=210";
  * a label that is not named must not occur.  Error: EXIT_INVALID, expected and
  * found in one line; EXIT_USAGE if the text is none.
