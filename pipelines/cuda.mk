@@ -166,7 +166,12 @@ gpu: $(PLUGINS)/backend_cuda.so $(BUILD)/tests/check_cuda \
 check-gpu: gpu
 	$(BUILD)/tests/check_cudnn_plans
 	BUSI_PLUGINS=$(abspath $(PLUGINS)) $(BUILD)/tests/check_cuda
-	@command -v compute-sanitizer >/dev/null || { \
+	@$(MAKE) --no-print-directory CUDA=1 sanitize-gpu
+
+# Part of check-gpu; minutes, as every access is watched.
+sanitize-gpu: gpu
+	@[ "$(SANITIZE)" != 0 ] || exit 0; \
+	command -v compute-sanitizer >/dev/null || { \
 	    echo "SKIP compute-sanitizer: it is not here"; exit 0; }; \
 	for tool in memcheck racecheck; do \
 	    echo "compute-sanitizer $$tool"; \
@@ -179,7 +184,7 @@ bench-gpu: gpu
 	@BUILD=$(abspath $(BUILD)) BUSI_PLUGINS=$(abspath $(PLUGINS)) \
 	    sh pipelines/bench-gpu.sh
 
-.PHONY: gpu check-gpu bench-gpu
+.PHONY: gpu check-gpu sanitize-gpu bench-gpu
 else
 $(BUILD)/tests/check_cudnn_plans:
 	@mkdir -p $(@D)

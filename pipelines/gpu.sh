@@ -20,12 +20,16 @@ make -j"$jobs" CUDA=1 BUILD="$BUILD" gpu >"$out/build.log" 2>&1 || {
     tail -n 20 "$out/build.log"
     exit 1
 }
-timeout 150 make CUDA=1 BUILD="$BUILD" check-gpu >"$out/check.log" 2>&1
+timeout 150 make CUDA=1 BUILD="$BUILD" SANITIZE=0 check-gpu \
+    >"$out/check.log" 2>&1
 checked=$?
 tail -n 40 "$out/check.log"
-SECONDS_MOST=${SECONDS_MOST:-300}
+SECONDS_MOST=${SECONDS_MOST:-240}
 export SECONDS_MOST
-timeout 420 make CUDA=1 BUILD="$BUILD" bench-gpu >"$out/bench.log" 2>&1
+timeout 360 make CUDA=1 BUILD="$BUILD" bench-gpu >"$out/bench.log" 2>&1
 cat "$out/bench.log"
 tar czf "$out/bench.tgz" -C "$BUILD" bench-gpu
-exit $checked
+timeout 60 make CUDA=1 BUILD="$BUILD" sanitize-gpu >"$out/sanitize.log" 2>&1 ||
+    checked=$((checked + $?))
+tail -n 5 "$out/sanitize.log"
+exit "$checked"

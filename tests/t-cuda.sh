@@ -147,6 +147,23 @@ runs 4 busi-predict -m cpu.st --allow-train-rows --device cuda scans
 says "^busi-predict: .*($lacks)"
 is "one line" 1 "$(wc -l <err | xargs)"
 
+# A driver alone: none of its GPUs is there, or it is older than the plugin.
+mkdir driver
+if ${CC:-cc} -shared -fPIC -o driver/libcuda.so.1 "$top/tests/fake_driver.c" \
+    2>cc.err; then
+    LD_LIBRARY_PATH=$PWD/driver
+    export LD_LIBRARY_PATH
+    runs 4 $train --device cuda -o gpu.st
+    says '^busi-train: the NVIDIA driver shows no GPU'
+    FAKE_DRIVER=11080
+    export FAKE_DRIVER
+    runs 4 $train --device cuda -o gpu.st
+    says '^busi-train: the NVIDIA driver is too old: it speaks CUDA 11.8, the'
+    unset LD_LIBRARY_PATH FAKE_DRIVER
+else
+    skip "a driver without a GPU: $(head -n 1 cc.err)"
+fi
+
 # auto says so, where it is asked, and goes on.
 runs 0 $train -v --device auto -o auto.st
 says "no GPU: .*($lacks).*; going on with the CPU"
