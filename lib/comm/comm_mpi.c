@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
     CHUNK = 1 << 18,            /* numbers that travel at a time */
@@ -505,10 +506,64 @@ mpi_close(struct comm *c, bool failed)
     free(m);
 }
 
-static const struct comm_class mpi_class;
+/* MPI knows no deadline while it opens: this thread has one for it. */
+struct watch {
+    double timeout;
+    bool met;
+    pthread_mutex_t lock;
+    pthread_cond_t change;
+    pthread_t thread;
+};
+
+static void *
+watch(void *arg)
+{
+    struct watch *w = arg;
+    struct timespec limit;
+    int rc = 0;
+
+    clock_gettime(CLOCK_REALTIME, &limit);
+    limit.tv_sec += (time_t)w->timeout + 1;
+    pthread_mutex_lock(&w->lock);
+    while (!w->met && rc == 0)
+        rc = pthread_cond_timedwait(&w->change, &w->lock, &limit);
+    if (!w->met) {
+        log_error("the ranks have not met for %g s: one hangs, or is not "
+                  "there", w->timeout);
+        _exit(EXIT_IO);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+static struct comm *mpi_meet(double timeout, struct err *e);
 
 static struct comm *
 mpi_open(double timeout, struct err *e)
+{
+    struct watch w = { .timeout = timeout };
+    struct comm *c;
+    bool watched;
+
+    pthread_mutex_init(&w.lock, NULL);
+    pthread_cond_init(&w.change, NULL);
+    watched = timeout > 0 && pthread_create(&w.thread, NULL, watch, &w) == 0;
+    c = mpi_meet(timeout, e);
+    pthread_mutex_lock(&w.lock);
+    w.met = true;
+    pthread_cond_signal(&w.change);
+    pthread_mutex_unlock(&w.lock);
+    if (watched)
+        pthread_join(w.thread, NULL);
+    pthread_mutex_destroy(&w.lock);
+    pthread_cond_destroy(&w.change);
+    return c;
+}
+
+static const struct comm_class mpi_class;
+
+static struct comm *
+mpi_meet(double timeout, struct err *e)
 {
     struct mpi *m = NULL;
     MPI_Comm local;

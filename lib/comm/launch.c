@@ -18,6 +18,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -28,7 +29,8 @@
 enum {
     NO_MPIRUN = 127,            /* status of a child that cannot exec */
     GRACE_SECONDS = 120,        /* to finish a step and save, once asked */
-    KILL_SECONDS = 10           /* for mpirun to end its ranks, once told */
+    KILL_SECONDS = 10,          /* for mpirun to end its ranks, once told */
+    ALONE_SECONDS = 2           /* for mpirun to end after its ranks */
 };
 
 enum pressure { RUN, ASKED, TOLD, KILLED };
@@ -42,6 +44,9 @@ struct launch {
     enum pressure pressure;
     int asked;                  /* signal that asked us to stop, or 0 */
     double deadline;            /* of this pressure */
+    bool peopled;               /* mpirun had children */
+    double alone;               /* since when they are all gone, 0: not */
+    bool stuck;                 /* mpirun stayed all the same */
 };
 
 /* mpirun's argv; free the array alone. */
@@ -78,6 +83,8 @@ exec_mpirun(char **command, pid_t parent, int talk, const sigset_t *mask)
     sigprocmask(SIG_SETMASK, mask, NULL);
     /* Where a container hides the machine's shape, ranks run all the same. */
     setenv("HWLOC_HIDE_ERRORS", "2", 0);
+    /* When one has died, the others need no time to say goodbye. */
+    setenv("OMPI_MCA_odls_base_sigkill_timeout", "0", 0);
     if (geteuid() == 0) {
         setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
         setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
@@ -145,6 +152,47 @@ take_talk(struct launch *l)
     }
 }
 
+/* Have all children of a process ended?  False where nobody can tell. */
+static bool
+deserted(pid_t parent)
+{
+    char path[64], state;
+    FILE *list, *stat;
+    bool all = true;
+    int child;
+
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)parent,
+             (int)parent);
+    list = fopen(path, "re");
+    if (list == NULL)
+        return false;
+    while (all && fscanf(list, "%d", &child) == 1) {
+        snprintf(path, sizeof path, "/proc/%d/stat", child);
+        stat = fopen(path, "re");
+        if (stat == NULL)
+            continue;
+        all = fscanf(stat, "%*d %*s %c", &state) == 1 && state == 'Z';
+        fclose(stat);
+    }
+    fclose(list);
+    return all;
+}
+
+/* mpirun may lock itself up on its way out, when a rank died early. */
+static void
+free_stuck(struct launch *l)
+{
+    if (!deserted(l->mpirun)) {
+        l->peopled = true;
+        l->alone = 0;
+    } else if (l->peopled && l->alone == 0) {
+        l->alone = clock_seconds();
+    } else if (l->peopled && clock_seconds() - l->alone > ALONE_SECONDS) {
+        l->stuck = true;
+        kill(l->mpirun, SIGKILL);
+    }
+}
+
 /* Returns the wait status of mpirun. */
 static int
 attend(struct launch *l)
@@ -157,7 +205,8 @@ attend(struct launch *l)
         bool timed = l->pressure == ASKED || l->pressure == TOLD;
         struct signalfd_siginfo info;
 
-        poll(p, 2, timed ? 1000 : -1);
+        poll(p, 2, 500);
+        free_stuck(l);
         if (l->talk >= 0)
             take_talk(l);
         while (read(l->signals, &info, sizeof info) == sizeof info) {
@@ -191,9 +240,17 @@ judge(const struct launch *l, int wait_status, struct err *e)
     /* Asked to stop, and stopped: by that signal, whatever stood for it. */
     if (l->asked != 0 && status > 128)
         return 128 + l->asked;
-    if (l->sieve.signal != 0)
+    if (l->stuck)
+        status = l->sieve.signal != 0 ? 128 + l->sieve.signal
+                 : l->sieve.status != 0 ? l->sieve.status : EXIT_IO;
+    if (l->sieve.status != 0 && !l->sieve.spoke)
+        err_set(e, status, "rank %d ended with status %d and said nothing",
+                l->sieve.rank, l->sieve.status);
+    else if (l->sieve.signal != 0)
         err_set(e, status, "rank %d was killed by signal %d", l->sieve.rank,
                 l->sieve.signal);
+    else if (l->stuck)
+        err_set(e, status, "mpirun did not end after its ranks");
     else if (WIFSIGNALED(wait_status))
         err_set(e, status, "mpirun was killed by signal %d",
                 WTERMSIG(wait_status));

@@ -28,11 +28,17 @@ judge(struct sieve *s)
     const char *text = s->banner.n > 0 ? s->banner.text : "";
     const char *rank = strstr(text, "process rank ");
     const char *signal = strstr(text, "exited on signal ");
+    const char *name = strstr(text, "Process name: ");
+    const char *code = strstr(text, "Exit code: ");
 
     if (rank != NULL && signal != NULL) {
         if (sscanf(rank, "process rank %d", &s->rank) != 1 ||
             sscanf(signal, "exited on signal %d", &s->signal) != 1)
             s->signal = 0;
+    } else if (code != NULL && name != NULL) {
+        if (sscanf(name, "Process name: [[%*d,%*d],%d]", &s->rank) != 1 ||
+            sscanf(code, "Exit code: %d", &s->status) != 1)
+            s->status = 0;
     } else if (strstr(text, "non-zero exit code") == NULL &&
                strstr(text, "exited with non-zero status") == NULL) {
         fputs(text, s->out);
@@ -53,7 +59,8 @@ is_noise(struct sieve *s)
 
     if (strncmp(s->line.text, forwarding, sizeof forwarding - 1) == 0)
         return true;
-    if (strstr(s->line.text, " not answered for ") != NULL) {
+    if (strstr(s->line.text, " not answered for ") != NULL ||
+        strstr(s->line.text, " not met for ") != NULL) {
         if (s->missed)
             return true;
         s->missed = true;
@@ -76,6 +83,7 @@ take_line(struct sieve *s)
             judge(s);
     } else if (!is_noise(s)) {
         fwrite(s->line.text, 1, s->line.n, s->out);
+        s->spoke = true;
         clear(&s->last);
         str_add_bytes(&s->last, s->line.text, s->line.n);
     }

@@ -24,6 +24,8 @@ struct sieve {
     bool missed;            /* a rank was said not to answer */
     bool strange;           /* a banner was printed */
     int rank, signal;       /* this rank was killed by this signal, or 0 */
+    int status;             /* or ended with this status, or 0 */
+    bool spoke;             /* a rank said anything */
 };
 
 void sieve_add(struct sieve *s, const char *bytes, size_t nbytes);
