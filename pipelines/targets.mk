@@ -10,13 +10,17 @@ table1: all
 	@$(MAKE) --no-print-directory -f pipelines/table1.mk $(SETTINGS) \
 	    OUT=$(or $(OUT),$(BUILD)/table1)
 
+scaling: all
+	@$(MAKE) --no-print-directory -f pipelines/scaling.mk $(SETTINGS) \
+	    OUT=$(or $(OUT),$(BUILD)/scaling/$(notdir $(or $(MODEL),resnet18)))
+
 predict: all
 	@$(MAKE) --no-print-directory -f pipelines/predict.mk $(SETTINGS)
 
 help:
 	@sed -n 's/^#| \{0,1\}//p' pipelines/targets.mk
 
-.PHONY: cv table1 predict
+.PHONY: cv table1 scaling predict
 
 #| make                   build the programs, into build/bin
 #| make demo              everything on built-in phantoms, to a table
@@ -27,6 +31,7 @@ help:
 #|     with -j a fold per GPU: DEVICES="0 1 2 3" RANKS=1 (GPUs for each)
 #| make BUSI=DIR table1   the paper's Table 1 beside ours
 #|     EPOCHS=100 SIZE=224 ROWS="..." RECIPES="..." GPUS=1|paper OUT=build/table1
+#| make BUSI=DIR scaling  the same training on RANKS="1 2 4", and where time goes
 #| make predict MODEL=FILE IN=DIR OUT=pred.tsv
 #|                        score a folder; again: only what is new
 #| make bench             ours against the peers, in turn (BUSI=DIR for scans)

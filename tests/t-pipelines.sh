@@ -151,3 +151,19 @@ is "none: as it is" "unset" \
 export DEVICES="0 1" LOCKS="$scratch/folds"
 runs 0 cv -j3 OUT=gpus
 is "folds on GPUs of their own" "0 1" "$(ls folds | xargs)"
+
+# ------------------------------------------------------------------- scaling
+if command -v mpirun >/dev/null; then
+    runs 0 make -s -f "$top/pipelines/scaling.mk" BUSI="real scans/BUSI" \
+        OUT=scale MODEL=./net.model RANKS="1 2" EPOCHS=3 BATCH=8 DEVICE=cpu \
+        ARGS=-q
+    is "rows by ranks" "1 2" "$(sed 1d scale/scaling.tsv | cut -f1 | xargs)"
+    awk -F'\t' 'NR > 1 && !($2 > 0 && $3 > 0 && $4 > 0) { exit 1 }
+        NR == 2 && $4 != 1 { exit 1 }' scale/scaling.tsv || bad "$(cat scale/scaling.tsv)"
+    has out "^  rank 1: compute [0-9.]+ %, input [0-9.]+ %, waiting"
+    has out "^  look first: "
+    awk '/^  rank/ { gsub(/[:,%]/, ""); s = $4 + $6 + $8 + $10
+        if (s < 99.7 || s > 100.3) exit 1 }' out || bad "shares: $(cat out)"
+else
+    skip "mpirun is not installed: scaling"
+fi

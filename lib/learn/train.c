@@ -9,6 +9,7 @@
 #include "data/safet.h"
 #include "learn/calibrate.h"
 #include "learn/profile.h"
+#include "learn/shares.h"
 #include "learn/trainer.h"
 #include "learn/transfer.h"
 
@@ -780,6 +781,17 @@ say_profile(const struct trainer *t, struct err *e)
     return 0;
 }
 
+static int
+say_shares(const struct trainer *t, struct err *e)
+{
+    const double *p = t->phase;
+    const struct shares mine = {
+        p[PHASE_LOAD], p[PHASE_FORWARD] + p[PHASE_BACKWARD] + p[PHASE_UPDATE],
+        p[PHASE_WAIT], p[PHASE_REDUCE] };
+
+    return shares_say(t->comm, &mine, stderr, e);
+}
+
 /* Every rank reads the state; one that saw another would spoil them all. */
 static int
 resume(struct trainer *t, struct err *e)
@@ -846,6 +858,8 @@ train_run(const struct train_conf *c, struct model *m,
     }
     if (rc == 0 && c->profile && comm->rank == 0)
         rc = say_profile(&t, e);
+    if (rc == 0 && c->profile)
+        rc = say_shares(&t, e);
     close_trainer(&t);
     return rc;
 }
