@@ -28,6 +28,12 @@ runs 0 busi-prep -q --resize 40x40 --crop 32 -o data.st m.tsv
 runs 4 busi-strip -q in/none.dcm#1
 says "none.dcm"
 
+# One file is one patient: its frames are never parted.
+runs 0 sh -c 'busi-strip -q in/benign/one.dcm "in/malignant/loop.dcm#3" \
+    in/malignant/loop.dcm#2 | busi-dup -q --threshold 1'
+is "groups" "in/benign/one.dcm in/malignant/loop.dcm#2 in/malignant/loop.dcm#2" \
+    "$(awk -F'\t' 'NR > 1 { print $5 }' out | xargs)"
+
 # A loop without a number is no scan, and the reason says what to do.
 busi-strip -q in >all.tsv
 runs 1 busi-prep -q --on-bad skip --resize 40x40 --crop 32 -o part.st all.tsv

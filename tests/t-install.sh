@@ -52,7 +52,9 @@ if command -v pkg-config >/dev/null && pkg-config --exists vips; then
                 NR == 2 { for (i = 5; i < 8; i++) printf "%s\t%.6f\n",
                     substr(name[i], 3), $i }' >want
         is "classify.c" "$(cat want)" "$(cat one)"
-    elif [ -n "${SAN:-}" ] || ! grep -q __asan_ err; then
+    elif [ -z "${SAN:-}" ] && grep -q __asan_ err; then
+        skip "built with sanitizers, which SAN does not name: classify.c"
+    else
         bad "classify.c: $(head -n 3 err)"
     fi
 else

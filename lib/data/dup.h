@@ -108,7 +108,8 @@ struct dup_conf {
 
 /*
  * Adds the columns group (id of the group's first scan in natural order) and
- * conflict (0 or 1).  The result does not depend on the order of rows or the
+ * conflict (0 or 1).  Frames of one DICOM file share a group in any case.  The
+ * result does not depend on the order of rows or the
  * number of threads.  Returns EXIT_DONE, EXIT_REJECTS if scans could not be
  * read (each is its own group), or -1.
  */

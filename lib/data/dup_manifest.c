@@ -7,6 +7,7 @@
 #include "base/reject.h"
 #include "base/str.h"
 #include "data/image_vips.h"
+#include "data/scan.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -101,14 +102,63 @@ score_one(void *ctx, size_t k, int thread)
     dup_score(r->scan, &r->pairs.item[k]);
 }
 
+struct frame {
+    char *file;
+    size_t scan;
+};
+
+static int
+by_file(const void *p, const void *q)
+{
+    const struct frame *a = p, *b = q;
+    int order = strcmp(a->file, b->file);
+
+    return order != 0 ? order : (a->scan > b->scan) - (a->scan < b->scan);
+}
+
+/*
+ * Frames of one file are of one patient, however little they look alike: ties
+ * between them, which no threshold cuts.
+ */
+static void
+tie_frames(const struct run *r, struct dup_pairs *ties)
+{
+    struct frame *f = mem_array(r->n + 1, sizeof *f);
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->n; i++) {
+        int64_t number;
+        char *file = scan_file(cell(r, i, r->path), &number);
+
+        if (number > 0)
+            f[n++] = (struct frame){ file, i };
+        else
+            free(file);
+    }
+    qsort(f, n, sizeof *f, by_file);
+    for (size_t i = 1; i < n; i++)
+        if (strcmp(f[i - 1].file, f[i].file) == 0)
+            dup_pairs_add(ties, &(struct dup_pair){
+                .a = f[i - 1].scan, .b = f[i].scan, .score = 2 });
+    for (size_t i = 0; i < n; i++)
+        free(f[i].file);
+    free(f);
+}
+
 static void
 search(struct run *r)
 {
+    struct dup_pairs ties = { 0 };
+
     dup_candidates(r->scan, r->n, r->conf->threads, &r->pairs);
     pool_run(r->conf->threads, r->pairs.n, score_one, r);
     r->threshold = r->conf->threshold > 0 ? r->conf->threshold
                                           : dup_threshold(&r->pairs);
-    dup_groups(&r->pairs, r->threshold, r->n, r->group);
+    for (size_t k = 0; k < r->pairs.n; k++)
+        dup_pairs_add(&ties, &r->pairs.item[k]);
+    tie_frames(r, &ties);
+    dup_groups(&ties, r->threshold, r->n, r->group);
+    free(ties.item);
 }
 
 /* --------------------------------------------------------------- results */
