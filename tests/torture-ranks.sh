@@ -59,8 +59,12 @@ rank_pid() {
     done | head -n 1
 }
 
+# What nobody uses; other runs on this machine may have shared memory of theirs.
 shared() {
-    ls /dev/shm | grep -v '^sem\.' | sort
+    find /dev/shm -mindepth 1 ! -name 'sem.*' | sort | while read -r f; do
+        [ -d "$f" ] && [ -n "$(ls -A "$f" 2>/dev/null)" ] && continue
+        grep -qsF "$f" /proc/[0-9]*/maps || echo "$f"
+    done
 }
 
 bad() {
@@ -113,11 +117,14 @@ trial() {
     [ "$status" != 0 ] || bad "status 0"
     awk -v t="$took" -v l="$limit" 'BEGIN { exit !(t <= l * '"${SLACK:-1}"') }' ||
         bad "all gone only after $took s"
-    # One that hangs while MPI opens, nobody can name.
-    grep -Eq "rank $rank\b|have not met for" "$name.err" ||
+    # One that hangs or exits before MPI is open, nobody can name.
+    grep -Eq "rank $rank\b|have not met for|a rank ended with" "$name.err" ||
         bad "rank $rank is not named: $(head -n 3 "$name.err")"
     [ -z "$(mine)" ] || bad "left: $(mine | xargs ps -o pid,stat,args -p)"
-    [ "$before" = "$(shared)" ] || bad "left in /dev/shm: $(shared)"
+    new=$(shared | grep -vxF "${before:-none}")
+    # A run of others may just be opening or closing.
+    [ -z "$new" ] || { sleep 1; new=$(shared | grep -xF "$new"); }
+    [ -z "$new" ] || bad "left in /dev/shm: $new"
     for f in "$name".state*; do
         [ ! -e "$f" ] || busi-info -q --verify "$f" >/dev/null 2>&1 ||
             bad "$f is damaged"

@@ -13,17 +13,21 @@
 #include "base/mem.h"
 #include "comm/sieve.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -32,6 +36,8 @@ enum {
     KILL_SECONDS = 10,          /* for mpirun to end its ranks, once told */
     ALONE_SECONDS = 2           /* for mpirun to end after its ranks */
 };
+
+#define SHM "/dev/shm"
 
 enum pressure { RUN, ASKED, TOLD, KILLED };
 
@@ -47,6 +53,8 @@ struct launch {
     bool peopled;               /* mpirun had children */
     double alone;               /* since when they are all gone, 0: not */
     bool stuck;                 /* mpirun stayed all the same */
+    char folder[32];            /* of Open MPI's files, "" if there is none */
+    int lock;                   /* on it */
 };
 
 /* mpirun's argv; free the array alone. */
@@ -67,7 +75,7 @@ make_command(char *ranks, char *self, int argc, char **argv)
 
 /* In the child: never returns. */
 static void
-exec_mpirun(char **command, pid_t parent, int talk, const sigset_t *mask)
+exec_mpirun(const struct launch *l, char **command, pid_t parent, int talk)
 {
     int null = open("/dev/null", O_RDONLY);
 
@@ -80,11 +88,15 @@ exec_mpirun(char **command, pid_t parent, int talk, const sigset_t *mask)
     if (null >= 0)
         dup2(null, STDIN_FILENO);
     dup2(talk, STDERR_FILENO);
-    sigprocmask(SIG_SETMASK, mask, NULL);
+    sigprocmask(SIG_SETMASK, &l->mask, NULL);
     /* Where a container hides the machine's shape, ranks run all the same. */
     setenv("HWLOC_HIDE_ERRORS", "2", 0);
     /* When one has died, the others need no time to say goodbye. */
     setenv("OMPI_MCA_odls_base_sigkill_timeout", "0", 0);
+    if (l->folder[0] != '\0') {
+        setenv("OMPI_MCA_btl_vader_backing_directory", l->folder, 0);
+        setenv("OMPI_MCA_orte_tmpdir_base", l->folder, 0);
+    }
     if (geteuid() == 0) {
         setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
         setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
@@ -112,11 +124,71 @@ start(struct launch *l, char **command, struct err *e)
     l->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
     l->mpirun = l->signals < 0 ? -1 : fork();
     if (l->mpirun == 0)
-        exec_mpirun(command, self, ends[1], &l->mask);
+        exec_mpirun(l, command, self, ends[1]);
     close(ends[1]);
     l->talk = ends[0];
     fcntl(l->talk, F_SETFL, O_NONBLOCK);
     return l->mpirun < 0 ? err_errno(e, "cannot start mpirun") : 0;
+}
+
+static int
+remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)st, (void)kind, (void)at;
+    return remove(path);
+}
+
+/* Folders of runs whose every process was killed: nobody holds their lock. */
+static void
+sweep(void)
+{
+    DIR *shm = opendir(SHM);
+    struct dirent *d;
+    struct stat st;
+
+    while (shm != NULL && (d = readdir(shm)) != NULL) {
+        char *path = str_format(SHM "/%s", d->d_name);
+        int fd = strncmp(d->d_name, "busi-", 5) != 0 ? -1
+                 : open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+        /* A young one may just be on its way to its lock. */
+        if (fd >= 0 && fstat(fd, &st) == 0 && st.st_mtime < time(NULL) - 60 &&
+            flock(fd, LOCK_EX | LOCK_NB) == 0)
+            nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        if (fd >= 0)
+            close(fd);
+        free(path);
+    }
+    if (shm != NULL)
+        closedir(shm);
+}
+
+/*
+ * Open MPI leaves shared memory behind now and then, when a rank dies as it
+ * opens.  So its files have a folder of ours, in memory.  Its lock is held by
+ * all that are started here.
+ */
+static void
+make_folder(struct launch *l)
+{
+    sweep();
+    snprintf(l->folder, sizeof l->folder, SHM "/busi-XXXXXX");
+    l->lock = -1;
+    if (mkdtemp(l->folder) == NULL)
+        l->folder[0] = '\0';
+    else
+        l->lock = open(l->folder, O_RDONLY | O_DIRECTORY);
+    if (l->lock >= 0)
+        flock(l->lock, LOCK_SH);
+}
+
+static void
+remove_folder(struct launch *l)
+{
+    if (l->folder[0] != '\0')
+        nftw(l->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    if (l->lock >= 0)
+        close(l->lock);
 }
 
 /* Ask the ranks to stop; if they were asked, have them ended; else kill. */
@@ -254,6 +326,10 @@ judge(const struct launch *l, int wait_status, struct err *e)
     else if (WIFSIGNALED(wait_status))
         err_set(e, status, "mpirun was killed by signal %d",
                 WTERMSIG(wait_status));
+    /* So early that mpirun does not know which. */
+    else if (status != 0 && !l->sieve.spoke && !l->sieve.strange)
+        err_set(e, status, "a rank ended with status %d and said nothing",
+                status);
     /* mpirun failed, and said why; its 1 is not our 1. */
     if (l->sieve.strange && status == EXIT_REJECTS)
         status = EXIT_IO;
@@ -281,6 +357,7 @@ comm_launch(int ranks, int argc, char **argv, struct err *e)
             goto done;
         }
     command = make_command(count, self, argc, argv);
+    make_folder(&l);
     if (start(&l, command, e) == 0) {
         int wait_status = attend(&l);
 
@@ -288,6 +365,7 @@ comm_launch(int ranks, int argc, char **argv, struct err *e)
         status = judge(&l, wait_status, e);
     }
     sigprocmask(SIG_SETMASK, &l.mask, NULL);
+    remove_folder(&l);
 done:
     if (l.signals >= 0)
         close(l.signals);
