@@ -21,11 +21,12 @@ static const char *const examples[] = {
     NULL
 };
 
-/* The paper's settings, and ours where they differ: a column each. */
+/* Settings that differ: from scratch, as in the paper, from other weights. */
 static const char *
-preset(bool paper, const char *theirs, const char *ours)
+pick(enum train_preset p, const char *scratch, const char *paper,
+     const char *init)
 {
-    return paper ? theirs : ours;
+    return p == PRESET_PAPER ? paper : p == PRESET_INIT ? init : scratch;
 }
 
 /* Open everything, train, close everything. */
@@ -58,7 +59,8 @@ main(int argc, char **argv)
     int stopped = 0;
     const char *fold;
     int64_t ranks;
-    bool paper = train_setup_paper(argc, argv), plain = false;
+    const enum train_preset p = train_setup_preset(argc, argv);
+    bool paper, plain = false;
     const struct opt opts[] = {
         { "data", 'd', OPT_TEXT, &s.data_path, "FILE", NULL,
           "dataset made by busi-prep (needed)", 0, 0 },
@@ -84,42 +86,45 @@ main(int argc, char **argv)
           "side of the network's input; 0: the dataset's, at most 224", 0,
           4096 },
         { "epochs", 'e', OPT_INT, &h->epochs, "N",
-          preset(paper, "100", "60"), "passes over the training rows", 1,
+          pick(p, "60", "100", "16"), "passes over the training rows", 1,
           1e6 },
-        { "batch", 'b', OPT_INT, &c.batch, "N", preset(paper, "64", "32"),
+        { "batch", 'b', OPT_INT, &c.batch, "N", pick(p, "32", "64", "32"),
           "rows in a step, over all ranks", 1, 65536 },
-        { "lr", 0, OPT_REAL, &h->lr, "X", preset(paper, "0.001", "0.02"),
+        { "lr", 0, OPT_REAL, &h->lr, "X", pick(p, "0.02", "0.001", "0.0005"),
           "learning rate", 0, 1e3 },
         { "momentum", 0, OPT_REAL, &c.momentum, "X", "0.9", "of SGD", 0, 1 },
         { "weight-decay", 0, OPT_REAL, &c.weight_decay, "X",
-          preset(paper, "0", "0.0005"), "L2 (SGD) or decoupled (AdamW)", 0,
+          pick(p, "0.0005", "0", "0.05"), "L2 (SGD) or decoupled (AdamW)", 0,
           10 },
-        { "optimizer", 0, OPT_CHOICE, &optimizer, "sgd|adamw", "sgd",
+        { "optimizer", 0, OPT_CHOICE, &optimizer, "sgd|adamw",
+          pick(p, "sgd", "sgd", "adamw"),
           "rule of the updates", 0, 0 },
         { "schedule", 0, OPT_CHOICE, &schedule, SCHED_NAMES,
-          preset(paper, "plateau", "cosine"), "of the learning rate", 0, 0 },
+          pick(p, "cosine", "plateau", "cosine"), "of the learning rate", 0,
+          0 },
         { "patience", 0, OPT_INT, &h->patience, "N", "10",
           "epochs without a better loss before plateau lowers the rate", 0,
           1e6 },
-        { "warmup", 0, OPT_INT, &h->warmup, "N", preset(paper, "0", "3"),
+        { "warmup", 0, OPT_INT, &h->warmup, "N", pick(p, "3", "0", "2"),
           "epochs in which the rate rises", 0, 1e6 },
         { "early-stop", 0, OPT_INT, &h->early_stop, "N", "0",
           "end after N epochs without a better loss; 0: never", 0, 1e6 },
         { "dropout", 0, OPT_REAL, &s.dropout, "P", "-1",
           "before the head; -1: the network's own", -1, 0.999 },
         { "label-smoothing", 0, OPT_REAL, &c.smoothing, "X",
-          preset(paper, "0", "0.1"), "share spread over all classes", 0, 1 },
+          pick(p, "0.1", "0", "0.1"), "share spread over all classes", 0, 1 },
         { "class-weights", 0, OPT_CHOICE, &weights, "none|balanced", "none",
           "of the loss", 0, 0 },
         { "augment", 0, OPT_CHOICE, &augment, AUGMENT_NAMES,
-          preset(paper, "none", "standard"),
+          pick(p, "standard", "none", "standard"),
           "random changes of the training pictures", 0, 0 },
         { "mixup", 0, OPT_REAL, &c.mixup, "A", "0",
           "mix pictures in pairs, shares drawn from Beta(A, A); 0: none", 0,
           100 },
-        { "ema", 0, OPT_REAL, &c.ema, "D", "0",
+        { "ema", 0, OPT_REAL, &c.ema, "D", pick(p, "0", "0", "0.98"),
           "decay of a moving average of the weights; 0: none", 0, 0.99999 },
-        { "select", 0, OPT_CHOICE, &select, SELECT_NAMES, "val",
+        { "select", 0, OPT_CHOICE, &select, SELECT_NAMES,
+          pick(p, "val", "val", "last"),
           "rows that choose the epoch; test is what the paper did", 0, 0 },
         { "best", 0, OPT_CHOICE, &best, BEST_NAMES, "acc",
           "what the best epoch is best in", 0, 0 },

@@ -27,10 +27,11 @@ from safetensors.torch import load_file as load_tensors
 LIMITS = {"answers": 1e-4, "loss": 1e-3, "statistics": 1e-4,
           "gradients": 1e-3, "20 steps": 1e-3}
 NETS = ["resnet18", "resnet34", "resnet50", "mobilenet_v2", "vgg16"]
-COMMON = ["-q", "--fold", "all", "--schedule", "constant", "--warmup", "0", "--augment", "none",
-          "--dropout", "0", "--weight-decay", "0", "--momentum", "0",
-          "--select", "last", "--no-calibrate", "--dtype", "f32",
-          "--init-norm", "same", "--threads", "2"]
+COMMON = ["-q", "--fold", "all", "--schedule", "constant", "--warmup", "0",
+          "--augment", "none", "--dropout", "0", "--weight-decay", "0",
+          "--optimizer", "sgd", "--momentum", "0", "--ema", "0", "--select",
+          "last", "--no-calibrate", "--dtype", "f32", "--init-norm", "same",
+          "--threads", "2"]
 
 
 def scans(path):

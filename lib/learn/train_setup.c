@@ -10,17 +10,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool
-train_setup_paper(int argc, char **argv)
+enum train_preset
+train_setup_preset(int argc, char **argv)
 {
+    enum train_preset p = PRESET_SCRATCH;
+
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
         size_t n = strlen(argv[i]);
 
         /* getopt takes it from "--pap" on. */
         if (n >= 5 && strncmp(argv[i], "--paper", n) == 0)
-            return true;
+            return PRESET_PAPER;
+        if (strcmp(argv[i], "--init") == 0 ||
+            strncmp(argv[i], "--init=", 7) == 0)
+            p = PRESET_INIT;
     }
-    return false;
+    return p;
 }
 
 int

@@ -21,8 +21,13 @@ struct train_setup {
     struct backend *backend;
 };
 
-/* Is --paper among them?  Defaults depend on it, so options come after it. */
-bool train_setup_paper(int argc, char **argv);
+/*
+ * Which defaults are meant: those of the paper with --paper, of a start from
+ * other weights with --init, else from scratch.  It is asked before the options
+ * are read.
+ */
+enum train_preset { PRESET_SCRATCH, PRESET_PAPER, PRESET_INIT };
+enum train_preset train_setup_preset(int argc, char **argv);
 
 /* "all" or a number, and whether it fits the other options (EXIT_USAGE). */
 int train_setup_fold(const struct train_setup *s, struct train_conf *c,
