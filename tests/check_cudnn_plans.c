@@ -65,7 +65,7 @@ plan_op(struct cudnn *d, const struct graph *g, int i, int n, bool bf16)
 {
     const struct op *o = &g->op[i], *x = &g->op[o->in[0]];
     struct conv_shape s = { n, up8(x->c), x->h, x->w, up8(o->out), 1, 1, 0,
-                            bf16 };
+                            bf16, false };
     struct err e = { 0 };
 
     if (o->kind == OP_CONV) {
@@ -76,6 +76,13 @@ plan_op(struct cudnn *d, const struct graph *g, int i, int n, bool bf16)
     for (enum conv_pass p = 0; p < CONV_PASSES; p++)
         ck_assert_msg(cudnn_plan(d, &s, p, &e) != NULL, "%s '%s': %s",
                       g->name, o->name, e.text);
+    /* In bf16, bias and ReLU too; elsewhere a kernel of ours does them. */
+    if (o->kind == OP_CONV && o->bias && bf16) {
+        s.bias_relu = true;
+        ck_assert_msg(cudnn_plan(d, &s, CONV_FORWARD, &e) != NULL,
+                      "%s '%s': %s", g->name, o->name, e.text);
+        return CONV_PASSES + 1;
+    }
     return CONV_PASSES;
 }
 

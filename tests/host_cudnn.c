@@ -140,7 +140,7 @@ tap(const struct conv_shape *s, enum conv_pass pass, float *x, float *w,
 
 int
 cudnn_run(struct cudnn *d, const struct cudnn_plan *p, void *x, void *w,
-          void *y, void *workspace)
+          void *bias, void *y, void *workspace)
 {
     const struct conv_shape *s = &p->s;
     int oh = (s->h + 2 * s->pad - s->kernel) / s->stride + 1;
@@ -171,6 +171,16 @@ cudnn_run(struct cudnn *d, const struct cudnn_plan *p, void *x, void *w,
                     f[1] + ((size_t)r * s->kernel + q) * s->c,
                     f[2] + ((size_t)n * oh * ow + o) * s->k);
         }
+    if (s->bias_relu) {
+        float *b = widen(bias, (size_t)s->k, s->bf16);
+
+        for (size_t i = 0; i < size[2]; i++) {
+            float v = f[2][i] + b[i % (size_t)s->k];
+
+            f[2][i] = v <= 0 ? 0 : v;
+        }
+        free(b);
+    }
     narrow(f[out], tensor[out], size[out], s->bf16);
     for (int i = 0; i < 3; i++)
         free(f[i]);

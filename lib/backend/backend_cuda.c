@@ -188,20 +188,21 @@ static int
 open_packing(struct cuda_plan *p, struct err *e)
 {
     struct cuda *c = cuda_of(p);
-    struct cuda_packing *list = mem_array((size_t)p->u.nunits + 1,
+    struct cuda_packing *list = mem_array(2 * (size_t)p->u.nunits + 1,
                                           sizeof *list);
     size_t at = 0;
 
-    for (int i = 0; i < p->u.nunits; i++) {
-        struct cuda_unit *m = cuda_mine(&p->u.unit[i]);
+    for (int i = 0; i < 2 * p->u.nunits; i++) {
+        struct cuda_unit *m = cuda_mine(&p->u.unit[i / 2]);
+        struct cuda_packing *one = i % 2 ? &m->bias : &m->packing;
 
-        if (!m->packed)
+        if (i % 2 ? !m->fused : !m->packed)
             continue;
-        m->packing.packed = at;
-        m->packing.block = p->blocks;
-        at += (cuda_packing_nbytes(&m->packing) + 255) / 256 * 256;
-        p->blocks += cuda_packing_blocks(&m->packing);
-        list[p->npacked++] = m->packing;
+        one->packed = at;
+        one->block = p->blocks;
+        at += (cuda_packing_nbytes(one) + 255) / 256 * 256;
+        p->blocks += cuda_packing_blocks(one);
+        list[p->npacked++] = *one;
     }
     p->list = gpu_alloc(&c->gpu, ((size_t)p->npacked + 1) * sizeof *list, e);
     if (p->list != NULL)

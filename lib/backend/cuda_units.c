@@ -35,6 +35,14 @@ params(const struct cuda_plan *p, const struct unit *u)
     return p->u.head.v.params + p->u.head.graph->op[u->op].param;
 }
 
+/* Floats before the bias, where there is one. */
+static size_t
+nweights(const struct op *o)
+{
+    return o->nparams - (o->bias || o->kind == OP_LINEAR ? (size_t)o->out
+                                                         : 0);
+}
+
 /*
  * May cuDNN read (or write) weights where they stand in the flat vector?  So
  * it is with VGG16's linear layers, 90 % of its parameters.
@@ -84,7 +92,7 @@ shape_of(const struct cuda_plan *p, const struct unit *u)
     const struct op *o = &p->u.head.graph->op[u->op];
     const struct op *x = &p->u.head.graph->op[o->in[0]];
     struct conv_shape s = { p->u.head.n, up(x->c), 1, 1, up(o->out), 1, 1, 0,
-                            cuda_mine(u)->packing.w.bf16 };
+                            cuda_mine(u)->packing.w.bf16, false };
 
     if (o->kind == OP_CONV) {
         s.h = x->h;
@@ -96,6 +104,26 @@ shape_of(const struct cuda_plan *p, const struct unit *u)
     return s;
 }
 
+/* Bias and ReLU in the convolution's own pass, where cuDNN has an engine. */
+static void
+fuse(struct cuda_plan *p, struct unit *u)
+{
+    const struct op *o = &p->u.head.graph->op[u->op];
+    struct cuda_unit *m = cuda_mine(u);
+    struct conv_shape s = shape_of(p, u);
+    struct err why = { 0 };
+
+    if (o->kind != OP_CONV || !o->bias || u->act != ACT_RELU)
+        return;
+    s.bias_relu = true;
+    m->conv[CONV_FORWARD] = cudnn_plan(cuda_of(p)->dnn, &s, CONV_FORWARD,
+                                       &why);
+    m->fused = m->conv[CONV_FORWARD] != NULL;
+    /* As the one row of a matrix: packed like weights. */
+    m->bias.w = (struct cuda_weights){ 1, o->out, 1, 1, s.bf16 };
+    m->bias.flat = params(p, u) + nweights(o);
+}
+
 static int
 open_dense(struct cuda_plan *p, struct unit *u, struct err *e)
 {
@@ -103,12 +131,14 @@ open_dense(struct cuda_plan *p, struct unit *u, struct err *e)
     struct cuda *c = cuda_of(p);
     struct conv_shape s = shape_of(p, u);
 
+    fuse(p, u);
     for (enum conv_pass k = 0; k < CONV_PASSES; k++) {
         if (k != CONV_FORWARD && p->u.head.mode != MODE_TRAIN)
             break;
         if (k == CONV_DATA && u->dx[0] == NONE)
             continue;
-        m->conv[k] = cudnn_plan(c->dnn, &s, k, e);
+        if (m->conv[k] == NULL)
+            m->conv[k] = cudnn_plan(c->dnn, &s, k, e);
         if (m->conv[k] == NULL ||
             cuda_room(c, &c->work, cudnn_workspace(m->conv[k]), e) != 0)
             return -1;
@@ -178,14 +208,6 @@ cuda_unit_open(struct cuda_plan *p, struct unit *u, float **vectors,
 
 /* ----------------------------------------------------------------- forward */
 
-/* Where the bias stands, behind the weights; NULL: there is none. */
-static size_t
-nweights(const struct op *o)
-{
-    return o->nparams - (o->bias || o->kind == OP_LINEAR ? (size_t)o->out
-                                                         : 0);
-}
-
 static struct cuda_dw
 dw_of(const struct cuda_plan *p, const struct unit *u)
 {
@@ -221,8 +243,10 @@ run(struct cuda_plan *p, const struct unit *u, enum conv_pass pass, void *x,
     void *w, void *y)
 {
     struct cuda *c = cuda_of(p);
+    const struct cuda_unit *m = cuda_mine(u);
+    void *bias = m->fused ? c->weights.p + m->bias.packed : NULL;
 
-    return cudnn_run(c->dnn, cuda_mine(u)->conv[pass], x, w, y, c->work.p);
+    return cudnn_run(c->dnn, m->conv[pass], x, w, bias, y, c->work.p);
 }
 
 static int
@@ -243,7 +267,7 @@ conv_forward(struct cuda_plan *p, const struct unit *u)
                    y) != 0) {
         return -1;
     }
-    if (o->bias || u->act != ACT_NONE)
+    if (!m->fused && (o->bias || u->act != ACT_NONE))
         cuda_add(s, c->bf16, u->act, y, NULL, o->bias ? w + nweights(o) : NULL,
                  o->c, y, c->gpu.stream);
     return 0;

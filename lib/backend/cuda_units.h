@@ -67,6 +67,8 @@ struct cuda_unit {
     const struct cudnn_plan *conv[CONV_PASSES];     /* NULL: not needed */
     struct cuda_packing packing;    /* of the weights; .w is always there */
     bool packed;            /* they are; else read where they stand */
+    struct cuda_packing bias;
+    bool fused;             /* with the convolution: bias and ReLU */
     struct cuda_bn norm;    /* OP_BN */
     bool depthwise;
 };

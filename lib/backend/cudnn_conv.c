@@ -13,7 +13,7 @@
 
 enum {
     CANDIDATES = 128,        /* engine configurations asked for */
-    TRIES = 6,              /* of them are timed */
+    TRIES = 10,             /* of them are timed */
     REPEATS = 4,
     ALIGN = 16              /* bytes; of all tensors */
 };
@@ -278,7 +278,7 @@ cudnn_about(const struct cudnn *d)
 struct build {
     const struct api *f;
     cudnnStatus_t rc;
-    desc made[16];
+    desc made[24];
     int nmade;
 };
 
@@ -316,12 +316,14 @@ drop_all(struct build *b)
         b->f->drop(b->made[--b->nmade]);
 }
 
-enum { ID_X = 1, ID_W, ID_Y };
+enum { ID_X = 1, ID_W, ID_Y, ID_BIAS, ID_CONV, ID_SUM };
 
-/* dims in cuDNN's order N, C, H, W; channels lie closest. */
+/* dims in cuDNN's order N, C, H, W; channels lie closest.  What is between two
+ * operations is virtual, and never stored. */
 static desc
 tensor(struct build *b, int64_t id, bool bf16, const int64_t dims[4])
 {
+    bool between = id == ID_CONV || id == ID_SUM;
     desc d = make(b, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
     cudnnDataType_t type = bf16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
     int64_t strides[4] = { dims[1] * dims[2] * dims[3], 1, dims[1] * dims[3],
@@ -333,6 +335,7 @@ tensor(struct build *b, int64_t id, bool bf16, const int64_t dims[4])
     set(b, d, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, strides);
     set(b, d, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &id);
     set(b, d, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &align);
+    set(b, d, CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &between);
     finish(b, d);
     return d;
 }
@@ -367,7 +370,34 @@ out_size(int n, const struct conv_shape *s)
     return (n + 2 * s->pad - s->kernel) / s->stride + 1;
 }
 
-/* The graph of one operation. */
+/* y = x + bias (NULL: max(x, 0)) */
+static desc
+pointwise(struct build *b, cudnnPointwiseMode_t mode, desc x, desc bias,
+          desc y)
+{
+    desc how = make(b, CUDNN_BACKEND_POINTWISE_DESCRIPTOR), op;
+    cudnnDataType_t type = CUDNN_DATA_FLOAT;
+
+    set(b, how, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1,
+        &mode);
+    set(b, how, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1,
+        &type);
+    finish(b, how);
+    op = make(b, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
+    set(b, op, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR,
+        CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &how);
+    set(b, op, CUDNN_ATTR_OPERATION_POINTWISE_XDESC,
+        CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &x);
+    if (bias != NULL)
+        set(b, op, CUDNN_ATTR_OPERATION_POINTWISE_BDESC,
+            CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &bias);
+    set(b, op, CUDNN_ATTR_OPERATION_POINTWISE_YDESC,
+        CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &y);
+    finish(b, op);
+    return op;
+}
+
+/* The graph of one operation, or of three. */
 static desc
 graph(struct build *b, const struct conv_shape *s, enum conv_pass pass)
 {
@@ -402,19 +432,30 @@ graph(struct build *b, const struct conv_shape *s, enum conv_pass pass)
     const int64_t y[4] = { s->n, s->k, out_size(s->h, s), out_size(s->w, s) };
     desc conv = convolution(b, s), tx = tensor(b, ID_X, s->bf16, x);
     desc tw = tensor(b, ID_W, s->bf16, w), ty = tensor(b, ID_Y, s->bf16, y);
-    desc op = make(b, ops[pass].type), g;
+    desc op[3] = { make(b, ops[pass].type) }, out = ty, g;
     float one = 1, zero = 0;
+    int nops = 1;
 
-    set(b, op, ops[pass].conv, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &conv);
-    set(b, op, ops[pass].x, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &tx);
-    set(b, op, ops[pass].w, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &tw);
-    set(b, op, ops[pass].y, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &ty);
-    set(b, op, ops[pass].alpha, CUDNN_TYPE_FLOAT, 1, &one);
-    set(b, op, ops[pass].beta, CUDNN_TYPE_FLOAT, 1, &zero);
-    finish(b, op);
+    if (s->bias_relu) {
+        const int64_t k[4] = { 1, s->k, 1, 1 };
+        desc sum = tensor(b, ID_SUM, false, y);
+
+        out = tensor(b, ID_CONV, false, y);
+        op[1] = pointwise(b, CUDNN_POINTWISE_ADD, out,
+                          tensor(b, ID_BIAS, s->bf16, k), sum);
+        op[2] = pointwise(b, CUDNN_POINTWISE_RELU_FWD, sum, NULL, ty);
+        nops = 3;
+    }
+    set(b, op[0], ops[pass].conv, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &conv);
+    set(b, op[0], ops[pass].x, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &tx);
+    set(b, op[0], ops[pass].w, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &tw);
+    set(b, op[0], ops[pass].y, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &out);
+    set(b, op[0], ops[pass].alpha, CUDNN_TYPE_FLOAT, 1, &one);
+    set(b, op[0], ops[pass].beta, CUDNN_TYPE_FLOAT, 1, &zero);
+    finish(b, op[0]);
     g = make(b, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
     set(b, g, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-        1, &op);
+        nops, op);
     finish(b, g);
     return g;
 }
@@ -554,16 +595,17 @@ static double
 measure(struct cudnn *d, const struct cudnn_plan *p)
 {
     const struct conv_shape *s = &p->shape;
-    size_t one = s->bf16 ? 2 : 4, size[3], all;
+    size_t one = s->bf16 ? 2 : 4, size[4], all;
     struct gpu *g = d->conf.gpu;
     struct err why = { 0 };
-    char *x, *w, *y;
+    char *x, *w, *y, *bias;
 
     size[0] = padded(one * s->n * s->c * s->h * s->w);
     size[1] = padded(one * s->k * s->c * s->kernel * s->kernel);
     size[2] = padded(one * s->n * s->k * out_size(s->h, s) *
                      out_size(s->w, s));
-    all = size[0] + size[1] + size[2] + p->workspace;
+    size[3] = padded(one * s->k);
+    all = size[0] + size[1] + size[2] + size[3] + p->workspace;
     if (all > d->nscratch) {
         gpu_free(g, d->scratch);
         d->nscratch = 0;
@@ -575,11 +617,12 @@ measure(struct cudnn *d, const struct cudnn_plan *p)
     x = d->scratch;
     w = x + size[0];
     y = w + size[1];
-    if (cudnn_run(d, p, x, w, y, y + size[2]) != 0)
+    bias = y + size[2];
+    if (cudnn_run(d, p, x, w, bias, y, bias + size[3]) != 0)
         return -1;
     gpu_mark(g, 0);
     for (int i = 0; i < REPEATS; i++)
-        if (cudnn_run(d, p, x, w, y, y + size[2]) != 0)
+        if (cudnn_run(d, p, x, w, bias, y, bias + size[3]) != 0)
             return -1;
     gpu_mark(g, 1);
     return gpu_marked(g) / REPEATS * 1e3;
@@ -601,9 +644,10 @@ key_of(const struct conv_shape *s, enum conv_pass pass, char key[128])
 {
     static const char *const passes[] = { "forward", "data", "weights" };
 
-    snprintf(key, 128, "%s %s %dx%dx%dx%d k%d r%d s%d p%d",
+    snprintf(key, 128, "%s %s %dx%dx%dx%d k%d r%d s%d p%d%s",
              passes[pass], s->bf16 ? "bf16" : "f32", s->n, s->c, s->h,
-             s->w, s->k, s->kernel, s->stride, s->pad);
+             s->w, s->k, s->kernel, s->stride, s->pad,
+             s->bias_relu ? " bias relu" : "");
 }
 
 /* Take over a choice of an earlier run. */
@@ -731,15 +775,16 @@ cudnn_explain(const struct cudnn_plan *p)
 
 int
 cudnn_run(struct cudnn *d, const struct cudnn_plan *p, void *x, void *w,
-          void *y, void *workspace)
+          void *bias, void *y, void *workspace)
 {
-    const int64_t id[3] = { ID_X, ID_W, ID_Y };
-    void *const data[3] = { x, w, y };
+    const int64_t id[4] = { ID_X, ID_W, ID_Y, ID_BIAS };
+    void *const data[4] = { x, w, y, bias };
+    int n = p->shape.bias_relu ? 4 : 3;
     struct build b = { .f = &d->f };
     desc v = make(&b, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
 
-    set(&b, v, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 3, id);
-    set(&b, v, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3,
+    set(&b, v, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, n, id);
+    set(&b, v, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, n,
         data);
     set(&b, v, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1,
         &workspace);

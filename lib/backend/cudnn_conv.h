@@ -9,7 +9,9 @@
  * model, cuDNN version and set of promises.
  *
  * Pictures are [N,H,W,C], weights [K,R,R,C], in bf16 or f32, sums in f32.  C
- * and K must be multiples of 8.  A linear layer is the case H = W = R = 1.
+ * and K must be multiples of 8: with 3 channels cuDNN 9.19 itself pads to 8, in
+ * every run (its plans ask for just that workspace).  A linear layer is the
+ * case H = W = R = 1.
  */
 #ifndef BUSI_BACKEND_CUDNN_CONV_H
 #define BUSI_BACKEND_CUDNN_CONV_H
@@ -39,6 +41,7 @@ struct conv_shape {
     int k;                  /* output channels, rounded up to 8 */
     int kernel, stride, pad;
     bool bf16;
+    bool bias_relu;         /* forward: y = max(x * w + bias, 0) */
 };
 
 /* Errors, EXIT_IO: there is no cuDNN, or it is too old. */
@@ -65,9 +68,10 @@ const char *cudnn_explain(const struct cudnn_plan *p);
 
 /*
  * Enqueue: forward y = x * w; data: dx (as x) of dy (as y) and w; weights: dw
- * (as w) of x and dy (as y).  What a pass makes is overwritten.
+ * (as w) of x and dy (as y).  What a pass makes is overwritten.  bias [K] is of
+ * the stored type; NULL without bias_relu.
  */
 int cudnn_run(struct cudnn *d, const struct cudnn_plan *p, void *x, void *w,
-              void *y, void *workspace);
+              void *bias, void *y, void *workspace);
 
 #endif
