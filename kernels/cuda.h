@@ -33,7 +33,7 @@ enum {
     CUDA_LANES = 8              /* channels are rounded up to this */
 };
 
-/* ---------------------------------------------------- pictures (cuda_bn.cu) */
+/* ------------------------------------- pictures (cuda_bn*.cu, cuda_add.cu) */
 
 /* Batch normalisation, then optionally "+ z", then an activation. */
 struct cuda_bn {
@@ -81,7 +81,7 @@ void cuda_bias_back(const struct pix *s, bool bf16, int channels,
                     enum act act, const void *y, const void *dy, void *g,
                     float *sum, float *sums, void *stream);
 
-/* -------------------------------------------------- pooling (cuda_pool.cu) */
+/* ------------------------------------------------- pooling (cuda_*pool.cu) */
 
 struct cuda_pool {
     struct pix in, out;
@@ -117,7 +117,7 @@ void cuda_dw_data(const struct cuda_dw *d, const void *dy, const float *taps,
 void cuda_dw_weights(const struct cuda_dw *d, const void *x, const void *dy,
                      float *dw, float *sums, void *stream);
 
-/* ------------------------------------------------------ flat (cuda_flat.cu) */
+/* ----------------------------------------------------- flat (cuda_flat.cu) */
 
 /* What changes from batch to batch; in the GPU's memory, so that a recorded
  * launch reads that of today. */
@@ -162,7 +162,7 @@ void cuda_xent(const struct cuda_xent *x, const float *z, float *probs,
 void cuda_xent_back(const struct cuda_xent *x, const float *probs,
                     float *dz, void *stream);
 
-/* -------------------------------------------------- layouts (cuda_pack.cu) */
+/* --------------------------------- layouts (cuda_pack.cu, cuda_weights.cu) */
 
 /* f32 [n,channels,h,w] to pictures, and back. */
 void cuda_pack(const struct pix *s, bool bf16, int channels,
@@ -206,7 +206,7 @@ size_t cuda_packing_nbytes(const struct cuda_packing *p);
 void cuda_pack_all(const struct cuda_packing *list, int n, uint32_t all,
                    void *base, void *stream);
 
-/* ------------------------------------------------- optimiser (cuda_step.cu) */
+/* ------------------------------------------------ optimiser (cuda_step.cu) */
 
 /* What struct update of backend.h says, for params [0, n) from here on. */
 struct cuda_step {
@@ -222,7 +222,7 @@ struct cuda_step {
  * most n parameters. */
 void cuda_step(const struct cuda_step *s, size_t n, void *stream);
 
-/* --------------------------------------------- whole steps (cuda_turn.cu) */
+/* ---------------------------------------------- whole steps (cuda_turn.cu) */
 
 /* An epoch, in the GPU's memory like all that it points to. */
 struct cuda_epoch {

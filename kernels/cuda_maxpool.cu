@@ -1,11 +1,10 @@
 /*
- * cuda_pool: maximum and average pooling, both ways.
+ * cuda_maxpool: maximum pooling, both ways.
  *
  * Eight channels of an output pixel a thread; backward, of an input pixel,
- * which gathers from the windows that hold it: no atomics.  Maximum: reads x,
- * writes y and a byte for each of its numbers; backward reads dy and those,
- * writes dx.  Average: one thread for each bin; x is read once, and the flat
- * f32 side is small.  Share of the bandwidth: not measured yet.
+ * which gathers from the windows that hold it: no atomics.  Reads x, writes y
+ * and a byte for each of its numbers; backward reads dy and those, writes dx.
+ * Share of the bandwidth: not measured yet.
  */
 #include "kernels/cuda_dev.h"
 
@@ -79,78 +78,6 @@ maxpool_back(cuda_pool p, const uint8_t *at, const T *dy, T *dx)
     store8(dx + 8 * i, sum);
 }
 
-/* Bin b of `size` over n places is [first(b), last(b)). */
-static __device__ inline int
-first(int b, int n, int size)
-{
-    return b * n / size;
-}
-
-static __device__ inline int
-last(int b, int n, int size)
-{
-    return ((b + 1) * n + size - 1) / size;
-}
-
-template <class T>
-static __global__ void
-avgpool(pix s, int channels, int size, const T *x, float *flat)
-{
-    const pix out = { s.n, s.c, size, size, s.c };
-    place8 o = place_of(out);
-    size_t n = o.n;
-    int k = o.k, a = o.h, b = o.w;
-    int h0, h1, w0, w1;
-    v8 sum = {};
-
-    if (n >= (size_t)s.n)
-        return;
-    h0 = first(a, s.h, size);
-    h1 = last(a, s.h, size);
-    w0 = first(b, s.w, size);
-    w1 = last(b, s.w, size);
-    for (int h = h0; h < h1; h++)
-        for (int w = w0; w < w1; w++) {
-            v8 v = load8(x + ((n * s.h + h) * s.w + w) * s.c + k);
-
-            for (int j = 0; j < 8; j++)
-                sum.x[j] += v.x[j];
-        }
-    for (int j = 0; j < 8 && k + j < channels; j++)
-        flat[((n * channels + k + j) * size + a) * size + b] =
-            sum.x[j] / (float)((h1 - h0) * (w1 - w0));
-}
-
-template <class T>
-static __global__ void
-avgpool_back(pix s, int channels, int size, const float *flat, T *dx)
-{
-    place8 o = place_of(s);
-    size_t n = o.n, i = o.i;
-    int k = o.k, h = o.h, w = o.w;
-    v8 sum = {};
-
-    if (n >= (size_t)s.n)
-        return;
-    for (int a = 0; a < size; a++) {
-        int h0 = first(a, s.h, size), h1 = last(a, s.h, size);
-
-        if (h < h0 || h >= h1)
-            continue;
-        for (int b = 0; b < size; b++) {
-            int w0 = first(b, s.w, size), w1 = last(b, s.w, size);
-
-            if (w < w0 || w >= w1)
-                continue;
-            for (int j = 0; j < 8 && k + j < channels; j++)
-                sum.x[j] +=
-                    flat[((n * channels + k + j) * size + a) * size + b] /
-                    (float)((h1 - h0) * (w1 - w0));
-        }
-    }
-    store8(dx + 8 * i, sum);
-}
-
 /* --------------------------------------------------------------- launchers */
 
 static size_t
@@ -177,24 +104,6 @@ max_back(const struct cuda_pool *p, const uint8_t *at, const void *dy,
            (const T *)dy, (T *)dx);
 }
 
-template <class T>
-static void
-avg_forward(const pix *s, int channels, int size, const void *x, float *flat,
-            void *stream)
-{
-    LAUNCH(avgpool<T>, blocks((size_t)s->n * size * size * (s->c / 8)), 256,
-           stream, *s, channels, size, (const T *)x, flat);
-}
-
-template <class T>
-static void
-avg_back(const pix *s, int channels, int size, const float *flat, void *dx,
-         void *stream)
-{
-    LAUNCH(avgpool_back<T>, blocks(groups_of(*s)), 256, stream, *s, channels,
-           size, flat, (T *)dx);
-}
-
 void
 cuda_maxpool(const struct cuda_pool *p, const void *x, void *y, uint8_t *at,
              void *stream)
@@ -207,18 +116,4 @@ cuda_maxpool_back(const struct cuda_pool *p, const uint8_t *at,
                   const void *dy, void *dx, void *stream)
 {
     BY_TYPE(p->bf16, max_back, p, at, dy, dx, stream);
-}
-
-void
-cuda_avgpool(const struct pix *s, bool is_bf16, int channels, int size,
-             const void *x, float *flat, void *stream)
-{
-    BY_TYPE(is_bf16, avg_forward, s, channels, size, x, flat, stream);
-}
-
-void
-cuda_avgpool_back(const struct pix *s, bool is_bf16, int channels, int size,
-                  const float *flat, void *dx, void *stream)
-{
-    BY_TYPE(is_bf16, avg_back, s, channels, size, flat, dx, stream);
 }
