@@ -2,17 +2,18 @@
  * cuda_bn_back: batch normalisation with addition and activation, backward.
  *
  * Pictures [rows = n h w][c].  back_partial, grid (c/8/tx, parts) of 256
- * threads, reads x, dy (dy2, y, dz) and writes the masked gradient where another
- * needs it; back_finish, a block for each 16 channels; back_apply, eight channels
- * a thread, reads x and that gradient, writes dx: 5 to 9 times the bytes of x.
- * Share of the bandwidth: not measured yet.
+ * threads, reads x, dy (dy2, y, dz) and writes the masked gradient where
+ * another needs it; back_finish, a block for each 16 channels; back_apply,
+ * eight channels a thread, reads x and that gradient, writes dx: 5 to 9 times
+ * the bytes of x.  Share of the bandwidth: not measured yet.
  */
 #include "kernels/cuda_sums.h"
 
 /* The gradient that reaches the sum of batch-norm and z, at group i. */
 template <class T>
 static __device__ v8
-masked(const cuda_bn &b, const struct cuda_bn_back &g, size_t i, const v8 &x, int k)
+masked(const cuda_bn &b, const struct cuda_bn_back &g, size_t i,
+       const v8 &x, int k)
 {
     v8 d = load8((const T *)g.dy + 8 * i);
 

@@ -2,10 +2,10 @@
  * cuda_dwconv: depthwise convolutions of 3 x 3, and both gradients.
  *
  * Eight channels a thread.  Forward: four output pixels of a row; data
- * gradient: four input pixels, which gather.  Weight gradient: 72 sums, over output pixels in grid (c/8/tx, parts).  Forward and
- * data gradient read one picture and write the other; the weight gradient
- * reads both; taps are read again from the caches.  Share of the bandwidth:
- * not measured yet.
+ * gradient: four input pixels, which gather.  Weight gradient: 72 sums, over
+ * output pixels in grid (c/8/tx, parts).  Forward and data gradient read one
+ * picture and write the other; the weight gradient reads both; taps are read
+ * again from the caches.  Share of the bandwidth: not measured yet.
  */
 #include "kernels/cuda_dev.h"
 

@@ -83,13 +83,14 @@ void
 cuda_pack_rows(int n, int f, bool is_bf16, const float *rows, void *x,
                void *stream)
 {
-    BY_TYPE(is_bf16, to, (size_t)n, (size_t)1, (f + 7) / 8 * 8, f, rows, x, stream);
+    BY_TYPE(is_bf16, to, (size_t)n, (size_t)1, (f + 7) / 8 * 8, f, rows, x,
+            stream);
 }
 
 void
 cuda_unpack_rows(int n, int f, bool is_bf16, const void *x, const float *bias,
                  float *rows, void *stream)
 {
-    BY_TYPE(is_bf16, from, (size_t)n, (size_t)1, (f + 7) / 8 * 8, f, x, bias, rows,
-            stream);
+    BY_TYPE(is_bf16, from, (size_t)n, (size_t)1, (f + 7) / 8 * 8, f, x, bias,
+            rows, stream);
 }

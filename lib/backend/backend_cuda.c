@@ -408,7 +408,8 @@ const struct backend_class backend_cuda_class = {
     .get = cuda_get, .plan = cuda_plan, .unplan = cuda_unplan,
     .feed = cuda_feed, .run = cuda_run, .result = cuda_result,
     .update = cuda_update, .sync = cuda_sync, .peek = cuda_peek,
-    .explain = cuda_explain, .gpu = cuda_gpu, .hold = cuda_hold, .epoch = cuda_epoch_begin,
+    .explain = cuda_explain, .gpu = cuda_gpu, .hold = cuda_hold,
+    .epoch = cuda_epoch_begin,
     .step = cuda_whole_step, .sums = cuda_sums
 };
 

@@ -637,7 +637,7 @@ cudnn_planned(struct cudnn *d)
     d->nscratch = 0;
 }
 
-/* ------------------------------------------------------------------ choosing */
+/* ----------------------------------------------------------------- choosing */
 
 static void
 key_of(const struct conv_shape *s, enum conv_pass pass, char key[128])
