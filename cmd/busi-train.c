@@ -41,8 +41,9 @@ run(struct train_setup *s, struct train_conf *c, int *stopped, struct err *e)
     if (comm == NULL)
         return -1;
     if (train_setup_open(s, c, &comm, e) == 0)
-        rc = train_run(c, &s->model, &s->data, &s->parts, s->backend, comm,
-                       stopped, e);
+        rc = s->plan ? train_setup_plan(s, c, e)
+                     : train_run(c, &s->model, &s->data, &s->parts,
+                                 s->backend, comm, stopped, e);
     comm->class->close(comm, rc != 0);
     train_setup_close(s);
     return rc;
@@ -72,8 +73,7 @@ main(int argc, char **argv)
           "resnet18, resnet34, resnet50, mobilenet_v2, vgg16, vgg16_bn, or a "
           "model text", 0, 0 },
         { "init", 0, OPT_TEXT, &s.init.path, "FILE", NULL,
-          "start from these weights: safetensors of torchvision, timm or ours",
-          0, 0 },
+          "start from weights of torchvision, timm or ours", 0, 0 },
         { "init-norm", 0, OPT_CHOICE, &norm, NORM_NAMES, "imagenet",
           "how the pictures were normalised that they come from", 0, 0 },
         { "freeze", 0, OPT_INT, &c.freeze, "N", "0",
@@ -83,18 +83,16 @@ main(int argc, char **argv)
         { "output", 'o', OPT_TEXT, &c.out, "FILE", NULL,
           "the model to write (needed)", 0, 0 },
         { "size", 0, OPT_INT, &s.size, "N", "0",
-          "side of the network's input; 0: the dataset's, at most 224", 0,
-          4096 },
+          "side of the input; 0: the dataset's, at most 224", 0, 4096 },
         { "epochs", 'e', OPT_INT, &h->epochs, "N",
-          pick(p, "60", "100", "16"), "passes over the training rows", 1,
-          1e6 },
+          pick(p, "60", "100", "16"), "passes over the rows", 1, 1e6 },
         { "batch", 'b', OPT_INT, &c.batch, "N", pick(p, "32", "64", "32"),
           "rows in a step, over all ranks", 1, 65536 },
         { "lr", 0, OPT_REAL, &h->lr, "X", pick(p, "0.02", "0.001", "0.0005"),
           "learning rate", 0, 1e3 },
         { "momentum", 0, OPT_REAL, &c.momentum, "X", "0.9", "of SGD", 0, 1 },
         { "weight-decay", 0, OPT_REAL, &c.weight_decay, "X",
-          pick(p, "0.0005", "0", "0.05"), "L2 (SGD) or decoupled (AdamW)", 0,
+          pick(p, "0.0005", "0", "0.05"), "L2 (SGD), decoupled (AdamW)", 0,
           10 },
         { "optimizer", 0, OPT_CHOICE, &optimizer, "sgd|adamw",
           pick(p, "sgd", "sgd", "adamw"),
@@ -103,8 +101,7 @@ main(int argc, char **argv)
           pick(p, "cosine", "plateau", "cosine"), "of the learning rate", 0,
           0 },
         { "patience", 0, OPT_INT, &h->patience, "N", "10",
-          "epochs without a better loss before plateau lowers the rate", 0,
-          1e6 },
+          "epochs without a better loss before plateau acts", 0, 1e6 },
         { "warmup", 0, OPT_INT, &h->warmup, "N", pick(p, "3", "0", "2"),
           "epochs in which the rate rises", 0, 1e6 },
         { "early-stop", 0, OPT_INT, &h->early_stop, "N", "0",
@@ -117,10 +114,9 @@ main(int argc, char **argv)
           "of the loss", 0, 0 },
         { "augment", 0, OPT_CHOICE, &augment, AUGMENT_NAMES,
           pick(p, "standard", "none", "standard"),
-          "random changes of the training pictures", 0, 0 },
+          "random changes of the pictures", 0, 0 },
         { "mixup", 0, OPT_REAL, &c.mixup, "A", "0",
-          "mix pictures in pairs, shares drawn from Beta(A, A); 0: none", 0,
-          100 },
+          "mix pictures in pairs by Beta(A, A); 0: none", 0, 100 },
         { "ema", 0, OPT_REAL, &c.ema, "D", pick(p, "0", "0", "0.98"),
           "decay of a moving average of the weights; 0: none", 0, 0.99999 },
         { "select", 0, OPT_CHOICE, &select, SELECT_NAMES,
@@ -141,26 +137,31 @@ main(int argc, char **argv)
         { "ranks", 0, OPT_INT, &ranks, "N", "1",
           "processes that train together", 1, 4096 },
         { "rank-timeout", 0, OPT_REAL, &s.rank_timeout, "SECONDS", "300",
-          "how long a rank may keep the others waiting; 0: for ever", 0,
-          1e6 },
+          "a rank may keep others waiting; 0: for ever", 0, 1e6 },
         { "bucket-mb", 0, OPT_REAL, &c.bucket_mb, "MB", "0",
           "gradients that travel at a time; 0: by the ranks' speed", 0, 1e6 },
         { "grad-dtype", 0, OPT_CHOICE, &grads, "f32|bf16", "f32",
           "of gradients between ranks", 0, 0 },
+        { "plan", 0, OPT_FLAG, &s.plan, NULL, NULL,
+          "print what more GPUs would give, and do not train", 0, 0 },
+        { "gpus", 0, OPT_TEXT, &s.scale.gpus, "LIST", "2,4,8",
+          "of --plan", 0, 0 },
+        { "link", 0, OPT_TEXT, &s.scale.link, "RATE[,US]", "10GB/s,20us",
+          "of --plan, between GPUs, and latency", 0, 0 },
+        { "gflops", 0, OPT_REAL, &s.scale.gflops, "X", "0",
+          "of --plan, of a GPU; 0: as measured here", 0, 1e9 },
         { "deterministic", 0, OPT_FLAG, &s.deterministic, NULL, NULL,
-          "same bits for any number of threads and for 1, 2, 4 or 8 ranks", 0,
-          0 },
+          "same bits for any threads and 1, 2, 4 or 8 ranks", 0, 0 },
         { "sync-bn", 0, OPT_FLAG, &s.sync_bn, NULL, NULL,
-          "batch-norm over the global batch, not over each rank's share", 0,
-          0 },
+          "batch-norm over the batch, not each rank's share", 0, 0 },
         { "save-every", 0, OPT_REAL, &c.save_every, "SECONDS", "60",
           "between two saved states, at least", 0, 1e6 },
         { "resume", 0, OPT_FLAG, &c.resume, NULL, NULL,
           "go on from the state beside the output, if there is one", 0, 0 },
         { "profile", 0, OPT_FLAG, &c.profile, NULL, NULL,
           "print seconds by phase and by operation on stderr", 0, 0 },
-        { "log", 0, OPT_TEXT, &c.log, "FILE", NULL, "a line per epoch", 0,
-          0 },
+        { "log", 0, OPT_TEXT, &c.log, "FILE", NULL,
+          "a line per epoch", 0, 0 },
         OPT_SEED(&c.seed),
         OPT_END
     };
@@ -185,11 +186,12 @@ main(int argc, char **argv)
     c.best = (enum train_best)best;
     s.init.norm = (enum transfer_norm)norm;
     c.calibrate = !plain;
+    s.scale.bucket_mb = c.bucket_mb;
     c.half_gradients = grads == 1;
     c.command = command;
     if (at < argc)
         err_set(&e, EXIT_USAGE, "no operands are taken, not '%s'", argv[at]);
-    else if (s.data_path == NULL || c.out == NULL)
+    else if (s.data_path == NULL || (c.out == NULL && !s.plan))
         err_set(&e, EXIT_USAGE, "a dataset and an output are needed: use "
                 "-d FILE -o FILE");
     else if (train_setup_fold(&s, &c, fold, &e) == 0) {

@@ -165,6 +165,31 @@ is "ref and cpu agree on an epoch" \
 train -e 3 --log - -o pipe.st | head -n 1 >out
 is "the log goes through a pipe" "epoch" "$(cut -f1 out)"
 
+# ----------------------------------------------------------------- more GPUs
+runs 0 busi-train -q -d data.st -f folds.tsv -m ./net.model --size 32 -b 8 \
+    --device cpu --threads 1 --plan --gpus 2,4
+is "rows of a plan" "1 2 4" "$(sed 1d out | cut -f1 | xargs)"
+is "batches of a plan" "8 4 2" "$(sed 1d out | cut -f2 | xargs)"
+# By hand: conv c1 3 * 3 * 8 * 16 * 16, c2 3 * 3 * 8 * 16 * 8 * 8, fc 16 * 3
+# products a picture; forward and, but for c1's input, twice that backward; 8
+# pictures at 1 MFLOP/s.  1323 numbers, and 48 of batch-norm, in one bucket: the
+# ring sends 4 * 1371 * 2 / 2 bytes at 1 MB/s, and 2 messages of 100 us.
+runs 0 busi-train -q -d data.st -f folds.tsv -m ./net.model --size 32 -b 8 \
+    --device cpu --plan --gpus 2 --gflops 0.001 --link 1MB/s,100us
+is "a plan of one" "$(awk 'BEGIN { c1 = 72 * 256; rest = 1152 * 64 + 48
+    printf "%.3f", 1e3 * 8 * 2e-6 * (2 * c1 + 3 * rest) }')" \
+    "$(sed -n 2p out | cut -f3)"
+is "exchange of a plan" "$(awk 'BEGIN {
+    printf "%.3f", 1e3 * (4 * (72 + 1152 + 48 + 51) / 1e6 + 2e-4) }')" \
+    "$(sed -n 3p out | cut -f4)"
+is "nothing hides the only bucket" "$(sed -n 3p out | cut -f4)" \
+    "$(sed -n 3p out | cut -f5)"
+for bad in "--link 10" "--link x" "--link 1GB/s,2" "--link 0GB/s" \
+    "--gpus 2,x" "--gpus 0"; do
+    # shellcheck disable=SC2086
+    runs 2 train --plan $bad
+done
+
 # ------------------------------------------------------------------- refusals
 runs 5 train -m ./nobn.model -e 9 --lr 1000 --warmup 0 -o nan.st
 says "no number"

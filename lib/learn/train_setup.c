@@ -242,3 +242,13 @@ train_setup_close(struct train_setup *s)
     parts_release(&s->parts);
     dataset_close(&s->data);
 }
+
+int
+train_setup_plan(const struct train_setup *s, const struct train_conf *c,
+                 struct err *e)
+{
+    if (scale_say(&s->scale, s->backend, &s->model.graph, s->model.params,
+                  (size_t)c->batch, s->parts.ntrain, stdout, e) != 0)
+        return -1;
+    return fflush(stdout) == 0 ? 0 : err_errno(e, "cannot write the plan");
+}

@@ -4,6 +4,7 @@
 #ifndef BUSI_LEARN_TRAIN_SETUP_H
 #define BUSI_LEARN_TRAIN_SETUP_H
 
+#include "learn/scale.h"
 #include "learn/train.h"
 #include "learn/transfer.h"
 
@@ -14,6 +15,8 @@ struct train_setup {
     int dtype;                  /* enum dtype_choice */
     bool deterministic, sync_bn;
     struct transfer init;       /* path NULL: from scratch */
+    bool plan;                  /* print what `scale` would give, and end */
+    struct scale_conf scale;
     /* Opened by train_setup_open(). */
     struct dataset data;
     struct parts parts;
@@ -39,6 +42,11 @@ int train_setup_fold(const struct train_setup *s, struct train_conf *c,
  */
 int train_setup_open(struct train_setup *s, struct train_conf *c,
                      struct comm **comm, struct err *e);
+
+/* The table of --plan, on stdout. */
+int train_setup_plan(const struct train_setup *s, const struct train_conf *c,
+                     struct err *e);
+
 void train_setup_close(struct train_setup *s);
 
 #endif
