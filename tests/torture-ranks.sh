@@ -3,7 +3,7 @@
 # of its life: sh tests/torture-ranks.sh BUILD [TRIALS]
 #
 # After a death all must be gone within a second, after a hang within the ranks'
-# deadline and a second, with a status that is not 0 and the rank named; no
+# deadline and 4 s, with a status that is not 0 and the rank named; no
 # process and no shared memory may stay, and the state, if there is
 # one, must be whole.  Prints a line per kind: trials, failures, and the slowest
 # end in seconds.  FOLDER (default: a new one) keeps what failed.
@@ -61,6 +61,28 @@ rank_pid() {
 
 # What nobody uses; other runs on this machine may have shared memory of theirs.
 shared() {
+    for f in /dev/shm/busi-* /dev/shm/vader*; do
+        if [ -d "$f" ]; then
+            flock -n "$f" true && echo "$f"
+        elif [ -e "$f" ] && ! grep -qsF "$f" /proc/[0-9]*/maps; then
+            echo "$f"
+        fi
+    done
+}
+
+mine() {
+    pgrep -f "busi-train .*-o $name.st" 2>/dev/null
+}
+
+rank_pid() {
+    for p in $(mine); do
+        tr '\0' '\n' 2>/dev/null <"/proc/$p/environ" |
+            grep -q "^OMPI_COMM_WORLD_RANK=$1\$" && echo "$p"
+    done | head -n 1
+}
+
+# What nobody uses; other runs on this machine may have shared memory of theirs.
+shared() {
     find /dev/shm -mindepth 1 ! -name 'sem.*' | sort | while read -r f; do
         [ -d "$f" ] && [ -n "$(ls -A "$f" 2>/dev/null)" ] && continue
         grep -qsF "$f" /proc/[0-9]*/maps || echo "$f"
@@ -96,7 +118,8 @@ trial() {
     case $kind in
     kill | stop)
         sleep "$(awk -v ms="$after" 'BEGIN { print ms / 1000 }')"
-        [ "$kind" = kill ] || limit=$((deadline + 1))
+        # Where mpirun hangs too, it takes the launcher two seconds more.
+        [ "$kind" = kill ] || limit=$((deadline + 4))
         kill -"$(echo "$kind" | tr "[:lower:]" "[:upper:]")" "$target"
         ;;
     exit)

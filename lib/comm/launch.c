@@ -53,6 +53,7 @@ struct launch {
     bool peopled;               /* mpirun had children */
     double alone;               /* since when they are all gone, 0: not */
     bool stuck;                 /* mpirun stayed all the same */
+    int hung;                   /* a rank that did as well, or -1 */
     char folder[32];            /* of Open MPI's files, "" if there is none */
     int lock;                   /* on it */
 };
@@ -224,43 +225,84 @@ take_talk(struct launch *l)
     }
 }
 
-/* Have all children of a process ended?  False where nobody can tell. */
-static bool
-deserted(pid_t parent)
+/* Children of a process that live, and those that ended and are still there. */
+struct brood {
+    int alive, ended;
+    pid_t last;                 /* one that lives */
+};
+
+static void
+count_children(pid_t parent, int kill_with, struct brood *b)
 {
     char path[64], state;
     FILE *list, *stat;
-    bool all = true;
     int child;
 
+    *b = (struct brood){ 0 };
     snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)parent,
              (int)parent);
     list = fopen(path, "re");
-    if (list == NULL)
-        return false;
-    while (all && fscanf(list, "%d", &child) == 1) {
+    while (list != NULL && fscanf(list, "%d", &child) == 1) {
         snprintf(path, sizeof path, "/proc/%d/stat", child);
         stat = fopen(path, "re");
         if (stat == NULL)
             continue;
-        all = fscanf(stat, "%*d %*s %c", &state) == 1 && state == 'Z';
+        if (fscanf(stat, "%*d %*s %c", &state) == 1 && state == 'Z') {
+            b->ended++;
+        } else {
+            b->alive++;
+            b->last = child;
+            if (kill_with != 0)
+                kill(child, kill_with);
+        }
         fclose(stat);
     }
-    fclose(list);
-    return all;
+    if (list != NULL)
+        fclose(list);
 }
 
-/* mpirun may lock itself up on its way out, when a rank died early. */
+/* Which rank is this process?  -1: nobody knows. */
+static int
+rank_of(pid_t pid)
+{
+    static const char name[] = "OMPI_COMM_WORLD_RANK=";
+    char path[64], *line = NULL;
+    size_t room = 0;
+    int rank = -1;
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
+    f = fopen(path, "re");
+    while (f != NULL && getdelim(&line, &room, 0, f) > 0)
+        if (strncmp(line, name, sizeof name - 1) == 0)
+            rank = (int)strtol(line + sizeof name - 1, NULL, 10);
+    if (f != NULL)
+        fclose(f);
+    free(line);
+    return rank;
+}
+
+/*
+ * mpirun may lock itself up: on its way out, when a rank died early, or behind
+ * a lock that a rank holds which was stopped.  Then it leaves children that
+ * ended unburied, or stays when all are gone.
+ */
 static void
 free_stuck(struct launch *l)
 {
-    if (!deserted(l->mpirun)) {
-        l->peopled = true;
+    struct brood b;
+
+    count_children(l->mpirun, 0, &b);
+    l->peopled = l->peopled || b.alive > 0;
+    if (!l->peopled || (b.ended == 0 && b.alive > 0)) {
         l->alone = 0;
-    } else if (l->peopled && l->alone == 0) {
+    } else if (l->alone == 0) {
         l->alone = clock_seconds();
-    } else if (l->peopled && clock_seconds() - l->alone > ALONE_SECONDS) {
+    } else if (clock_seconds() - l->alone > ALONE_SECONDS) {
         l->stuck = true;
+        l->hung = b.alive == 1 ? rank_of(b.last) : -1;
+        kill(l->mpirun, SIGSTOP);       /* it shall not look away meanwhile */
+        count_children(l->mpirun, SIGKILL, &b);
         kill(l->mpirun, SIGKILL);
     }
 }
@@ -321,6 +363,8 @@ judge(const struct launch *l, int wait_status, struct err *e)
     else if (l->sieve.signal != 0)
         err_set(e, status, "rank %d was killed by signal %d", l->sieve.rank,
                 l->sieve.signal);
+    else if (l->stuck && l->hung >= 0)
+        err_set(e, status, "rank %d hangs, the others have ended", l->hung);
     else if (l->stuck)
         err_set(e, status, "mpirun did not end after its ranks");
     else if (WIFSIGNALED(wait_status))
@@ -339,7 +383,7 @@ judge(const struct launch *l, int wait_status, struct err *e)
 int
 comm_launch(int ranks, int argc, char **argv, struct err *e)
 {
-    struct launch l = { .talk = -1, .signals = -1,
+    struct launch l = { .talk = -1, .signals = -1, .hung = -1,
                         .sieve.out = stderr };
     char *self = realpath("/proc/self/exe", NULL);
     char *count = str_format("%d", ranks);
