@@ -17,7 +17,8 @@ struct report {
     bool has_manifest;
     struct table metrics;       /* of busi-eval */
     int positive;               /* class */
-    char *no_plots;             /* why there are none, or NULL */
+    bool no_plots;              /* gnuplot is not installed */
+    struct err failed;          /* what went wrong with a diagram */
 };
 
 /* A cell of the metrics: column value, lo, hi or n; "NA" if there is none. */

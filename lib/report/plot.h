@@ -36,7 +36,7 @@ struct plot_line *plot_add(struct plot *p, const char *title,
                            enum plot_colour colour, size_t n);
 void plot_release(struct plot *p);
 
-/* Errors: EXIT_IO when gnuplot is not there or fails. */
+/* 1: gnuplot is not installed.  Errors: EXIT_IO when it fails. */
 int plot_svg(const struct plot *p, struct str *svg, struct err *e);
 
 #endif

@@ -55,17 +55,20 @@ void
 report_plot(struct report *r, struct plot *p, const char *caption)
 {
     struct str svg = { 0 };
-    struct err e = { 0 };
+    int rc = 1;
 
     str_add(&r->page, "<figure>");
-    if (r->no_plots == NULL && plot_svg(p, &svg, &e) != 0) {
-        r->no_plots = mem_strdup(e.text);
-        log_warn("%s: the page has no diagrams", r->no_plots);
+    if (!r->no_plots && r->failed.status == 0)
+        rc = plot_svg(p, &svg, &r->failed);
+    if (rc == 1 && !r->no_plots && r->failed.status == 0) {
+        r->no_plots = true;
+        log_warn("gnuplot is not installed: the page has no diagrams");
     }
-    if (r->no_plots == NULL)
+    if (rc == 0)
         page_image(&r->page, "image/svg+xml", svg.text, svg.n, caption, 0);
     else
-        page_paragraph(&r->page, "note", "No diagram: %s.", r->no_plots);
+        page_paragraph(&r->page, "note", "No diagram: gnuplot is not "
+                       "installed.");
     str_add(&r->page, "<figcaption>");
     page_text(&r->page, caption);
     str_add(&r->page, "</figcaption></figure>\n");
@@ -134,6 +137,8 @@ write_page(struct report *r, struct err *e)
     if (part_provenance(r, e) != 0)
         return -1;
     page_close(&r->page);
+    if (r->failed.status != 0)
+        return err_set(e, r->failed.status, "%s", r->failed.text);
     return 0;
 }
 
@@ -150,7 +155,6 @@ report_write(const struct report_conf *c, struct err *e)
         fwrite(r.page.text, 1, r.page.n, out.stream);
         rc = file_out_close(&out, e);
     }
-    free(r.no_plots);
     str_release(&r.page);
     table_release(&r.metrics);
     predictions_release(&r.p);
