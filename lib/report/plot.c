@@ -112,6 +112,16 @@ collect(pid_t child, int from, struct str *to)
     return n == 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+static bool
+whole_svg(const struct str *svg)
+{
+    size_t n = svg->n;
+
+    while (n > 0 && strchr(" \r\n", svg->text[n - 1]) != NULL)
+        n--;
+    return n >= 6 && memcmp(svg->text + n - 6, "</svg>", 6) == 0;
+}
+
 int
 plot_svg(const struct plot *p, struct str *svg, struct err *e)
 {
@@ -125,17 +135,19 @@ plot_svg(const struct plot *p, struct str *svg, struct err *e)
         return err_errno(e, "cannot run gnuplot");
     }
     write_script(p, script);
-    fflush(script);
-    lseek(fileno(script), 0, SEEK_SET);
-    child = fork();
-    if (child == 0)
-        become_gnuplot(fileno(script), ends[1]);
-    close(ends[1]);
-    if (child > 0)
+    if (fflush(script) == 0 && lseek(fileno(script), 0, SEEK_SET) == 0 &&
+        (child = fork()) >= 0) {
+        if (child == 0)
+            become_gnuplot(fileno(script), ends[1]);
+        close(ends[1]);
         status = collect(child, ends[0], svg);
+    } else {
+        close(ends[1]);
+    }
     close(ends[0]);
     fclose(script);
-    if (status == 0 && svg->n > 0)
+    /* It does not look whether its own output was written. */
+    if (status == 0 && whole_svg(svg))
         return 0;
     return status == 127 ? 1 : err_set(e, EXIT_IO, "gnuplot failed");
 }
