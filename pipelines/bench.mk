@@ -7,8 +7,13 @@ bench: all $(BUILD)/tests/bench_net
 	@BUILD=$(abspath $(BUILD)) RUNS=$(BENCH_RUNS) NETS="$(BENCH_NETS)" \
 	    BUSI="$(BUSI)" sh pipelines/bench.sh
 
+# The same numbers as PyTorch, torchvision, timm and ONNX Runtime.
+parity: all
+	@python=$$(BUILD=$(abspath $(BUILD)) sh pipelines/peers.sh) && \
+	    PEERS_PYTHON=$$python $(MAKE) --no-print-directory t-torch t-export
+
 # busi-dup on many scans: SCANS="1000 5000 20000" (a few minutes, 4 GB).
 scale-dup: all $(BUILD)/tests/plant_dups
 	@BUILD=$(abspath $(BUILD)) SCANS="$(SCANS)" sh pipelines/scale-dup.sh
 
-.PHONY: bench scale-dup
+.PHONY: bench parity scale-dup

@@ -5,8 +5,8 @@
 #   what  ours  peer  ratio  unit  peer's configuration
 #
 # A ratio above 1 is in our favour.  Peers are the scripts of ../shared/peers;
-# their Python packages go into $BUILD/peers (PEERS_PYTHON names another
-# Python that has them).  What cannot be run is said and left out.
+# pipelines/peers.sh finds a Python for them.  What cannot be run is said and
+# left out.
 set -u
 here=$(pwd)
 peers=${PEERS:-$here/../shared/peers}
@@ -26,19 +26,8 @@ left out: $*"
 python=
 if [ ! -d "$peers" ]; then
     leave "all peers: there is no $peers"
-elif [ -n "${PEERS_PYTHON:-}" ]; then
-    python=$PEERS_PYTHON
-elif [ -x "$BUILD/peers/bin/python" ] || {
-    echo "installing the peers' Python packages" >&2
-    python3 -m venv "$BUILD/peers" >&2 &&
-        "$BUILD/peers/bin/pip" install -q torch torchvision pillow numpy >&2
-}; then
-    python=$BUILD/peers/bin/python
-fi
-if [ -n "$python" ] && ! "$python" -c 'import torch, torchvision, PIL' \
-    2>/dev/null; then
-    leave "all peers: $python lacks torch, torchvision or pillow"
-    python=
+else
+    python=$(sh pipelines/peers.sh) || leave "all peers: no Python for them"
 fi
 
 # Run a command and print its peak memory in MB on the file named.

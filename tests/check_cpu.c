@@ -1,6 +1,8 @@
 /*
- * check_cpu: the CPU backend against the reference.
+ * check_cpu: the CPU backend against the reference, and whole networks against
+ * PyTorch.
  */
+#include "tests/golden.h"
 #include "tests/opcheck.h"
 
 #include <sys/wait.h>
@@ -91,6 +93,21 @@ START_TEST(test_nets)
 }
 END_TEST
 
+/* Gradients to three times what PyTorch's own float32 loses. */
+START_TEST(test_torchvision)
+{
+    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        struct backend_conf conf = { .dtype = DTYPE_F32, .keep = true };
+        struct err e = { 0 };
+        struct backend *b = backend_open("cpu", &conf, &e);
+
+        ck_assert_msg(b != NULL, "%s", e.text);
+        near_known(b, &known[i], fmax(5e-5, 3 * known[i].single));
+        backend_close(b);
+    }
+}
+END_TEST
+
 /*
  * At full size no convolution of any network may fall to oneDNN's reference
  * implementation, hundreds of times slower.  Plans alone: nothing is run, so
@@ -133,7 +150,7 @@ START_TEST(test_fast)
 END_TEST
 
 CHECK_SUITE(run_suite, "cpu", 300, test_convs, test_elements, test_flats,
-            test_nets, test_fast)
+            test_nets, test_torchvision, test_fast)
 
 /* In a child: oneDNN's threads would not survive the forks of the tests. */
 static int

@@ -86,6 +86,7 @@ start_numbers(struct train_setup *s, int64_t seed, struct err *e)
 {
     struct model *m = &s->model;
     const struct transfer *t = &s->init;
+    size_t counters = 0;
 
     m->params = mem_array(m->graph.nparams, sizeof *m->params);
     m->buffers = mem_array(m->graph.nbuffers, sizeof *m->buffers);
@@ -100,7 +101,12 @@ start_numbers(struct train_setup *s, int64_t seed, struct err *e)
     for (size_t i = 0; i < t->adapted.n; i++)
         log_note("%s", t->adapted.item[i]);
     for (size_t i = 0; i < t->left.n; i++)
-        log_note("%s: left out", t->left.item[i]);
+        if (str_ends(t->left.item[i], ".num_batches_tracked"))
+            counters++;
+        else
+            log_note("%s: left out", t->left.item[i]);
+    if (counters > 0)
+        log_note("%zu counters (num_batches_tracked): left out", counters);
     return 0;
 }
 
