@@ -107,13 +107,16 @@ $(OUT)/maps-%.tsv: $(OUT)/fold-%.safetensors
 	    -f $(WORK)/folds.tsv --fold $* --threads $(THREADS) \
 	    --cam $(OUT)/maps -o $@
 
-$(OUT)/report.html: $(OUT)/metrics.tsv $(FOLDS:%=$(OUT)/val-%.tsv) \
+# With --select none no rows are left to choose thresholds on.
+VALS = $(if $(filter none --select=none,$(ARGS)),,$(FOLDS:%=$(OUT)/val-%.tsv))
+
+$(OUT)/report.html: $(OUT)/metrics.tsv $(VALS) \
     $(FOLDS:%=$(OUT)/maps-%.tsv)
 	$(BUSI_BIN)busi-report -o $@ -l $(WORK)/folds.tsv --cam $(OUT)/maps \
 	    --title "$(notdir $(MODEL)), cross-validation" \
 	    $(FOLDS:%=--log $(OUT)/fold-%.tsv) \
 	    $(FOLDS:%=--model $(OUT)/fold-%.safetensors) \
-	    $(FOLDS:%=--validation $(OUT)/val-%.tsv) $(PREDS)
+	    $(VALS:%=--validation %) $(PREDS)
 
 FORCE:
 .PHONY: cv FORCE

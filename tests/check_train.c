@@ -321,6 +321,12 @@ is_parts(const struct dataset *d, const char *file, int64_t fold,
     is_rows(p.train, p.ntrain, train);
     is_rows(p.val, p.nval, val);
     is_rows(p.test, p.ntest, test);
+    parts_train_on_val(&p);
+    ck_assert_uint_eq(p.ntrain, strlen(train) + strlen(val));
+    ck_assert_uint_eq(p.nval, 0);
+    for (size_t i = 1; i < p.ntrain; i++)
+        ck_assert_uint_lt(p.train[i - 1], p.train[i]);
+    is_rows(p.test, p.ntest, test);
     parts_release(&p);
 }
 

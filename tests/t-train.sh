@@ -121,6 +121,13 @@ for o in "--select test" "--fold 3" "--ema 0.9" "--class-weights balanced" \
 done
 runs 0 train -e 1 --select test -o test.st
 busi-info test.st | grep -Eq '^select +test' || bad "select is not in the model"
+n=$(busi-info test.st | awk '$1 == "seen" { print $2 }')
+runs 0 train -e 1 --select none --log none.tsv -o none.st
+is "--select none trains on all but the test rows" "$n none 1" \
+    "$(busi-info none.st | awk '$1 == "seen" { print $2 }') $(busi-info none.st |
+        awk '$1 == "select" { print $2 }') $(busi-info none.st |
+        awk '$1 == "temperature" { print $2 }')"
+is "... and validates nothing" NA "$(awk -F'\t' 'NR == 2 { print $6 }' none.tsv)"
 runs 0 busi-train -q -d data.st --fold all -m ./net.model --size 32 -e 1 \
     --device cpu -o all.st
 # From other weights: what was adapted is listed, what it saw stays seen.

@@ -109,3 +109,20 @@ parts_open(struct parts *p, const struct dataset *d, const char *path,
         parts_release(p);
     return rc;
 }
+
+static int
+by_row(const void *a, const void *b)
+{
+    size_t x = *(const size_t *)a, y = *(const size_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+void
+parts_train_on_val(struct parts *p)
+{
+    memcpy(p->train + p->ntrain, p->val, p->nval * sizeof *p->val);
+    p->ntrain += p->nval;
+    p->nval = 0;
+    qsort(p->train, p->ntrain, sizeof *p->train, by_row);
+}

@@ -23,6 +23,8 @@ struct parts {
  */
 int parts_open(struct parts *p, const struct dataset *d, const char *path,
                int64_t fold, struct err *e);
+/* The validation rows train too. */
+void parts_train_on_val(struct parts *p);
 void parts_release(struct parts *p);
 
 #endif

@@ -20,8 +20,8 @@
 #include "learn/parts.h"
 #include "learn/sched.h"
 
-enum train_select { SELECT_VAL, SELECT_TEST, SELECT_LAST };
-#define SELECT_NAMES "val|test|last"
+enum train_select { SELECT_VAL, SELECT_TEST, SELECT_LAST, SELECT_NONE };
+#define SELECT_NAMES "val|test|last|none"
 enum train_best { BEST_ACC, BEST_BALANCED, BEST_LOSS };
 #define BEST_NAMES "acc|balanced|loss"
 

@@ -114,7 +114,7 @@ start_numbers(struct train_setup *s, int64_t seed, struct err *e)
 static int
 make_model(struct train_setup *s, const struct train_conf *c, struct err *e)
 {
-    static const char *const select[] = { "val", "test", "last" };
+    static const char *const select[] = { "val", "test", "last", "none" };
     const struct dataset *d = &s->data;
     struct model *m = &s->model;
     int side = d->h < 224 ? d->h : 224;
@@ -233,8 +233,11 @@ train_setup_open(struct train_setup *s, struct train_conf *c,
     if (s->data.classes.n < 2)
         return err_set(e, EXIT_INVALID, "'%s' has %zu classes; training "
                        "needs two", s->data_path, s->data.classes.n);
-    if (parts_open(&s->parts, &s->data, s->folds_path, c->fold, e) != 0 ||
-        make_model(s, c, e) != 0 || open_backend(s, c, *comm, e) != 0)
+    if (parts_open(&s->parts, &s->data, s->folds_path, c->fold, e) != 0)
+        return -1;
+    if (c->select == SELECT_NONE)
+        parts_train_on_val(&s->parts);
+    if (make_model(s, c, e) != 0 || open_backend(s, c, *comm, e) != 0)
         return -1;
     return open_gpus(s, comm, e);
 }
