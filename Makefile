@@ -121,7 +121,8 @@ $(BUILD)/tests/check_kernels: $(BUILD)/tests/check_kernels.o $(KERNELS) $(LIB)
 	$(CC) $(LDFLAGS) -fopenmp -o $@ $^ $(shell pkg-config --libs check) \
 	    $(LDLIBS)
 
-$(BUILD)/tests/plant_dups: $(BUILD)/tests/plant_dups.o $(LIB)
+$(BUILD)/tests/plant_dups $(BUILD)/tests/bench_machine: \
+    $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs vips) $(LDLIBS)
 
 $(BUILD)/tests/bench_net: $(BUILD)/tests/bench_net.o $(LIB)

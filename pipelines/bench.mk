@@ -2,10 +2,11 @@
 
 BENCH_RUNS ?= 3
 BENCH_NETS ?= resnet18 resnet34 resnet50 mobilenet_v2 vgg16
+BENCH_PARTS ?= machine networks batches onnx ranks programs
 
-bench: all $(BUILD)/tests/bench_net
+bench: all $(BUILD)/tests/bench_net $(BUILD)/tests/bench_machine
 	@BUILD=$(abspath $(BUILD)) RUNS=$(BENCH_RUNS) NETS="$(BENCH_NETS)" \
-	    BUSI="$(BUSI)" sh pipelines/bench.sh
+	    PARTS="$(BENCH_PARTS)" BUSI="$(BUSI)" sh pipelines/bench.sh
 
 # The same numbers as PyTorch, torchvision, timm and ONNX Runtime.
 parity: all

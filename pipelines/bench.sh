@@ -4,7 +4,8 @@
 #
 #   what  ours  peer  ratio  unit  peer's configuration
 #
-# A ratio above 1 is in our favour.  Peers are the scripts of ../shared/peers;
+# A ratio above 1 is in our favour.  PARTS are those of the table to run, NETS
+# the networks.  Peers are the scripts of ../shared/peers;
 # pipelines/peers.sh finds a Python for them.  What cannot be run is said and
 # left out.
 set -u
@@ -67,17 +68,22 @@ ours() {
         '{ print $7; print $8 > mb }'
 }
 
-# theirs MODE NET BATCH DTYPE LAYOUT: images/s, and MB into $dir/peer.mb
+# theirs MODE NET BATCH DTYPE nchw|nhwc|compiled: images/s, and MB into
+# $dir/peer.mb
 theirs() {
-    flag=
-    [ "$5" = nchw ] || flag=--channels-last
+    case $5 in
+    nchw) flag= ;;
+    nhwc) flag=--channels-last ;;
+    compiled) flag="--channels-last --compile default" ;;
+    esac
+    # shellcheck disable=SC2086 # words
     peak "$dir/peer.mb" "$python" "$peers/torch_train.py" --mode "$1" \
         --model "$2" --batch "$3" --dtype "$4" --threads $threads \
-        --steps "$steps" --warmup 1 $flag 2>/dev/null |
+        --steps "$steps" --warmup 2 $flag 2>/dev/null |
         awk -F'\t' 'NR > 1 && $9 > 0 { print $9 }'
 }
 
-# One network: first find the peer's better layout, then run both in turn.
+# One network: first find the peer's best way, then run both in turn.
 network() {
     mode=$1 net=$2 batch=$3 dtype=$4
     what="$mode $net $dtype batch $batch"
@@ -86,26 +92,104 @@ network() {
         leave "$what: $(cat "$dir/ours.err")"
         return
     fi
-    layout=nchw
-    if [ -n "$python" ]; then
-        a=$(theirs "$@" nchw) b=$(theirs "$@" nhwc)
-        [ "$(echo "${a:-0} ${b:-0}" | awk '{ print ($2 > $1) }')" = 0 ] ||
-            layout=nhwc
-    fi
+    way=nchw
+    [ -z "$python" ] || way=$(for way in nchw nhwc compiled; do
+        echo "$(theirs "$@" $way) $way"
+    done | tee "$dir/ways" | sort -g | awk 'END { print $NF }')
     steps=$([ "$batch" = 1 ] && echo 30 || echo 4)
     rm -f "$dir/ours" "$dir/peer"
     touch "$dir/ours" "$dir/peer"
     i=0
     while [ $i -lt "$RUNS" ]; do
         ours "$@" >>"$dir/ours"
-        [ -z "$python" ] || theirs "$@" $layout >>"$dir/peer"
+        [ -z "$python" ] || theirs "$@" "$way" >>"$dir/peer"
         i=$((i + 1))
     done
     row "$what" "$(median <"$dir/ours")" "$(median <"$dir/peer")" images/s \
-        "PyTorch eager $layout"
+        "PyTorch $way"
     [ "$mode" = infer ] || [ ! -s "$dir/peer.mb" ] ||
         row "peak memory of $what" "$(cat "$dir/ours.mb")" \
-            "$(cat "$dir/peer.mb")" MB "PyTorch eager $layout" less
+            "$(cat "$dir/peer.mb")" MB "PyTorch $way" less
+}
+
+# No cliff between small batches and large ones: ours alone.
+batches() {
+    steps=4
+    for net in resnet18 mobilenet_v2; do
+        for batch in 8 16 32 64 128; do
+            row "train $net $fast batch $batch" \
+                "$(ours train $net $batch "$fast")" NA images/s ""
+        done
+    done
+}
+
+# onnx NET: what busi-export writes, in ONNX Runtime, against ours in f32 and
+# in what is fastest here.  Its 0.5 % for normalising pixels is not taken off.
+onnx() {
+    any_model "$1" && "$BUILD/bin/busi-export" --onnx -m "$dir/$1.st" \
+        -o "$dir/$1.onnx" || return
+    for batch in 1 32; do
+        steps=$([ "$batch" = 1 ] && echo 30 || echo 4)
+        rm -f "$dir/peer" "$dir/ours.f32" "$dir/ours.bf16"
+        i=0
+        while [ $i -lt "$RUNS" ]; do
+            "$python" - "$dir/$1.onnx" "$batch" $threads "$steps" \
+                >>"$dir/peer" <<'EOF'
+import statistics, sys, time
+import numpy as np, onnxruntime as ort
+options = ort.SessionOptions()
+options.intra_op_num_threads = int(sys.argv[3])
+net = ort.InferenceSession(sys.argv[1], options)
+x = np.random.default_rng(1).integers(
+    0, 256, (int(sys.argv[2]), 224, 224, 3), dtype=np.uint8)
+times = []
+for i in range(2 + int(sys.argv[4])):
+    start = time.perf_counter()
+    net.run(None, {"pixels": x})
+    times.append(time.perf_counter() - start)
+print(len(x) / statistics.median(times[2:]))
+EOF
+            for dtype in $dtypes; do
+                ours infer "$1" "$batch" "$dtype" >>"$dir/ours.$dtype"
+            done
+            i=$((i + 1))
+        done
+        for dtype in $dtypes; do
+            row "infer $1 $dtype batch $batch" \
+                "$(median <"$dir/ours.$dtype")" "$(median <"$dir/peer")" \
+                images/s "ONNX Runtime f32"
+        done
+    done
+}
+
+# trained RANKS THREADS NET: images/s of the last epoch
+trained() {
+    "$BUILD/bin/busi-train" -q -d "$dir/ranks.st" --fold all -m "$3" -e 3 \
+        -b 32 --ranks "$1" --threads "$2" --device cpu --no-calibrate \
+        --log "$dir/ranks.tsv" -o "$dir/ranks.model" 2>"$dir/err" ||
+        cat "$dir/err" >&2
+    awk -F'\t' 'END { print $9 }' "$dir/ranks.tsv"
+    rm -f "$dir"/ranks.model "$dir"/ranks.tsv "$dir"/*.state.*
+}
+
+# Two ranks of one thread against one rank of two.
+ranks() {
+    rm -rf "$dir/192"
+    "$BUILD/bin/busi-phantom" -q -o "$dir/192" --benign 64 --malignant 64 \
+        --normal 64
+    "$BUILD/bin/busi-strip" -q "$dir/192" |
+        "$BUILD/bin/busi-prep" -q --channels 3 -o "$dir/ranks.st" -
+    for net in resnet18 mobilenet_v2; do
+        rm -f "$dir/ours" "$dir/peer"
+        i=0
+        while [ $i -lt "$RUNS" ]; do
+            trained 2 1 $net >>"$dir/ours"
+            trained 1 2 $net >>"$dir/peer"
+            i=$((i + 1))
+        done
+        row "train $net $fast, 2 ranks" "$(median <"$dir/ours")" \
+            "$(median <"$dir/peer")" images/s "ours, 1 rank of 2 threads"
+    done
 }
 
 # ----------------------------------------------------------------- the programs
@@ -122,7 +206,6 @@ seconds() {
 }
 
 prep_scans() {
-    "$BUILD/bin/busi-strip" -q "$scans" >"$dir/scans.tsv"
     n=$(($(wc -l <"$dir/scans.tsv") - 1))
     rm -f "$dir/ours" "$dir/peer"
     touch "$dir/ours" "$dir/peer"
@@ -164,6 +247,7 @@ EOF
 
 # A model whose weights do not matter: one epoch on a handful of phantoms.
 any_model() {
+    rm -rf "$dir/phantoms"
     "$BUILD/bin/busi-phantom" -q -o "$dir/phantoms" --benign 2 \
         --malignant 2 --normal 2 &&
         "$BUILD/bin/busi-strip" -q "$dir/phantoms" |
@@ -207,22 +291,43 @@ if [ -n "$(ours train resnet18 1 bf16)" ]; then
 else
     leave "bf16: $(cat "$dir/ours.err")"
 fi
-for dtype in $dtypes; do
-    for net in $NETS; do
-        network train "$net" 32 "$dtype"
-        network infer "$net" 1 "$dtype"
-        network infer "$net" 32 "$dtype"
-    done
-done
+fast=${dtypes##* }
 if [ -z "$scans" ]; then
     scans=$dir/scans
+    rm -rf "$scans"
     "$BUILD/bin/busi-phantom" -q -o "$scans" --benign 100 --malignant 50 \
         --normal 30
     leave "real scans: name them with BUSI=DIR; phantoms stand in for them"
 fi
-prep_scans
-for net in resnet18 mobilenet_v2; do
-    predict_scans "$net"
+"$BUILD/bin/busi-strip" -q "$scans" >"$dir/scans.tsv"
+for part in $PARTS; do
+    case $part in
+    machine)
+        "$BUILD/tests/bench_machine" $threads "$dir/scans.tsv" |
+            while IFS='	' read -r what figure unit; do
+                row "$what" "$figure" NA "$unit" "the machine's limit"
+            done
+        ;;
+    networks)
+        for dtype in $dtypes; do
+            for net in $NETS; do
+                network train "$net" 32 "$dtype"
+                network infer "$net" 1 "$dtype"
+                network infer "$net" 32 "$dtype"
+            done
+        done
+        ;;
+    batches | ranks) $part ;;
+    onnx)
+        [ -z "$python" ] || for net in $NETS; do onnx "$net"; done
+        ;;
+    programs)
+        prep_scans
+        for net in resnet18 mobilenet_v2; do
+            predict_scans "$net"
+        done
+        ;;
+    esac
 done
 echo "$left_out" | sed 1d >&2
 grep -m 1 'model name' /proc/cpuinfo | sed 's/.*: /CPU: /' >&2

@@ -93,6 +93,34 @@ START_TEST(test_nets)
 }
 END_TEST
 
+/*
+ * Batches so large that oneDNN takes Winograd's algorithm for 3x3, where it
+ * has it (AVX-512): fewer products, each a little less exact.  Without ReLUs,
+ * which may take different sides.
+ */
+START_TEST(test_large)
+{
+    static const char text[] =
+        "input x channels=64 size=28\n"
+        "conv a x out=64 kernel=3 pad=1\nconv b a out=64 kernel=3 pad=1\n"
+        "add s b a\navgpool p s size=1\nlinear fc p out=3";
+    struct net net = { 0 };
+    struct pair p;
+    struct side s;
+    char by[128];
+
+    ck_assert_int_eq(open_pair(&p, false), 0);
+    net_parse(&net, text, 32);
+    pair_net(&p, &net, text);
+    side_open(&s, p.other, &net, MODE_EVAL);
+    p.other->class->explain(s.plan, 1, by);
+    printf("3x3, 64 channels, 28x28, batch 32: %s\n", by);
+    side_close(&s);
+    net_release(&net);
+    close_pair(&p, "large batch");
+}
+END_TEST
+
 /* Gradients to three times what PyTorch's own float32 loses. */
 START_TEST(test_torchvision)
 {
@@ -150,7 +178,7 @@ START_TEST(test_fast)
 END_TEST
 
 CHECK_SUITE(run_suite, "cpu", 300, test_convs, test_elements, test_flats,
-            test_nets, test_torchvision, test_fast)
+            test_nets, test_large, test_torchvision, test_fast)
 
 /* In a child: oneDNN's threads would not survive the forks of the tests. */
 static int

@@ -180,15 +180,15 @@ descriptor(struct dn_conv *v, enum dn_pass pass, dnnl_convolution_desc_t *cd)
     case DN_FORWARD:
         return dnnl_convolution_forward_desc_init(
             cd, v->c.train ? dnnl_forward_training : dnnl_forward_inference,
-            dnnl_convolution_direct, &m[SRC], &m[W_FORWARD], bias, &m[DST],
+            dnnl_convolution_auto, &m[SRC], &m[W_FORWARD], bias, &m[DST],
             stride, pad, pad);
     case DN_DATA:
         return dnnl_convolution_backward_data_desc_init(
-            cd, dnnl_convolution_direct, &m[SRC], &m[W_DATA], &m[DST], stride,
+            cd, dnnl_convolution_auto, &m[SRC], &m[W_DATA], &m[DST], stride,
             pad, pad);
     default:
         return dnnl_convolution_backward_weights_desc_init(
-            cd, dnnl_convolution_direct, &m[SRC], &m[DW], bias, &m[DST],
+            cd, dnnl_convolution_auto, &m[SRC], &m[DW], bias, &m[DST],
             stride, pad, pad);
     }
 }
