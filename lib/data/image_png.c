@@ -6,6 +6,9 @@
 #include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 enum {
     SIGNATURE = 8,
@@ -94,6 +97,42 @@ undo_average(uint8_t *row, const uint8_t *above, size_t n, size_t bpp)
         row[i] = (uint8_t)(row[i] + (row[i - bpp] + above[i]) / 2);
 }
 
+#if defined(__x86_64__)
+/*
+ * Adds whichever of left, above, corner is nearest to left + above - corner.
+ * Branches on pixels cannot be predicted, hence the masks.  Reads four bytes
+ * of a pixel whatever bpp, so both rows must go on for three bytes.  Each
+ * pixel waits for the one before it: what counts is the length of that chain.
+ */
+static inline __attribute__((always_inline, target("sse4.1"))) void
+undo_paeth_sse(uint8_t *row, const uint8_t *above, size_t n, size_t bpp)
+{
+    __m128i a = _mm_setzero_si128(), c = a;
+
+    for (size_t i = 0; i < n; i += bpp) {
+        __m128i b, x, pa, pb, pc, least;
+        int32_t four;
+
+        memcpy(&four, above + i, sizeof four);
+        b = _mm_cvtepu8_epi16(_mm_cvtsi32_si128(four));
+        memcpy(&four, row + i, sizeof four);
+        x = _mm_cvtepu8_epi16(_mm_cvtsi32_si128(four));
+        pa = _mm_sub_epi16(b, c);
+        pb = _mm_sub_epi16(a, c);
+        pc = _mm_abs_epi16(_mm_add_epi16(pa, pb));
+        pa = _mm_abs_epi16(pa);
+        pb = _mm_abs_epi16(pb);
+        least = _mm_min_epi16(pc, _mm_min_epi16(pa, pb));
+        c = _mm_blendv_epi8(c, b, _mm_cmpeq_epi16(least, pb));
+        c = _mm_blendv_epi8(c, a, _mm_cmpeq_epi16(least, pa));
+        a = _mm_add_epi8(x, c);
+        c = b;
+        four = _mm_cvtsi128_si32(_mm_packus_epi16(a, a));
+        memcpy(row + i, &four, bpp);
+    }
+}
+#endif
+
 /* The channels of a pixel side by side, wide enough for differences. */
 typedef int16_t lanes __attribute__((vector_size(8)));
 typedef uint8_t pixel __attribute__((vector_size(4)));
@@ -112,11 +151,7 @@ magnitude(lanes v)
     return (v ^ sign) - sign;
 }
 
-/*
- * Adds whichever of left, above, corner is nearest to left + above - corner.
- * Branches on pixels cannot be predicted, hence the masks.  Reads four bytes
- * of a pixel whatever bpp, so both rows must go on for three bytes.
- */
+/* The same for all other processors. */
 static inline __attribute__((always_inline)) void
 undo_paeth_of(uint8_t *row, const uint8_t *above, size_t n, size_t bpp)
 {
@@ -143,9 +178,28 @@ undo_paeth_of(uint8_t *row, const uint8_t *above, size_t n, size_t bpp)
     }
 }
 
+#if defined(__x86_64__)
+static __attribute__((target("sse4.1"))) void
+undo_paeth_fast(uint8_t *row, const uint8_t *above, size_t n, size_t bpp)
+{
+    switch (bpp) {
+    case 1: undo_paeth_sse(row, above, n, 1); break;
+    case 2: undo_paeth_sse(row, above, n, 2); break;
+    case 3: undo_paeth_sse(row, above, n, 3); break;
+    case 4: undo_paeth_sse(row, above, n, 4); break;
+    }
+}
+#endif
+
 static void
 undo_paeth(uint8_t *row, const uint8_t *above, size_t n, size_t bpp)
 {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("sse4.1")) {
+        undo_paeth_fast(row, above, n, bpp);
+        return;
+    }
+#endif
     switch (bpp) {
     case 1: undo_paeth_of(row, above, n, 1); break;
     case 2: undo_paeth_of(row, above, n, 2); break;
