@@ -10,6 +10,10 @@
 # takes RANKS of them for itself and others wait (on-gpu.sh; DEVICES="0 1" are all
 # that may be taken), so `make -j4` keeps four busy.
 #
+# PHANTOMS=3200 trains on so many drawn scans first, and every fold starts from
+# what that taught (their size is that of the scans, their start the same for all
+# folds: no real scan is in it).
+#
 # WORK holds the tables and the dataset, and may serve several OUTs; GROUPED=0
 # lets near-copies cross folds; FOLDS="0 1" trains these alone.
 
@@ -27,6 +31,7 @@ ARGS     ?=
 OUT      ?= cv/$(notdir $(MODEL))
 WORK     ?= $(OUT)
 GROUPED  ?= 1
+PHANTOMS ?=
 FOLDS    ?= $(shell seq 0 $$(($(K) - 1)))
 RANKS    ?= 1
 BUSI_BIN ?=
@@ -57,7 +62,30 @@ $(WORK)/prep.settings: FORCE
 	$(call if-changed,echo "$(RESIZE) $(CROP) $(CHANNELS)")
 
 $(OUT)/train.settings: FORCE
-	$(call if-changed,echo "$(MODEL) $(EPOCHS) $(BATCH) $(SEED) $(RANKS) $(ARGS)")
+	$(call if-changed,echo "$(MODEL) $(EPOCHS) $(BATCH) $(SEED) $(RANKS) $(PHANTOMS) $(ARGS)")
+
+ifneq ($(PHANTOMS),)
+START = $(OUT)/start.safetensors
+FROM  = --init $(START)
+endif
+
+# In BUSI's proportions, seven in sixteen of them benign.
+$(WORK)/phantoms.safetensors: $(WORK)/prep.settings
+	rm -rf $(WORK)/phantoms
+	$(BUSI_BIN)busi-phantom -o $(WORK)/phantoms --seed 77 \
+	    --benign $$(($(PHANTOMS) * 7 / 16)) \
+	    --malignant $$(($(PHANTOMS) * 5 / 16)) \
+	    --normal $$(($(PHANTOMS) / 4))
+	$(BUSI_BIN)busi-strip $(WORK)/phantoms | $(BUSI_BIN)busi-prep \
+	    --resize $(RESIZE) --crop $(CROP) --channels $(CHANNELS) -o $@ -
+
+# The size of the pictures, if ARGS have one, is that of the folds.
+$(OUT)/start.safetensors: $(WORK)/phantoms.safetensors $(OUT)/train.settings
+	$(GPUS_FOR) $(RANKS) $(BUSI_BIN)busi-train -d $< --fold all -m $(MODEL) \
+	    $(shell echo "$(ARGS)" | grep -o -e '--size[= ][0-9]*') \
+	    --optimizer adamw --lr 0.001 --weight-decay 0.05 -e 6 --warmup 1 \
+	    --ema 0.98 -b $(BATCH) --seed $(SEED) --threads $(THREADS) \
+	    --ranks $(RANKS) --resume -o $@
 
 $(WORK)/folds.settings: FORCE
 	$(call if-changed,echo "$(K) $(SEED) $(GROUPED)")
@@ -75,7 +103,7 @@ $(WORK)/data.safetensors: $(WORK)/scans.tsv $(WORK)/prep.settings
 
 # A state that is older than what it was made from is of another run.
 $(OUT)/fold-%.safetensors: $(WORK)/data.safetensors $(WORK)/folds.tsv \
-    $(OUT)/train.settings $(wildcard $(MODEL))
+    $(OUT)/train.settings $(wildcard $(MODEL)) $(START)
 	@for f in $^; do \
 	    [ ! -e $(OUT)/fold-$*.state.safetensors ] || \
 	    [ ! "$$f" -nt $(OUT)/fold-$*.state.safetensors ] || \
@@ -83,7 +111,7 @@ $(OUT)/fold-%.safetensors: $(WORK)/data.safetensors $(WORK)/folds.tsv \
 	done
 	$(GPUS_FOR) $(RANKS) $(BUSI_BIN)busi-train -d $< -f $(WORK)/folds.tsv --fold $* -m $(MODEL) \
 	    -e $(EPOCHS) -b $(BATCH) --seed $(SEED) --threads $(THREADS) \
-	    --ranks $(RANKS) $(ARGS) --resume --log $(OUT)/fold-$*.tsv -o $@
+	    --ranks $(RANKS) $(FROM) $(ARGS) --resume --log $(OUT)/fold-$*.tsv -o $@
 
 $(OUT)/pred-%.tsv: $(OUT)/fold-%.safetensors
 	$(GPUS_FOR) 1 $(BUSI_BIN)busi-predict -m $< -d $(WORK)/data.safetensors \

@@ -67,6 +67,12 @@ timeout -s TERM 0.5 make -s -f "$top/pipelines/cv.mk" \
     CROP=32 EPOCHS=400 BATCH=8 THREADS=1 ARGS="--device cpu -q" >out 2>err
 runs 0 cv OUT=cut EPOCHS=400
 is "no parts are left" "" "$(find cut -name '*.part' -o -name '*.new')"
+# A start on phantoms, and no rows to validate on.
+runs 0 cv OUT=drawn PHANTOMS=16 FOLDS=0 ARGS="--device cpu -q --select none"
+is "every fold starts from phantoms" \
+    "$(sha256sum <drawn/start.safetensors | cut -d ' ' -f 1)" \
+    "$(busi-info drawn/fold-0.safetensors | awk '$1 == "init" { print $2 }')"
+has drawn/report.html "Not given: --validation"
 runs 2 make -s -f "$top/pipelines/cv.mk" OUT=none
 says "BUSI=DIR"
 

@@ -150,6 +150,8 @@ tell_training(struct description *d, const struct model *m)
     tell_number(f, "epoch", m->epoch);
     tell_number(f, "seed", m->seed);
     facts_number(f, "seen", (int64_t)m->nseen);
+    if (m->init[0] != '\0')
+        facts_text(f, "init", m->init);
     facts_text(f, "digest", m->digest);
     describe_parent(d, FILE_DATASET, "dataset", m->dataset);
     describe_parent(d, FILE_FOLDS, "folds", m->folds);
