@@ -17,4 +17,9 @@ parity: all
 scale-dup: all $(BUILD)/tests/plant_dups
 	@BUILD=$(abspath $(BUILD)) SCANS="$(SCANS)" sh pipelines/scale-dup.sh
 
-.PHONY: bench parity scale-dup
+# What a run like the paper's pays besides computing.
+slowdown: all $(BUILD)/tests/bench_net
+	@BUILD=$(abspath $(BUILD)) BUSI="$(BUSI)" NET=$(or $(NET),resnet34) \
+	    sh pipelines/slowdown.sh
+
+.PHONY: bench parity scale-dup slowdown

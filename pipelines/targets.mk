@@ -33,6 +33,7 @@ help:
 #| make BUSI=DIR table1   the paper's Table 1 beside ours
 #|     EPOCHS=100 SIZE=224 ROWS="..." RECIPES="..." GPUS=1|paper OUT=build/table1
 #| make BUSI=DIR scaling  the same training on RANKS="1 2 4", and where time goes
+#| make BUSI=DIR slowdown what a run like the paper's pays besides computing
 #| make predict MODEL=FILE IN=DIR OUT=pred.tsv
 #|                        score a folder; again: only what is new
 #| make bench             ours against the peers, in turn (BUSI=DIR for scans)
