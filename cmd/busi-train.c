@@ -21,12 +21,14 @@ static const char *const examples[] = {
     NULL
 };
 
-/* Settings that differ: from scratch, as in the paper, from other weights. */
+/* Settings that differ between recipes. */
 static const char *
-pick(enum train_preset p, const char *scratch, const char *paper,
-     const char *init)
+pick(enum train_preset p, const char *busi, const char *sgd,
+     const char *paper, const char *init)
 {
-    return p == PRESET_PAPER ? paper : p == PRESET_INIT ? init : scratch;
+    const char *const of[] = { busi, sgd, paper, init };
+
+    return of[p];
 }
 
 /* Open everything, train, close everything. */
@@ -57,7 +59,7 @@ main(int argc, char **argv)
     struct train_conf c = { 0 };
     struct sched_conf *h = &c.sched;
     int optimizer, schedule, weights, augment, select, best, norm, grads;
-    int stopped = 0;
+    int recipe, stopped = 0;
     const char *fold;
     int64_t ranks;
     const enum train_preset p = train_setup_preset(argc, argv);
@@ -85,49 +87,53 @@ main(int argc, char **argv)
         { "size", 0, OPT_INT, &s.size, "N", "0",
           "side of the input; 0: the dataset's, at most 224", 0, 4096 },
         { "epochs", 'e', OPT_INT, &h->epochs, "N",
-          pick(p, "60", "100", "16"), "passes over the rows", 1, 1e6 },
-        { "batch", 'b', OPT_INT, &c.batch, "N", pick(p, "32", "64", "32"),
+          pick(p, "60", "60", "100", "16"), "passes over the rows", 1, 1e6 },
+        { "batch", 'b', OPT_INT, &c.batch, "N", pick(p, "32", "32", "64", "32"),
           "rows in a step, over all ranks", 1, 65536 },
-        { "lr", 0, OPT_REAL, &h->lr, "X", pick(p, "0.02", "0.001", "0.0005"),
-          "learning rate", 0, 1e3 },
+        { "lr", 0, OPT_REAL, &h->lr, "X",
+          pick(p, "0.001", "0.02", "0.001", "0.0005"), "learning rate", 0,
+          1e3 },
         { "momentum", 0, OPT_REAL, &c.momentum, "X", "0.9", "of SGD", 0, 1 },
         { "weight-decay", 0, OPT_REAL, &c.weight_decay, "X",
-          pick(p, "0.0005", "0", "0.05"), "L2 (SGD), decoupled (AdamW)", 0,
-          10 },
+          pick(p, "0.05", "0.0005", "0", "0.05"),
+          "L2 (SGD), decoupled (AdamW)", 0, 10 },
         { "optimizer", 0, OPT_CHOICE, &optimizer, "sgd|adamw",
-          pick(p, "sgd", "sgd", "adamw"),
-          "rule of the updates", 0, 0 },
-        { "schedule", 0, OPT_CHOICE, &schedule, SCHED_NAMES,
-          pick(p, "cosine", "plateau", "cosine"), "of the learning rate", 0,
+          pick(p, "adamw", "sgd", "sgd", "adamw"), "rule of the updates", 0,
           0 },
+        { "schedule", 0, OPT_CHOICE, &schedule, SCHED_NAMES,
+          pick(p, "cosine", "cosine", "plateau", "cosine"),
+          "of the learning rate", 0, 0 },
         { "patience", 0, OPT_INT, &h->patience, "N", "10",
           "epochs without a better loss before plateau acts", 0, 1e6 },
-        { "warmup", 0, OPT_INT, &h->warmup, "N", pick(p, "3", "0", "2"),
+        { "warmup", 0, OPT_INT, &h->warmup, "N", pick(p, "3", "3", "0", "2"),
           "epochs in which the rate rises", 0, 1e6 },
         { "early-stop", 0, OPT_INT, &h->early_stop, "N", "0",
           "end after N epochs without a better loss; 0: never", 0, 1e6 },
         { "dropout", 0, OPT_REAL, &s.dropout, "P", "-1",
           "before the head; -1: the network's own", -1, 0.999 },
         { "label-smoothing", 0, OPT_REAL, &c.smoothing, "X",
-          pick(p, "0.1", "0", "0.1"), "share spread over all classes", 0, 1 },
+          pick(p, "0.1", "0.1", "0", "0.1"), "share spread over all classes",
+          0, 1 },
         { "class-weights", 0, OPT_CHOICE, &weights, "none|balanced", "none",
           "of the loss", 0, 0 },
         { "augment", 0, OPT_CHOICE, &augment, AUGMENT_NAMES,
-          pick(p, "standard", "none", "standard"),
+          pick(p, "standard", "standard", "none", "standard"),
           "random changes of the pictures", 0, 0 },
         { "mixup", 0, OPT_REAL, &c.mixup, "A", "0",
           "mix pictures in pairs by Beta(A, A); 0: none", 0, 100 },
-        { "ema", 0, OPT_REAL, &c.ema, "D", pick(p, "0", "0", "0.98"),
+        { "ema", 0, OPT_REAL, &c.ema, "D", pick(p, "0.99", "0", "0", "0.98"),
           "decay of a moving average of the weights; 0: none", 0, 0.99999 },
         { "select", 0, OPT_CHOICE, &select, SELECT_NAMES,
-          pick(p, "val", "val", "last"),
+          pick(p, "val", "val", "val", "last"),
           "rows that choose the epoch; test is what the paper did", 0, 0 },
         { "best", 0, OPT_CHOICE, &best, BEST_NAMES, "acc",
           "what the best epoch is best in", 0, 0 },
         { "no-calibrate", 0, OPT_FLAG, &plain, NULL, NULL,
           "fit no temperature on the validation rows", 0, 0 },
+        { "recipe", 0, OPT_CHOICE, &recipe, RECIPE_NAMES, "busi",
+          "defaults of all other settings", 0, 0 },
         { "paper", 0, OPT_FLAG, &paper, NULL, NULL,
-          "defaults of all settings as in the paper", 0, 0 },
+          "the same as --recipe paper", 0, 0 },
         { "dtype", 0, OPT_CHOICE, &s.dtype, "auto|f32|bf16|tf32", "auto",
           "of activations; auto: what is fastest here", 0, 0 },
         { "device", 0, OPT_TEXT, &s.device, "DEVICE", "auto",

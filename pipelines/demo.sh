@@ -24,7 +24,7 @@ run busi-split --check folds.tsv
 run busi-prep --resize 128x128 --crop 128 -o data.safetensors scans.tsv
 for i in 0 1 2 3 4; do
     run busi-train -d data.safetensors -f folds.tsv --fold $i -m "$model" \
-        --size 112 -e 30 -b 16 --lr 0.05 --select last --device cpu \
+        --size 112 -e 30 -b 16 --select last --device cpu \
         --log "log-$i.tsv" -o "fold-$i.safetensors"
     run busi-predict -m "fold-$i.safetensors" -d data.safetensors \
         -f folds.tsv --fold $i --device cpu -o "pred-$i.tsv"

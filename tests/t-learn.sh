@@ -19,7 +19,7 @@ avgpool p r2 size=1
 linear fc p out=@classes
 EOF
 sed -e '/^bn/d; s/ b\([12]\)$/ c\1/; /^conv/s/$/ bias=1/' bn.model >plain.model
-base="busi-train -q -d data.st -f folds.tsv --device cpu --threads 1 \
+base="busi-train -q --recipe sgd -d data.st -f folds.tsv --device cpu --threads 1 \
 --dtype f32 --size 32"
 plain() {
     $base -m ./plain.model "$@"

@@ -23,7 +23,7 @@ EOF
 sed -e '/^bn/d; /^dropout/d; s/ b1$/ c1/; s/ b2$/ c2/; s/fc d/fc p/' \
     -e '/^conv/s/$/ bias=1/' net.model >nobn.model
 
-tiny="busi-train -q -d data.st -f folds.tsv -m ./net.model --size 32 -b 8 \
+tiny="busi-train -q --recipe sgd -d data.st -f folds.tsv -m ./net.model --size 32 -b 8 \
 --device cpu --threads 1"
 train() {
     $tiny "$@"
@@ -101,7 +101,7 @@ runs 0 busi-info --verify term.state.st
 # A damaged state: the one before it is taken, and that is said.
 cp half.state.st.old old && cp half.state.st new
 printf X | dd of=half.state.st bs=1 seek=3000 conv=notrunc 2>/dev/null
-busi-train -d data.st -f folds.tsv -m ./net.model --size 32 -b 8 --threads 1 \
+busi-train --recipe sgd -d data.st -f folds.tsv -m ./net.model --size 32 -b 8 --threads 1 \
     --device cpu -e 4 --schedule constant --resume -o half.st 2>err
 is "resuming from the state before" 0 $?
 says "going on from the state before"
@@ -119,6 +119,16 @@ for o in "--select test" "--fold 3" "--ema 0.9" "--class-weights balanced" \
     # shellcheck disable=SC2086
     runs 0 train -e 2 $o -o option.st
 done
+# A recipe is a set of defaults: --paper and --recipe paper are the same run.
+for r in "--paper" "--recipe paper" "--recipe=paper"; do
+    # shellcheck disable=SC2086
+    runs 0 busi-train -q -d data.st -f folds.tsv -m ./net.model --size 32 \
+        -e 2 -b 8 --device cpu --threads 1 $r -o paper.st
+    is "$r" "${first:=$(digest paper.st)}" "$(digest paper.st)"
+done
+is "adamw without a recipe, sgd with --recipe sgd" "[adamw] [sgd]" \
+    "$(for r in busi sgd; do busi-train --recipe $r --help |
+        sed -n 's/.*rule of the updates //p'; done | xargs)"
 runs 0 train -e 1 --select test -o test.st
 busi-info test.st | grep -Eq '^select +test' || bad "select is not in the model"
 n=$(busi-info test.st | awk '$1 == "seen" { print $2 }')

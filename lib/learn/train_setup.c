@@ -13,19 +13,27 @@
 enum train_preset
 train_setup_preset(int argc, char **argv)
 {
-    enum train_preset p = PRESET_SCRATCH;
+    enum train_preset p = PRESET_BUSI, start = PRESET_BUSI;
 
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        size_t n = strlen(argv[i]);
+        const char *value = strchr(argv[i], '=');
+        size_t n = value != NULL ? (size_t)(value++ - argv[i])
+                                 : strlen(argv[i]);
 
-        /* getopt takes it from "--pap" on. */
+        /* getopt takes them from "--pap" and "--rec" on. */
         if (n >= 5 && strncmp(argv[i], "--paper", n) == 0)
             return PRESET_PAPER;
-        if (strcmp(argv[i], "--init") == 0 ||
-            strncmp(argv[i], "--init=", 7) == 0)
-            p = PRESET_INIT;
+        if (n == 6 && strncmp(argv[i], "--init", n) == 0)
+            start = PRESET_INIT;
+        if (n < 5 || strncmp(argv[i], "--recipe", n) != 0)
+            continue;
+        if (value == NULL && i + 1 < argc)
+            value = argv[i + 1];
+        if (value != NULL)
+            p = strcmp(value, "sgd") == 0 ? PRESET_SGD
+              : strcmp(value, "paper") == 0 ? PRESET_PAPER : PRESET_BUSI;
     }
-    return p;
+    return p == PRESET_BUSI ? start : p;
 }
 
 int

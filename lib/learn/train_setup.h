@@ -25,11 +25,12 @@ struct train_setup {
 };
 
 /*
- * Which defaults are meant: those of the paper with --paper, of a start from
- * other weights with --init, else from scratch.  It is asked before the options
- * are read.
+ * Which defaults are meant: those that --recipe names (--paper is --recipe
+ * paper), of busi's those for a start from other weights with --init.  It is
+ * asked before the options are read.
  */
-enum train_preset { PRESET_SCRATCH, PRESET_PAPER, PRESET_INIT };
+enum train_preset { PRESET_BUSI, PRESET_SGD, PRESET_PAPER, PRESET_INIT };
+#define RECIPE_NAMES "busi|sgd|paper"
 enum train_preset train_setup_preset(int argc, char **argv);
 
 /* "all" or a number, and whether it fits the other options (EXIT_USAGE). */
