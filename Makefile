@@ -63,6 +63,7 @@ include pipelines/deps.mk
 include pipelines/demo.mk
 -include $(wildcard pipelines/targets.mk)
 include pipelines/bench.mk
+include pipelines/analyze.mk
 include pipelines/torture.mk
 include pipelines/fuzz.mk
 include pipelines/cuda.mk

@@ -58,10 +58,10 @@ main(int argc, char **argv)
     struct train_setup s = { 0 };
     struct train_conf c = { 0 };
     struct sched_conf *h = &c.sched;
-    int optimizer, schedule, weights, augment, select, best, norm, grads;
-    int recipe, stopped = 0;
-    const char *fold;
-    int64_t ranks;
+    int optimizer = 0, schedule = 0, weights = 0, augment = 0, select = 0;
+    int best = 0, norm = 0, grads = 0, recipe = 0, stopped = 0;
+    const char *fold = NULL;
+    int64_t ranks = 1;
     const enum train_preset p = train_setup_preset(argc, argv);
     bool paper, plain = false;
     const struct opt opts[] = {

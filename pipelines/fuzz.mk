@@ -4,7 +4,7 @@
 #
 # New inputs go to $(BUILD)/fuzz/NAME; what crashes is left there too.
 
-FUZZ         ?= table graph recipe safet pth png model
+FUZZ         ?= table graph recipe options safet pth png model
 FUZZ_SECONDS ?= 60
 FUZZ_CC      ?= clang
 

@@ -4,6 +4,8 @@
 #include "base/rng.h"
 #include "tests/check.h"
 
+#include <stdio.h>
+
 START_TEST(sha256)
 {
 #if defined(__x86_64__)

@@ -131,7 +131,7 @@ gpu() {
 }
 for n in 1 2; do
     pids=
-    for fold in 1 2 3 4 5; do
+    for _ in 1 2 3 4 5; do
         DEVICES="0 1,7" gpu $n sh use.sh &
         pids="$pids $!"
     done

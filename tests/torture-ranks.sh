@@ -61,28 +61,6 @@ rank_pid() {
 
 # What nobody uses; other runs on this machine may have shared memory of theirs.
 shared() {
-    for f in /dev/shm/busi-* /dev/shm/vader*; do
-        if [ -d "$f" ]; then
-            flock -n "$f" true && echo "$f"
-        elif [ -e "$f" ] && ! grep -qsF "$f" /proc/[0-9]*/maps; then
-            echo "$f"
-        fi
-    done
-}
-
-mine() {
-    pgrep -f "busi-train .*-o $name.st" 2>/dev/null
-}
-
-rank_pid() {
-    for p in $(mine); do
-        tr '\0' '\n' 2>/dev/null <"/proc/$p/environ" |
-            grep -q "^OMPI_COMM_WORLD_RANK=$1\$" && echo "$p"
-    done | head -n 1
-}
-
-# What nobody uses; other runs on this machine may have shared memory of theirs.
-shared() {
     find /dev/shm -mindepth 1 ! -name 'sem.*' | sort | while read -r f; do
         [ -d "$f" ] && [ -n "$(ls -A "$f" 2>/dev/null)" ] && continue
         grep -qsF "$f" /proc/[0-9]*/maps || echo "$f"

@@ -73,7 +73,7 @@ while [ $i -lt "$kills" ]; do
     fi
     (train --resume) || { echo "FAIL: no resuming after $at s"; exit 1; }
     same "killed after $at s, it"
-    [ -z "$(ls -A | grep '\.part$')" ] || { echo "FAIL: a part stays"; exit 1; }
+    [ -z "$(find . -name '*.part')" ] || { echo "FAIL: a part stays"; exit 1; }
     i=$((i + 1))
 done
 echo "$i runs killed ($hit while running): the same model and log"

@@ -8,6 +8,7 @@
 #include "base/pool.h"
 #include "base/rng.h"
 
+#include <assert.h>
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
@@ -619,8 +620,8 @@ forward(struct unit_plan *p, struct unit *u)
     const struct cpu_kernels *k = cpu_of(p)->k;
     const struct graph *g = p->head.graph;
     const struct op *o = &g->op[u->op];
-    const void *x = o->in[0] != NONE ? value(p, o->in[0]) : NULL;
     void *y = value(p, u->last);
+    const void *x = o->in[0] != NONE ? value(p, o->in[0]) : y;
     struct cpu_pool pool;
 
     switch (u->kind) {
@@ -726,6 +727,7 @@ static void
 relu_flat_back(float *dx, const float *dy, const float *y, size_t n,
                bool six)
 {
+    assert(dx != NULL && dy != NULL);
     for (size_t i = 0; i < n; i++)
         dx[i] = y[i] > 0 && (!six || y[i] < 6) ? dy[i] : 0;
 }
@@ -771,6 +773,7 @@ backward(struct unit_plan *p, struct unit *u)
                         dy, dx, false);
         break;
     case OP_DROPOUT:
+        assert(dx != NULL && dy != NULL);
         dropout(p, u->op, dy, dx, false);
         break;
     case OP_LINEAR:

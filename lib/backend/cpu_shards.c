@@ -267,7 +267,7 @@ shards_run(struct plan *head, int op, enum pass pass, struct err *e)
     struct shards *s = (struct shards *)head->backend;
     const struct op *o = &head->graph->op[op];
     struct err errors[SHARDS_MOST] = { 0 };
-    int rc[SHARDS_MOST];
+    int rc[SHARDS_MOST] = { 0 };
 
     for (int i = 1; i < s->n && p->shared; i++)
         memcpy(p->inner[i]->sums, head->sums, head->nsums * sizeof(double));

@@ -13,12 +13,15 @@
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
-void *mem_alloc(size_t nbytes);                 /* not cleared */
-void *mem_array(size_t n, size_t size);         /* n * size bytes, zeros */
-void *mem_grow(void *p, size_t n, size_t size); /* realloc to n * size */
-char *mem_strdup(const char *s);
+#define NEVER_NULL __attribute__((returns_nonnull))
+
+/* Not cleared; n * size bytes, zeros; realloc to n * size. */
+void *mem_alloc(size_t nbytes) NEVER_NULL;
+void *mem_array(size_t n, size_t size) NEVER_NULL;
+void *mem_grow(void *p, size_t n, size_t size) NEVER_NULL;
+char *mem_strdup(const char *s) NEVER_NULL;
 
 /* Aligned to 64 bytes, zeros: for numbers that vector code reads. */
-void *mem_aligned(size_t n, size_t size);
+void *mem_aligned(size_t n, size_t size) NEVER_NULL;
 
 #endif

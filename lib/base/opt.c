@@ -80,21 +80,8 @@ choice(const char *words, const char *s)
     }
 }
 
-static void __attribute__((noreturn, format(printf, 1, 2)))
-usage(const char *fmt, ...)
-{
-    va_list ap;
-    char text[512];
-
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    log_error("%s (see --help)", text);
-    exit(EXIT_USAGE);
-}
-
-static void
-set(const struct opt *o, const char *s)
+static int
+set(const struct opt *o, const char *s, struct err *e)
 {
     double real = 0;
     int64_t whole = 0;
@@ -113,23 +100,25 @@ set(const struct opt *o, const char *s)
     case OPT_INT:
         if (!str_int(s, &whole) || (double)whole < o->lo ||
             (double)whole > o->hi)
-            usage("--%s wants a whole number from %.0f to %.0f, not '%s'",
-                  o->name, o->lo, o->hi, s);
+            return err_set(e, EXIT_USAGE, "--%s wants a whole number from "
+                           "%.0f to %.0f, not '%s'", o->name, o->lo, o->hi, s);
         *(int64_t *)o->at = whole;
         break;
     case OPT_REAL:
         if (!str_real(s, &real) || real < o->lo || real > o->hi)
-            usage("--%s wants a number from %g to %g, not '%s'", o->name,
-                  o->lo, o->hi, s);
+            return err_set(e, EXIT_USAGE, "--%s wants a number from %g to %g, "
+                           "not '%s'", o->name, o->lo, o->hi, s);
         *(double *)o->at = real;
         break;
     case OPT_CHOICE:
         word = choice(o->arg, s);
         if (word < 0)
-            usage("--%s wants one of %s, not '%s'", o->name, o->arg, s);
+            return err_set(e, EXIT_USAGE, "--%s wants one of %s, not '%s'",
+                           o->name, o->arg, s);
         *(int *)o->at = word;
         break;
     }
+    return 0;
 }
 
 static void
@@ -180,52 +169,73 @@ guard_descriptors(void)
 }
 
 /* Not among the options: made for `make install`, not for people. */
-static void
-print_completion(const struct program *p, const char *shell)
+static int
+print_completion(const struct program *p, const char *shell, struct err *e)
 {
     if (complete_print(p, common, shell, stdout) != 0)
-        usage("--completion wants one of bash|zsh|fish, not '%s'", shell);
+        return err_set(e, EXIT_USAGE,
+                       "--completion wants one of bash|zsh|fish, not '%s'",
+                       shell);
     exit(fflush(stdout) == 0 ? EXIT_DONE : EXIT_IO);
+}
+
+/* One option that getopt_long has found: c as in translate(). */
+static int
+take(const struct program *p, size_t nown, int c, struct err *e)
+{
+    if (c >= LONG_ONLY + (int)nown) {
+        set_common(p, common[c - LONG_ONLY - (int)nown].key);
+        return 0;
+    }
+    for (const struct opt *o = p->opts; o->name != NULL; o++)
+        if (o->key == c || o - p->opts == c - LONG_ONLY)
+            return set(o, optarg, e);
+    set_common(p, (char)c);
+    return 0;
+}
+
+int
+opt_parse(const struct program *p, int argc, char **argv, struct err *e)
+{
+    struct option longs[128];
+    struct str shorts = { 0 };
+    size_t n = 0, nown = 0;
+    int c, rc = 0;
+
+    memset(longs, 0, sizeof longs);
+    for (const struct opt *o = p->opts; o->name != NULL; o++, nown++)
+        if (o->preset != NULL && set(o, o->preset, e) != 0)
+            return -1;
+    translate(p->opts, LONG_ONLY, longs, &n, &shorts);
+    translate(common, LONG_ONLY + (int)nown, longs, &n, &shorts);
+    argv[0] = (char *)p->name;      /* getopt's messages start with it */
+    optind = 0;
+    while (rc == 0 &&
+           /* NOLINTNEXTLINE: the common options have letters. */
+           (c = getopt_long(argc, argv, shorts.text, longs, NULL)) != -1)
+        rc = c != '?' ? take(p, nown, c, e)
+                      : err_set(e, EXIT_USAGE, "%s", "");
+    str_release(&shorts);
+    return rc == 0 ? optind : -1;
 }
 
 int
 opt_start(const struct program *p, int argc, char **argv)
 {
-    struct option longs[128];
-    struct str shorts = { 0 };
-    size_t n = 0, nown = 0;
-    int c;
+    struct err e = { 0 };
+    int at = -1;
 
     guard_descriptors();
     log_open(p->name);
     if (argc == 3 && strcmp(argv[1], "--completion") == 0)
-        print_completion(p, argv[2]);
-    memset(longs, 0, sizeof longs);
-    for (const struct opt *o = p->opts; o->name != NULL; o++, nown++)
-        if (o->preset != NULL)
-            set(o, o->preset);
-    translate(p->opts, LONG_ONLY, longs, &n, &shorts);
-    translate(common, LONG_ONLY + (int)nown, longs, &n, &shorts);
-    argv[0] = (char *)p->name;      /* getopt's messages start with it */
-    while ((c = getopt_long(argc, argv, shorts.text, longs, NULL)) != -1) {
-        const struct opt *o;
-
-        if (c == '?')
-            exit(EXIT_USAGE);
-        if (c >= LONG_ONLY + (int)nown) {
-            set_common(p, common[c - LONG_ONLY - (int)nown].key);
-            continue;
-        }
-        for (o = p->opts; o->name != NULL; o++)
-            if (o->key == c || o - p->opts == c - LONG_ONLY)
-                break;
-        if (o->name != NULL)
-            set(o, optarg);
-        else
-            set_common(p, (char)c);
-    }
-    str_release(&shorts);
-    return optind;
+        print_completion(p, argv[2], &e);
+    else
+        at = opt_parse(p, argc, argv, &e);
+    if (e.text[0] != '\0')
+        log_error("%s (see --help)", e.text);
+    if (at < 0)
+        exit(EXIT_USAGE);
+    return at;
 }
 
 int

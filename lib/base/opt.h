@@ -55,6 +55,12 @@ struct program {
 int opt_start(const struct program *p, int argc, char **argv);
 
 /*
+ * The parsing alone: -1 where opt_start() would end the program, with an error
+ * that has no text if getopt has said it.  -h and -V print and exit.
+ */
+int opt_parse(const struct program *p, int argc, char **argv, struct err *e);
+
+/*
  * End a program: print the error if there is one, with -v the usage of time
  * and memory; returns the exit status (status, or the error's).
  */

@@ -24,7 +24,8 @@ void str_release(struct str *s);
 void str_add_json(struct str *s, const char *text);
 
 /* printf into new memory; the caller frees it. */
-char *str_format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+char *str_format(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2), returns_nonnull));
 
 /* A list that owns its strings; all zeros is an empty one. */
 struct str_list {

@@ -567,10 +567,9 @@ mpi_meet(double timeout, struct err *e)
 {
     struct mpi *m = NULL;
     MPI_Comm local;
-    int had = 0, level;
-    int code = MPI_Initialized(&had);
+    int had = 0, level, code;
 
-    if (had) {
+    if (MPI_Initialized(&had) != MPI_SUCCESS || had) {
         err_set(e, EXIT_IO, "MPI is open already");
         return NULL;
     }

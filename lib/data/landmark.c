@@ -67,7 +67,7 @@ static void
 blur(const struct plane *in, struct plane *out, double sigma)
 {
     int r = (int)ceil(3 * sigma), w = in->w, h = in->h;
-    float kernel[2 * MOST_RADIUS + 1], sum = 0;
+    float kernel[2 * MOST_RADIUS + 1] = { 0 }, sum = 0;
     float *pad, *rows = mem_array((size_t)w * h, sizeof *rows);
 
     r = r < MOST_RADIUS ? r : MOST_RADIUS;

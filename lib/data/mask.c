@@ -169,7 +169,7 @@ plain_row(const struct png *g, const unsigned char *row, uint32_t w)
 static bool
 plain_pass(struct png *g, uint32_t w, uint32_t h)
 {
-    size_t bits = (size_t)(g->samples * g->depth);
+    size_t bits = (size_t)g->samples * (size_t)g->depth;
     size_t step = bits < 8 ? 1 : bits / 8, n = (w * bits + 7) / 8;
     unsigned char *room = mem_array(2, 16 + n);
     unsigned char *row = room + 16, *up = row + n + 16;
@@ -184,6 +184,7 @@ plain_pass(struct png *g, uint32_t w, uint32_t h)
                 unfilter(filter, row, up, n, step) && plain_row(g, row, w);
     }
     free(room);
+    g->z.next_out = NULL;       /* it pointed at what ends here */
     return plain || w == 0;
 }
 

@@ -507,7 +507,7 @@ step(struct machine *m, int op)
 {
     static const struct value other = { .kind = V_OTHER };
     struct bytes skip;
-    size_t first;
+    size_t first = 0;
 
     switch (op) {
     case 0x80: return take(m, 1, &skip);                /* PROTO */

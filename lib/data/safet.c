@@ -725,17 +725,15 @@ safet_set(struct safet_out *o, const char *key, const char *value)
 void
 safet_begin(struct safet_out *o, const char *name, enum dtype t)
 {
-    struct safet_tensor *last = o->tensor, *now;
+    struct safet_tensor *now;
 
     o->tensor = mem_grow(o->tensor, o->ntensors + 1, sizeof *o->tensor);
     now = &o->tensor[o->ntensors];
     memset(now, 0, sizeof *now);
     now->name = mem_strdup(name);
     now->dtype = t;
-    if (o->ntensors > 0) {
-        last = now - 1;
-        now->begin = last->begin + last->nbytes;
-    }
+    if (o->ntensors > 0)
+        now->begin = now[-1].begin + now[-1].nbytes;
     o->ntensors++;
 }
 

@@ -299,7 +299,7 @@ find_stem(const struct stem *stems, size_t n, const char *id, size_t nbytes,
             at--;
         found = at->scan;
         for (; at < stems + n && strcmp(at->text, key.text) == 0; at++)
-            if (strcmp(scan_ending(at->scan->id), ending) == 0)
+            if (str_ends(at->scan->id, ending))
                 found = at->scan;
     }
     free(key.text);
@@ -324,8 +324,11 @@ scan_of(const struct scan *mask, const struct stem *stems, size_t n)
     size_t folder = (size_t)(base - mask->id), cut;
     const struct scan *found = NULL;
 
+    if (ending == NULL)
+        return NULL;
     if (mask->mask == SCAN_MASK_NAME) {
-        scan_mask_name(base, &cut);
+        if (!scan_mask_name(base, &cut))
+            return NULL;
         return find_stem(stems, n, mask->id, folder + cut, ending);
     }
     cut = (size_t)(ending - base);

@@ -42,7 +42,7 @@ mirror(int i, int n)
 static void
 blur_axial(const float *in, float *out, int w, int h, double sigma)
 {
-    float k[REACH + 1];
+    float k[REACH + 1] = { 0 };
     int reach = kernel(k, sigma);
 
     memset(out, 0, (size_t)w * (size_t)h * sizeof *out);

@@ -297,7 +297,7 @@ static void
 export_op(struct export *x, int i)
 {
     const struct op *o = &x->m->graph.op[i];
-    const char *in = o->in[0] >= 0 ? x->value[o->in[0]] : NULL;
+    const char *in = o->in[0] >= 0 ? x->value[o->in[0]] : "";
     const char *out = x->value[i];
     struct str node = { 0 }, inputs = { 0 };
 

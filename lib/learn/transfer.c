@@ -4,6 +4,7 @@
 #include "data/pth.h"
 #include "data/safet.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,7 +103,9 @@ static const struct safet_tensor *
 find(struct job *j, const char *name)
 {
     const struct safet_tensor *t = safet_find(&j->s, name);
-    char *(*const other[])(const char *) = { timm_mobilenet, timm_vgg };
+    static char *(*const other[])(const char *) = {
+        timm_mobilenet, timm_vgg
+    };
 
     for (size_t i = 0; i < ARRAY_LEN(other) && t == NULL; i++) {
         char *alias = other[i](name);
@@ -275,9 +278,10 @@ first_conv(struct job *j, const struct safet_tensor *have,
 {
     const struct op *o = &j->g->op[p->op];
     const struct recipe *r = j->r;
-    size_t taps = (size_t)(o->kernel * o->kernel);
-    int ours = (int)p->dims[1], theirs = (int)have->dims[1];
-    float *w = mem_array((size_t)count(have), sizeof *w), mean[3], std[3];
+    size_t taps = (size_t)o->kernel * (size_t)o->kernel;
+    int ours = (int)p->dims[1], theirs = (int)have->dims[1];    /* 1 or 3 */
+    float *w = mem_array((size_t)count(have), sizeof *w);
+    float mean[3] = { 0, 0, 0 }, std[3] = { 1, 1, 1 };
     float *to = j->params + p->offset;
     bool exact = true;
 
@@ -286,6 +290,7 @@ first_conv(struct job *j, const struct safet_tensor *have,
         free(w);
         return -1;
     }
+    assert(theirs <= 3);
     memset(to, 0, p->n * sizeof *to);
     for (int k = 0; k < o->out; k++) {
         double constant = 0;

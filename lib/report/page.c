@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -176,6 +177,7 @@ page_table(struct str *s, struct page_table *t)
 {
     bool *number = mem_array(t->columns, sizeof *number);
 
+    assert(t->columns > 0);
     for (size_t j = 0; j < t->columns; j++)
         number[j] = is_number_column(t, j);
     str_add(s, "<div class=\"wide\"><table>");
