@@ -1,7 +1,9 @@
 /* busi-dup: find near-copies and tie them into groups. */
 #include "base/opt.h"
 #include "base/table.h"
+#include "data/cell.h"
 #include "data/dup.h"
+#include "data/image_vips.h"
 #include "data/manifest.h"
 
 #include <stdlib.h>
@@ -57,9 +59,10 @@ main(int argc, char **argv)
     else if (goes_to_stdout(out) + goes_to_stdout(c.pairs)
              + goes_to_stdout(c.sheet) + goes_to_stdout(c.rejects) > 1)
         err_set(&e, EXIT_USAGE, "only one table can go to stdout");
-    else if (manifest_read(&t, in, &e) == 0
+    else if (image_cells_open(&e) == 0 && manifest_read(&t, in, &e) == 0
              && (status = dup_manifest(&t, &c, &e)) >= 0)
         table_save(&t, out, &e);
+    cell_close();
     table_release(&t);
     return opt_finish(status, &e);
 }

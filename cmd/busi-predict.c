@@ -1,5 +1,7 @@
 /* busi-predict: scans into a table of probabilities. */
 #include "base/opt.h"
+#include "data/cell.h"
+#include "data/image_vips.h"
 #include "learn/infer.h"
 #include "learn/predict.h"
 
@@ -94,8 +96,10 @@ main(int argc, char **argv)
         .dtype = (enum dtype_choice)dtype, .threads = (int)threads,
         .device = -1, .keep = p.cam != NULL
     };
-    if (check(&p, fold >= 0, out != NULL, &e) == 0)
+    if (check(&p, fold >= 0, out != NULL, &e) == 0 &&
+        image_cells_open(&e) == 0)
         status = predict_run(&p, &e);
+    cell_close();
     str_list_release(&p.models);
     return opt_finish(status, &e);
 }

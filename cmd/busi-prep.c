@@ -2,6 +2,8 @@
 #include "base/err.h"
 #include "base/opt.h"
 #include "base/str.h"
+#include "data/cell.h"
+#include "data/image_vips.h"
 #include "data/prep.h"
 
 #include <stdlib.h>
@@ -70,8 +72,10 @@ main(int argc, char **argv)
         err_set(&e, EXIT_USAGE, "one manifest, not also '%s'", argv[at]);
     else if (p.out == NULL)
         err_set(&e, EXIT_USAGE, "no output file: use -o FILE");
-    else if (recipe_parse(&p.recipe, recipe.text, &e) == 0)
+    else if (recipe_parse(&p.recipe, recipe.text, &e) == 0 &&
+             image_cells_open(&e) == 0)
         status = prep_run(&p, &e);
+    cell_close();
     str_release(&recipe);
     return opt_finish(status, &e);
 }

@@ -1,5 +1,6 @@
 /* busi-report: one HTML page about a cross-validation. */
 #include "base/opt.h"
+#include "data/cell.h"
 #include "data/image_vips.h"
 #include "report/report.h"
 
@@ -59,8 +60,9 @@ main(int argc, char **argv)
     if (c.npreds == 0)
         err_set(&e, EXIT_USAGE, "no predictions: name the tables of "
                 "busi-predict");
-    else
+    else if (image_cells_open(&e) == 0)
         report_write(&c, &e);
+    cell_close();
     str_list_release(&c.logs);
     str_list_release(&c.models);
     str_list_release(&c.validation);

@@ -5,6 +5,7 @@
 
 #include "base/pool.h"
 #include "data/image.h"
+#include "data/cell.h"
 #include "data/image_vips.h"
 
 #include <stdatomic.h>
@@ -91,11 +92,11 @@ START_TEST(crop_takes_the_rectangle)
 }
 END_TEST
 
-START_TEST(every_kind_decodes)
+static void
+decode_every_kind(void)
 {
     struct err e = { 0 };
 
-    ck_assert_int_eq(image_vips_open(&e), 0);
     for (size_t i = 0; i < sizeof pictures / sizeof pictures[0]; i++) {
         struct image m;
 
@@ -109,6 +110,23 @@ START_TEST(every_kind_decodes)
                       pictures[i].name, (unsigned)crc_of(&m));
         image_release(&m);
     }
+}
+START_TEST(every_kind_decodes)
+{
+    struct err e = { 0 };
+
+    ck_assert_int_eq(image_vips_open(&e), 0);
+    decode_every_kind();
+}
+END_TEST
+
+START_TEST(every_kind_decodes_in_a_child)
+{
+    struct err e = { 0 };
+
+    ck_assert_int_eq(image_cells_open(&e), 0);
+    decode_every_kind();
+    cell_close();
 }
 END_TEST
 
@@ -307,7 +325,8 @@ START_TEST(png_out_and_in)
 END_TEST
 
 CHECK_MAIN("image", 60, resize_equals_pillow, gray_equals_pillow,
-           crop_takes_the_rectangle, every_kind_decodes, cmyk_becomes_rgb,
+           crop_takes_the_rectangle, every_kind_decodes,
+           every_kind_decodes_in_a_child, cmyk_becomes_rgb,
            others_are_refused, truncations_are_refused,
            flipped_bits_of_png_are_refused, bombs_are_refused,
            bad_bmp_is_refused, threads_keep_their_own_verdicts,

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "data/cell.h"
 #include "data/image_bmp.h"
 #include "data/image_dicom.h"
 #include "data/image_png.h"
@@ -215,9 +216,26 @@ say_failure(struct err *e)
     g_free(text);
 }
 
-int
-image_decode(struct image *m, const void *data, size_t nbytes, int64_t frame,
-             struct err *e)
+/* What needs no libvips; 1: that does. */
+static int
+decode_own(struct image *m, const void *data, size_t nbytes, struct err *e)
+{
+    loader *load = loader_for(data, nbytes);
+
+    memset(m, 0, sizeof *m);
+    if (nbytes > 2 && memcmp(data, "BM", 2) == 0)
+        return image_bmp_decode(m, data, nbytes, e);
+    if (load == NULL)
+        return invalid(e, nbytes == 0 ? "is empty" : "is no PNG, JPEG, TIFF, "
+                       "WebP, BMP or DICOM picture");
+    if (load != vips_pngload_buffer)
+        return 1;
+    return image_png_check(data, nbytes, e) != 0
+           ? -1 : image_png_decode(m, data, nbytes, e);
+}
+
+static int
+decode_vips(struct image *m, const void *data, size_t nbytes, struct err *e)
 {
     loader *load = loader_for(data, nbytes);
     struct err first = { 0 };
@@ -225,22 +243,6 @@ image_decode(struct image *m, const void *data, size_t nbytes, int64_t frame,
     int rc;
 
     memset(m, 0, sizeof *m);
-    if (image_dicom_is(data, nbytes))
-        return image_dicom_decode(m, data, nbytes, frame, e);
-    if (frame > 0)
-        return invalid(e, "is no DICOM file");
-    if (nbytes > 2 && memcmp(data, "BM", 2) == 0)
-        return image_bmp_decode(m, data, nbytes, e);
-    if (load == NULL)
-        return invalid(e, nbytes == 0 ? "is empty" : "is no PNG, JPEG, TIFF, "
-                       "WebP, BMP or DICOM picture");
-    if (load == vips_pngload_buffer) {
-        if (image_png_check(data, nbytes, e) != 0)
-            return -1;
-        rc = image_png_decode(m, data, nbytes, e);
-        if (rc <= 0)
-            return rc;
-    }
     if (image_vips_open(e) != 0)
         return -1;
     pthread_rwlock_rdlock(&errors);
@@ -256,6 +258,46 @@ image_decode(struct image *m, const void *data, size_t nbytes, int64_t frame,
     vips_error_clear();
     pthread_rwlock_unlock(&errors);
     return rc;
+}
+
+static void
+start_once(void)
+{
+    pthread_once(&once, start);
+}
+
+enum { OWN, VIPS };
+static const struct cell_class decoders[] = {
+    [OWN] = { NULL, decode_own }, [VIPS] = { start_once, decode_vips }
+};
+
+int
+image_cells_open(struct err *e)
+{
+    return cell_open(decoders, e);
+}
+
+static int
+decode_by(int class, struct image *m, const void *data, size_t nbytes,
+          struct err *e)
+{
+    return cell_is_open() ? cell_decode(class, m, data, nbytes, e)
+                          : decoders[class].decode(m, data, nbytes, e);
+}
+
+int
+image_decode(struct image *m, const void *data, size_t nbytes, int64_t frame,
+             struct err *e)
+{
+    int rc;
+
+    memset(m, 0, sizeof *m);
+    if (image_dicom_is(data, nbytes))
+        return image_dicom_decode(m, data, nbytes, frame, e);
+    if (frame > 0)
+        return invalid(e, "is no DICOM file");
+    rc = decode_by(OWN, m, data, nbytes, e);
+    return rc <= 0 ? rc : decode_by(VIPS, m, data, nbytes, e);
 }
 
 int

@@ -31,6 +31,13 @@ int image_vips_open(struct err *e);
 void image_vips_close(void);
 
 /*
+ * From now on decode in child processes of few rights (cell.h); programs that
+ * read scans begin with it, before any thread.  Each child that needs libvips
+ * starts its own.  Ends with cell_close(), or with the program.
+ */
+int image_cells_open(struct err *e);
+
+/*
  * Decode a file.  Errors (EXIT_INVALID: not a picture we take; EXIT_IO: cannot
  * be read) say what is wrong, without the path in front.  Safe to call from
  * several threads.

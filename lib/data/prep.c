@@ -399,8 +399,6 @@ prep_run(const struct prep *p, struct err *e)
     if (read_inputs(&r, hex, e) != 0 ||
         reject_open(&r.rejects, p->rejects, e) != 0)
         goto done;
-    if (image_vips_open(e) != 0)
-        goto done;
     make_room(&r);
     rc = write_dataset(&r, hex, e);
     if (rc == 0 && p->marks != NULL)
