@@ -122,7 +122,7 @@ $(BUILD)/tests/check_kernels: $(BUILD)/tests/check_kernels.o $(KERNELS) $(LIB)
 	$(CC) $(LDFLAGS) -fopenmp -o $@ $^ $(shell pkg-config --libs check) \
 	    $(LDLIBS)
 
-$(BUILD)/tests/plant_dups $(BUILD)/tests/bench_machine: \
+$(BUILD)/tests/plant_dups $(BUILD)/tests/plant_hostile $(BUILD)/tests/bench_machine: \
     $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs vips) $(LDLIBS)
 
@@ -137,7 +137,7 @@ check: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) all checks
 	@sh tests/run.sh $(BUILD)
 
-checks: $(CHECKS) $(REPLAYS)
+checks: $(CHECKS) $(REPLAYS) $(BUILD)/tests/plant_hostile
 
 # One test by name: make t-strip, make check_graph
 t-%: all
