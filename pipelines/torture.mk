@@ -6,7 +6,9 @@ TORTURE_POINTS ?= 40
 torture: all
 	sh tests/torture-build.sh .
 	CRASH_POINTS=$(TORTURE_POINTS) sh tests/run.sh $(BUILD) tests/t-crash.sh
+	NOMEM_POINTS=100000 sh tests/run.sh $(BUILD) tests/t-nomem.sh
 	sh tests/torture-resume.sh $(BUILD) $(TORTURE_KILLS)
-	@[ ! -e tests/torture-ranks.sh ] || sh tests/torture-ranks.sh $(BUILD)
+	sh tests/torture-ranks.sh $(BUILD)
+	sh tests/mutate.sh .
 
 .PHONY: torture

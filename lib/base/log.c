@@ -2,6 +2,7 @@
 
 #include "base/version.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -9,13 +10,13 @@
 #include <unistd.h>
 
 static enum log_level level = LOG_NORMAL;
-static const char *program = "busi";
+static const char *program;     /* NULL in a plugin: its own copy */
 static double started;
 
 void
-log_open(const char *name)
+log_open(const char *called)
 {
-    program = name;
+    program = called;
     started = clock_seconds();
 }
 
@@ -31,12 +32,18 @@ log_get_level(void)
     return level;
 }
 
+static const char *
+name(void)
+{
+    return program != NULL ? program : program_invocation_short_name;
+}
+
 /* One write per line, so that lines of several processes stay whole. */
 static void
 say(const char *fmt, va_list ap)
 {
     char line[2048];
-    int n = snprintf(line, sizeof line, "%s: ", program);
+    int n = snprintf(line, sizeof line, "%s: ", name());
     int m = vsnprintf(line + n, sizeof line - (size_t)n - 1, fmt, ap);
     int room = (int)sizeof line - n - 2;
 
@@ -126,11 +133,11 @@ progress_step(struct progress *p, size_t done)
     p->last = now;
     rate = (double)done / (now - p->start);
     if (p->total == 0 || rate <= 0)
-        fprintf(stderr, "\r%s: %zu %s, %.1f/s\033[K", program, done, p->what,
+        fprintf(stderr, "\r%s: %zu %s, %.1f/s\033[K", name(), done, p->what,
                 rate);
     else
         fprintf(stderr, "\r%s: %zu/%zu %s, %.1f/s, %.0f s left\033[K",
-                program, done, p->total, p->what, rate,
+                name(), done, p->total, p->what, rate,
                 (double)(p->total - done) / rate);
     fflush(stderr);
 }
