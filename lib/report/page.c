@@ -50,6 +50,7 @@ static const char style[] =
     "code{font-size:.8rem;overflow-wrap:anywhere}"
     "@media print{body{max-width:none;font-size:10pt;color:#000;background:"
     "#fff}section{break-inside:auto}figure,tr,.card{break-inside:avoid}"
+    "h2,h2+p,caption{break-after:avoid}.plots{break-before:avoid}"
     ".plots{grid-template-columns:1fr 1fr}}";
 
 void
