@@ -29,6 +29,7 @@ LAYERS  = base data model backend learn comm report
 PLUGIN_SRC = lib/backend/backend_cpu.c lib/backend/backend_cuda.c \
           lib/backend/gpu.c lib/backend/cudnn_conv.c \
           lib/backend/cuda_units.c lib/backend/cuda_epoch.c \
+          lib/backend/cuda_copy.c \
           lib/comm/comm_mpi.c lib/comm/comm_nccl.c
 LIB_SRC = $(filter-out $(PLUGIN_SRC) $(CPU_SRC),\
           $(wildcard $(LAYERS:%=lib/%/*.c)))

@@ -218,9 +218,17 @@ struct cuda_step {
     float *params, *m, *v, *ema;    /* v, ema: NULL where there are none */
     const float *grads;
 };
+/* A packed copy of the parameters; n = 0: there is none. */
+struct cuda_copying {
+    const struct cuda_packing *list;    /* [n] in the GPU's memory, in order of
+                                           `block` and of `flat` */
+    int n;
+    char *base;                 /* what is packed is behind it */
+};
 /* s is in the GPU's memory, so that a recorded launch reads today's, of at
- * most n parameters. */
-void cuda_step(const struct cuda_step *s, size_t n, void *stream);
+ * most n parameters; what moves is written to the copy too. */
+void cuda_step(const struct cuda_step *s, size_t n,
+               const struct cuda_copying *to, void *stream);
 
 /* ---------------------------------------------- whole steps (cuda_turn.cu) */
 

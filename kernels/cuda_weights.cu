@@ -6,27 +6,7 @@
  * in steps of a whole plane, which the L2 cache holds.  4 bytes are read and 2
  * (4 in f32) written of each.  Share of the bandwidth: not measured yet.
  */
-#include "kernels/cuda_dev.h"
-
-static __host__ __device__ inline int
-up8(int n)
-{
-    return (n + 7) / 8 * 8;
-}
-
-/*
- * Where weight (k, channel, place) stands in the flat vector; -1: it is none,
- * as the channel is of another group or was added to fill up.
- */
-static __device__ inline long
-flat_place(const cuda_weights &w, int k, int channel, int place)
-{
-    int each = w.c / w.groups, of = w.k / w.groups;
-
-    if (k >= w.k || channel >= w.c || channel / each != k / of)
-        return -1;
-    return ((long)k * each + channel % each) * w.r * w.r + place;
-}
+#include "kernels/cuda_place.h"
 
 /* Eight weights from group i on: packed is [k][place][c]. */
 static __device__ void
@@ -73,17 +53,10 @@ pack_taps(const cuda_packing &p, uint32_t i, float *packed)
 static __global__ void
 pack_all(const struct cuda_packing *list, int n, char *base)
 {
-    int lo = 0, hi = n - 1;
+    int lo = last_before(list, n, blockIdx.x,
+                         [](const cuda_packing &p) { return p.block; });
     uint32_t i;
 
-    while (lo < hi) {           /* the last that begins at or before us */
-        int mid = (lo + hi + 1) / 2;
-
-        if (list[mid].block <= blockIdx.x)
-            lo = mid;
-        else
-            hi = mid - 1;
-    }
     i = (blockIdx.x - list[lo].block) * 256 + threadIdx.x;
     if (list[lo].taps)
         pack_taps(list[lo], i, (float *)(base + list[lo].packed));

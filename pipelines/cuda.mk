@@ -37,7 +37,7 @@ CUDA     ?= $(if $(CUDA_HOME),$(if $(CUDNN_HOME),1,0),0)
 
 CUDA_SRC = $(wildcard kernels/*.cu)
 CUDA_C   = lib/backend/backend_cuda.c lib/backend/cuda_units.c \
-           lib/backend/cuda_epoch.c
+           lib/backend/cuda_epoch.c lib/backend/cuda_copy.c
 CUDNN_C  = lib/backend/gpu.c lib/backend/cudnn_conv.c
 HOST_OBJ = $(CUDA_SRC:kernels/%.cu=$(BUILD)/kernels/host/%.o) \
            $(CUDA_C:%.c=$(BUILD)/%.o) \

@@ -17,6 +17,8 @@
 /* There in check_cuda_host only. */
 extern const struct backend_class backend_cuda_class __attribute__((weak));
 
+extern unsigned long cuda_host_launches __attribute__((weak));
+
 static const struct limits limits_f32 = { .values = 1e-4, .gradients = 1e-4 };
 static const struct limits limits_bf16 = { .by_norm = true, .values = 2e-2 };
 /* See check_cpu: kinks of ReLU6. */
@@ -293,6 +295,151 @@ START_TEST(test_updates)
 }
 END_TEST
 
+/* ----------------------------------------------------- packed parameters */
+
+/* Dense, grouped, depthwise, of odd sizes, with a bias and ReLU, 1 x 1. */
+static const char packed[] =
+    "input x channels=3 size=12\n"
+    "conv c1 x out=13 kernel=3 pad=1\nbn b1 c1\nrelu r1 b1\n"
+    "conv c2 r1 out=13 kernel=3 pad=1 groups=13\n"
+    "bn b2 c2\nrelu6 r2 b2\n"
+    "conv c3 r2 out=18 kernel=1\nbn b3 c3\nrelu r3 b3\n"
+    "conv c4 r3 out=10 kernel=3 stride=2 pad=1 groups=2\n"
+    "bn b4 c4\nrelu r4 b4\n"
+    "conv c5 r4 out=16 kernel=3 pad=1 bias=1\nrelu r5 c5\n"
+    "avgpool p r5 size=1\nlinear fc p out=3";
+
+/* Softmax and gradients of a step; caller frees. */
+static float *
+computed(struct side *s, const struct feed *f, unsigned long *launches)
+{
+    size_t n = s->net->g.nparams, k = 3 * (size_t)f->n;
+    float *x = mem_array(n + k, sizeof *x);
+
+    if (&cuda_host_launches != NULL)
+        *launches = cuda_host_launches;
+    side_run(s, f);
+    if (&cuda_host_launches != NULL)
+        *launches = cuda_host_launches - *launches;
+    s->b->class->get(s->b, x, s->v.grads, n);
+    s->b->class->result(s->plan, x + n, NULL);
+    return x;
+}
+
+/* The same parameters, as if they came from elsewhere. */
+static void
+put_back(struct side *s, float *to, size_t n)
+{
+    float *host = side_get(s, to, n);
+
+    s->b->class->put(s->b, to, host, n);
+    free(host);
+}
+
+/*
+ * What updates leave in the copy that convolutions read is what packing all
+ * parameters anew would: the same bits come out.
+ */
+static void
+check_copy(bool bf16, enum update_rule r)
+{
+    struct backend *b = open_type(bf16);
+    unsigned long launches[2] = { 0, 0 };
+    struct err e = { 0 };
+    struct net net = { 0 };
+    struct update u;
+    float *m[3], *x[2];
+    struct side s;
+    size_t n;
+
+    net_parse(&net, packed, 5);
+    n = net.g.nparams;
+    for (int i = 0; i < 3; i++)
+        m[i] = b->class->alloc(b, n, &e);
+    side_open(&s, b, &net, MODE_TRAIN);
+    u = rule(r, &net.g, &s.v, m);
+    u.lr = 0.1f;
+    for (u.step = 1; u.step <= 3; u.step++) {
+        free(computed(&s, &net.feed, &launches[0]));
+        u.begin = 0;            /* in two parts, one in a tensor's midst */
+        u.end = 777;
+        b->class->update(b, &u);
+        u.begin = u.step == 2 ? n : u.end;
+        u.end = n;
+        b->class->update(b, &u);
+    }
+    x[0] = computed(&s, &net.feed, &launches[0]);
+    put_back(&s, s.v.params, n);
+    x[1] = computed(&s, &net.feed, &launches[1]);
+    for (size_t i = 0; i < n + 3 * (size_t)net.feed.n; i++)
+        ck_assert_msg(memcmp(&x[0][i], &x[1][i], sizeof(float)) == 0,
+                      "number %zu is %g, of packed parameters %g", i,
+                      x[0][i], x[1][i]);
+    ck_assert_uint_eq(launches[1] - launches[0],
+                      &cuda_host_launches != NULL ? 1 : 0);
+    if (&cuda_host_launches != NULL)
+        printf("%s: a pass has %lu launches, %lu with packing\n", b->dtype,
+               launches[0], launches[1]);
+    for (int i = 0; i < 3; i++)
+        b->class->release(b, m[i]);
+    for (int i = 0; i < 2; i++)
+        free(x[i]);
+    side_close(&s);
+    net_release(&net);
+    backend_close(b);
+}
+
+START_TEST(test_copy)
+{
+    for (int bf16 = 0; bf16 < 2; bf16++)
+        for (enum update_rule r = UPDATE_SGD; r <= UPDATE_ADAMW; r++)
+            check_copy(bf16, r);
+}
+END_TEST
+
+/* The average is evaluated as it is now, not as it was packed before. */
+START_TEST(test_average)
+{
+    struct backend *b = open_type(true);
+    struct err e = { 0 };
+    struct net net = { 0 };
+    struct vectors of;
+    struct side s, avg;
+    struct update u;
+    float *m[3];
+    double first = 0, loss, again;
+
+    net_parse(&net, packed, 5);
+    for (int i = 0; i < 3; i++)
+        m[i] = b->class->alloc(b, net.g.nparams, &e);
+    side_open(&s, b, &net, MODE_TRAIN);
+    u = rule(UPDATE_ADAMW, &net.g, &s.v, m);
+    avg = s;
+    of = s.v;
+    avg.v.params = of.params = u.ema;
+    b->class->put(b, u.ema, net.params, net.g.nparams);
+    avg.plan = b->class->plan(b, &net.g, net.feed.n, MODE_EVAL, &of, &e);
+    ck_assert_msg(avg.plan != NULL, "%s", e.text);
+    for (u.step = 1; u.step <= 3; u.step++) {
+        side_run(&s, &net.feed);
+        b->class->update(b, &u);
+        loss = side_run(&avg, &net.feed);
+        put_back(&avg, u.ema, net.g.nparams);
+        again = side_run(&avg, &net.feed);
+        ck_assert_msg(loss == again, "step %d: %.9g, packed %.9g",
+                      (int)u.step, loss, again);
+        ck_assert(loss != first);
+        first = loss;
+    }
+    b->class->unplan(avg.plan);
+    for (int i = 0; i < 3; i++)
+        b->class->release(b, m[i]);
+    side_close(&s);
+    net_release(&net);
+    backend_close(b);
+}
+END_TEST
+
 /* --------------------------------------------- pictures that stay there */
 
 enum { LOOKS = 9, HELD = 5, SOURCE = 40, SIDE = 32 };
@@ -376,9 +523,11 @@ START_TEST(test_looks)
 END_TEST
 
 CHECK_SUITE(run_suite, "cuda", 600, test_convs, test_elements, test_flats,
-            test_nets, test_curves, test_same, test_updates, test_looks)
+            test_nets, test_curves, test_same, test_updates, test_copy,
+            test_average, test_looks)
 /* For tools that make every access a hundred times slower. */
-CHECK_SUITE(run_short, "cuda", 600, test_curves, test_updates, test_looks)
+CHECK_SUITE(run_short, "cuda", 600, test_curves, test_updates, test_copy,
+            test_looks)
 
 /* In a child: CUDA would not survive the forks of the tests. */
 static bool

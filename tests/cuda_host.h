@@ -39,6 +39,9 @@ struct alignas(16) float4 {
     float x, y, z, w;
 };
 
+/* So many so far (host_gpu.c). */
+extern "C" unsigned long cuda_host_launches;
+
 static dim3 gridDim, blockIdx, blockDim, threadIdx;
 
 static inline float
@@ -74,6 +77,7 @@ template <class F>
 static void
 host_blocks(dim3 grid, unsigned threads, F f)
 {
+    cuda_host_launches++;
     backwards = getenv("CUDA_HOST_BACKWARDS") != NULL;
     gridDim = grid;
     blockDim = threads;

@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+extern unsigned long cuda_host_launches;
+unsigned long cuda_host_launches;
+
 int
 gpu_open(struct gpu *g, int device, struct err *e)
 {

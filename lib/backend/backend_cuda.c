@@ -16,9 +16,9 @@ static void
 cuda_close(struct backend *b)
 {
     struct cuda *c = (struct cuda *)b;
-    struct room *const rooms[] = { &c->arena, &c->weights, &c->dw, &c->work,
-                                   &c->sums, &c->rows[0], &c->rows[1],
-                                   &c->plain, &c->held, &c->epoch };
+    struct room *const rooms[] = { &c->arena, &c->dw, &c->work, &c->sums,
+                                   &c->rows[0], &c->rows[1], &c->plain,
+                                   &c->held, &c->epoch };
 
     cudnn_close(c->dnn);
     for (size_t i = 0; i < ARRAY_LEN(rooms); i++)
@@ -100,6 +100,7 @@ static void
 cuda_put(struct backend *b, float *to, const float *host, size_t n)
 {
     gpu_up(gpu_of(b), to, host, n * sizeof *to);
+    cuda_copy_stale((struct cuda *)b, to, n);
 }
 
 static void
@@ -138,10 +139,13 @@ static void
 cuda_update(struct backend *b, const struct update *u)
 {
     struct cuda *c = (struct cuda *)b;
+    struct cuda_copy *k = cuda_copy_of(c, u->params);
+    const struct cuda_copying none = { NULL, 0, NULL };
     struct cuda_step s = cuda_step_of(u);
 
     gpu_up(&c->gpu, c->step, &s, sizeof s);
-    cuda_step(c->step, s.n, c->gpu.stream);
+    cuda_step(c->step, s.n, k != NULL ? &k->to : &none, c->gpu.stream);
+    cuda_copy_moved(c, u->params, u->ema, k);
 }
 
 /* ---------------------------------------------------------------- planning */
@@ -161,7 +165,7 @@ cuda_unplan(struct plan *head)
     gpu_free(g, p->labels);
     gpu_free(g, p->samples);
     gpu_free(g, p->now);
-    gpu_free(g, p->list);
+    cuda_copy_close(p);
     gpu_graph_free(p->graph);
     for (int i = 0; i < p->u.nunits; i++)
         free(p->u.unit[i].own);
@@ -183,34 +187,6 @@ open_batch(struct cuda_plan *p, struct err *e)
            p->now != NULL ? 0 : -1;
 }
 
-/* Where each convolution's packed weights go, for the launch that packs all. */
-static int
-open_packing(struct cuda_plan *p, struct err *e)
-{
-    struct cuda *c = cuda_of(p);
-    struct cuda_packing *list = mem_array(2 * (size_t)p->u.nunits + 1,
-                                          sizeof *list);
-    size_t at = 0;
-
-    for (int i = 0; i < 2 * p->u.nunits; i++) {
-        struct cuda_unit *m = cuda_mine(&p->u.unit[i / 2]);
-        struct cuda_packing *one = i % 2 ? &m->bias : &m->packing;
-
-        if (i % 2 ? !m->fused : !m->packed)
-            continue;
-        one->packed = at;
-        one->block = p->blocks;
-        at += (cuda_packing_nbytes(one) + 255) / 256 * 256;
-        p->blocks += cuda_packing_blocks(one);
-        list[p->npacked++] = *one;
-    }
-    p->list = gpu_alloc(&c->gpu, ((size_t)p->npacked + 1) * sizeof *list, e);
-    if (p->list != NULL)
-        gpu_up(&c->gpu, p->list, list, (size_t)p->npacked * sizeof *list);
-    free(list);
-    return p->list != NULL ? cuda_room(c, &c->weights, at, e) : -1;
-}
-
 static int
 open_units(struct cuda_plan *p, struct err *e)
 {
@@ -227,7 +203,7 @@ open_units(struct cuda_plan *p, struct err *e)
         if (cuda_unit_open(p, &p->u.unit[i], &vectors, e) != 0)
             return -1;
     cudnn_planned(c->dnn);
-    return open_packing(p, e);
+    return cuda_copy_open(p, e);
 }
 
 static struct plan *

@@ -56,6 +56,9 @@ cuda_epoch_begin(struct backend *b, const struct epoch *x, struct err *e)
             c->moved++;         /* recorded launches are too small */
         }
     }
+    /* Those before x->first may be empty. */
+    c->trained = nsteps > 0 ? x->updates[nsteps - 1].params : NULL;
+    c->averaged = nsteps > 0 ? x->updates[nsteps - 1].ema : NULL;
     rc = cuda_room(c, &c->epoch, n * (sizeof *x->maps + 4 + 4 + 4 * k) +
                    nsteps * sizeof *steps + 5 * 64, e);
     if (rc == 0) {
@@ -96,7 +99,7 @@ enqueue(struct cuda_plan *p, struct err *e)
     if (walk_backward(head, NULL, NULL, e) != 0)
         return -1;
     for (int i = 0; i < CUDA_STEPS; i++)
-        cuda_step(c->step + i, c->span[i], c->gpu.stream);
+        cuda_step(c->step + i, c->span[i], &p->copy->to, c->gpu.stream);
     return 0;
 }
 
@@ -144,12 +147,16 @@ cuda_whole_step(struct plan *head, struct err *e)
         gpu_graph_free(p->graph);
         p->graph = NULL;
     }
+    cuda_copy_freshen(c, p->copy);      /* no part of what is recorded */
     if (p->graph == NULL && p->steps > 0 && !c->no_graphs)
         p->graph = record(p);
     p->steps++;
-    if (p->graph == NULL)
-        return enqueue(p, e);
-    gpu_replay(&c->gpu, p->graph);
+    if (p->graph != NULL)
+        gpu_replay(&c->gpu, p->graph);
+    else if (enqueue(p, e) != 0)
+        return -1;
+    if (head->mode == MODE_TRAIN && c->trained != NULL)
+        cuda_copy_moved(c, c->trained, c->averaged, p->copy);
     return gpu_check(&c->gpu, e);
 }
 

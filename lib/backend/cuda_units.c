@@ -223,7 +223,7 @@ packed_weights(struct cuda_plan *p, const struct unit *u)
 {
     const struct cuda_unit *m = cuda_mine(u);
 
-    return m->packed ? cuda_of(p)->weights.p + m->packing.packed
+    return m->packed ? p->copy->to.base + m->packing.packed
                      : (void *)params(p, u);
 }
 
@@ -244,7 +244,7 @@ run(struct cuda_plan *p, const struct unit *u, enum conv_pass pass, void *x,
 {
     struct cuda *c = cuda_of(p);
     const struct cuda_unit *m = cuda_mine(u);
-    void *bias = m->fused ? c->weights.p + m->bias.packed : NULL;
+    void *bias = m->fused ? p->copy->to.base + m->bias.packed : NULL;
 
     return cudnn_run(c->dnn, m->conv[pass], x, w, bias, y, c->work.p);
 }
@@ -348,7 +348,7 @@ cuda_unit_forward(struct cuda_plan *p, struct unit *u)
 
     switch (u->kind) {
     case OP_INPUT:          /* its value is there; so must the weights be */
-        cuda_pack_all(p->list, p->npacked, p->blocks, c->weights.p, stream);
+        cuda_copy_freshen(c, p->copy);
         break;
     case OP_CONV:
         return conv_forward(p, u);

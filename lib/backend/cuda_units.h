@@ -5,13 +5,13 @@
  * convolution of one pixel.  Groups other than depthwise are run dense, with
  * zeros in the weights.  All else by kernels/cuda.h.
  *
- * Weights are packed anew at the start of each way forward, into one block that
- * all plans share: that is a copy at memory speed, and there is nothing to keep
- * true.
+ * Convolutions read their weights from a packed copy (cuda_copy.h), one for
+ * each vector of parameters, that all its plans share.
  */
 #ifndef BUSI_BACKEND_CUDA_UNITS_H
 #define BUSI_BACKEND_CUDA_UNITS_H
 
+#include "backend/cuda_copy.h"
 #include "backend/cudnn_conv.h"
 #include "backend/gpu.h"
 #include "backend/units.h"
@@ -30,7 +30,6 @@ struct cuda {
     struct unit_shape shape;
     bool bf16;
     struct room arena;      /* values and gradients of all plans */
-    struct room weights;    /* packed, of all convolutions of a plan */
     struct room dw;         /* packed gradient of one of them */
     struct room work;       /* cuDNN's */
     struct room sums;       /* the kernels' */
@@ -42,6 +41,9 @@ struct cuda {
     size_t span[CUDA_STEPS];    /* parameters that they may move */
     struct cuda_epoch *turns;   /* of the epoch that runs */
     struct cuda_epoch turn;     /* the same, as the host knows it */
+    struct cuda_copy *copies;   /* packed parameters */
+    const float *trained, *averaged;    /* params and ema of the epoch's steps;
+                                           NULL: none */
     double *out;            /* [4]: loss, correct, and their sums */
     int channels, h, w;     /* of the resident pictures */
     bool no_graphs;         /* steps could not be recorded */
@@ -55,9 +57,7 @@ struct cuda_plan {
     int32_t *labels;        /* [n], -1: unknown */
     uint32_t *samples;      /* [n] */
     struct cuda_now *now;
-    struct cuda_packing *list;  /* [npacked] of weights to pack */
-    int npacked;
-    uint32_t blocks;        /* of the launch that packs them */
+    struct cuda_copy *copy; /* of its parameters */
     struct gpu_graph *graph;    /* a whole step, NULL: not recorded */
     uint64_t moved;         /* the backend's count as it was recorded */
     int steps;              /* whole steps done */
@@ -67,7 +67,7 @@ struct cuda_unit {
     const struct cudnn_plan *conv[CONV_PASSES];     /* NULL: not needed */
     struct cuda_packing packing;    /* of the weights; .w is always there */
     bool packed;            /* they are; else read where they stand */
-    struct cuda_packing bias;
+    struct cuda_packing bias;   /* .flat NULL: not packed */
     bool fused;             /* with the convolution: bias and ReLU */
     struct cuda_bn norm;    /* OP_BN */
     bool depthwise;
