@@ -182,7 +182,7 @@ sanitize-gpu: gpu
 
 bench-gpu: gpu
 	@BUILD=$(abspath $(BUILD)) BUSI_PLUGINS=$(abspath $(PLUGINS)) \
-	    sh pipelines/bench-gpu.sh
+	    sh pipelines/bench-gpu.sh $(PARTS)
 
 .PHONY: gpu check-gpu sanitize-gpu bench-gpu
 else

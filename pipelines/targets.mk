@@ -43,9 +43,11 @@ help:
 #|     CUDA_HOME=DIR CUDNN_HOME=DIR NCCL_HOME=DIR PYTHON=python3
 #|     CUDA_ARCH="80 86 89 90 100"
 #| make check-gpu         the GPU's tests; needs a compiler, CUDA, cuDNN alone
-#| make bench-gpu         whole steps beside PyTorch's (PEERS_PYTHON=python3)
-#|     NETS="resnet18 ..." BATCHES="64 128" SECONDS_MOST=480
-#| sh pipelines/gpu.sh DIR    build, check and time in one call, logs into DIR
+#| make bench-gpu         whole steps beside PyTorch's (PEERS_PYTHON=python3),
+#|     100 epochs, five folds of four networks: PARTS="steps epochs folds"
+#|     NETS="resnet18 ..." BATCHES="64 128" STEPS_MOST=240 EPOCHS_MOST=180
+#|     FOLDS_MOST=280 (seconds)
+#| sh pipelines/gpu.sh DIR [trainings]    build, check and time, logs into DIR
 #| make fuzz              every parser under libFuzzer (clang): FUZZ_SECONDS=60
 #| make torture           crashes, full disks, killed and resumed runs (long)
 #| make install           PREFIX=/usr/local DESTDIR=; make uninstall
