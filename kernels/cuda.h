@@ -237,6 +237,7 @@ struct cuda_epoch {
     const uint8_t *pixels;      /* [..][h][w][channels] */
     const uint32_t *rows;       /* [n] of the pixels */
     const struct augment_map *maps;     /* [n] */
+    const struct augment_mix *mixes;    /* [n] or NULL */
     const float *targets;       /* [n][k] */
     const int32_t *labels;      /* [n] */
     const struct cuda_step *steps;      /* [batches][CUDA_STEPS] or NULL */
@@ -261,7 +262,8 @@ struct cuda_turn {
  * next. */
 void cuda_take_turn(const struct cuda_turn *t, void *stream);
 
-/* Its pictures: the bits of augment_apply(), rounded to the stored type. */
+/* Its pictures: the bits of augment_apply(), mixed where that is wanted,
+ * rounded to the stored type. */
 struct cuda_look {
     struct pix s;               /* of the network's input */
     bool bf16;

@@ -5,7 +5,8 @@
  * thread, all its channels; reads up to four bytes of the source for each
  * (once from memory, neighbours share them), the picture's curve of 1 KB from
  * the caches, and writes 16 or 32 bytes, the input with its channels rounded
- * up.  Share of the bandwidth: not measured yet.
+ * up; with mixup it reads two pictures.  Share of the bandwidth: not measured
+ * yet.
  *
  * Compiled without fused multiply-add: augment_apply() rounds each product.
  */
@@ -69,13 +70,10 @@ speckle(const augment_map *m, int i, int j, int size)
     return 1 + m->unit * (float)(sum - 255);
 }
 
-template <class T>
-static __global__ void
-look(struct cuda_look l, T *x)
+/* Pixel (i, j) of the picture at place `pos` of the epoch. */
+static __device__ v8
+seen(const struct cuda_look &l, uint32_t pos, int i, int j)
 {
-    uint32_t at = thread_number(), row = at / (uint32_t)l.s.w;
-    uint32_t image = row / (uint32_t)l.s.h, pos = l.now->first + image;
-    int i = (int)(row % (uint32_t)l.s.h), j = (int)(at % (uint32_t)l.s.w);
     const augment_map *m = l.from->maps + pos;
     int64_t most_x = (int64_t)(l.w - 1) * AUGMENT_UNIT;
     int64_t most_y = (int64_t)(l.h - 1) * AUGMENT_UNIT, xx, yy;
@@ -86,12 +84,6 @@ look(struct cuda_look l, T *x)
     bool cut;
     v8 v = {};
 
-    if (image >= (uint32_t)l.s.n)
-        return;
-    if (image >= (uint32_t)l.now->fed) {
-        store8(x + (size_t)at * l.s.c, v);
-        return;
-    }
     xx = clamp_to(m->x + i * m->down_x + j * m->right_x, most_x);
     yy = clamp_to(m->y + i * m->down_y + j * m->right_y, most_y);
     fx = weight(xx);
@@ -121,6 +113,29 @@ look(struct cuda_look l, T *x)
         if (m->rows)
             out = (clamp01(out * gain * factor) - m->mean[k]) / m->std[k];
         v.x[k] = cut ? 0 : out;
+    }
+    return v;
+}
+
+template <class T>
+static __global__ void
+look(struct cuda_look l, T *x)
+{
+    uint32_t at = thread_number(), row = at / (uint32_t)l.s.w;
+    uint32_t image = row / (uint32_t)l.s.h, pos = l.now->first + image;
+    int i = (int)(row % (uint32_t)l.s.h), j = (int)(at % (uint32_t)l.s.w);
+    v8 v = {};
+
+    if (image >= (uint32_t)l.s.n)
+        return;
+    if (image < (uint32_t)l.now->fed)
+        v = seen(l, pos, i, j);
+    if (image < (uint32_t)l.now->fed && l.from->mixes != NULL) {
+        const augment_mix mix = l.from->mixes[pos];
+        v8 other = seen(l, mix.with, i, j);
+
+        for (int k = 0; k < l.channels && k < 3; k++)
+            v.x[k] = mix.share * v.x[k] + mix.rest * other.x[k];
     }
     store8(x + (size_t)at * l.s.c, v);
 }

@@ -447,9 +447,10 @@ enum { LOOKS = 9, HELD = 5, SOURCE = 40, SIDE = 32 };
 /*
  * Pictures of c channels, changed on the GPU as one kind of augmentation says:
  * in f32 the bits of augment_apply(), also in the last batch, which is smaller.
+ * Mixed: with a picture of another batch, as it is seen there.
  */
 static void
-check_looks(enum augment_kind kind, int c, bool bf16)
+check_looks(enum augment_kind kind, int c, bool bf16, bool mixed)
 {
     struct backend_conf conf = { .dtype = bf16 ? DTYPE_BF16 : DTYPE_F32,
                                  .device = -1, .keep = true };
@@ -459,6 +460,8 @@ check_looks(enum augment_kind kind, int c, bool bf16)
     static struct augment_map maps[LOOKS];
     size_t one = (size_t)SOURCE * SOURCE * c, plane = SIDE * SIDE;
     float *want = mem_array(c * plane, sizeof *want);
+    float *other = mem_array(c * plane, sizeof *other);
+    struct augment_mix mixes[LOOKS];
     struct resident held = { HELD, c, SOURCE, SOURCE, px };
     struct epoch x = { .n = LOOKS, .batch = 4, .classes = 3, .maps = maps };
     float targets[LOOKS * 3] = { 0 };
@@ -480,7 +483,11 @@ check_looks(enum augment_kind kind, int c, bool bf16)
         augment_draw(&a, kind, 7, 3, i, SOURCE, SOURCE, SIDE);
         augment_prepare(&a, &recipe, px + rows[i] * one, SOURCE, SOURCE, c,
                         SIDE, &maps[i]);
+        mixes[i].with = (i + 5) % LOOKS;
+        mixes[i].rest = 0.1f + 0.1f * (float)i;
+        mixes[i].share = 1 - mixes[i].rest;
     }
+    x.mixes = mixed ? mixes : NULL;
     x.rows = rows;
     x.targets = targets;
     x.labels = labels;
@@ -499,6 +506,15 @@ check_looks(enum augment_kind kind, int c, bool bf16)
         augment_draw(&a, kind, 7, 3, i, SOURCE, SOURCE, SIDE);
         augment_apply(&a, &recipe, px + rows[i] * one, SOURCE, SOURCE, c,
                       SIDE, want);
+        if (mixed) {
+            uint32_t o = mixes[i].with;
+
+            augment_draw(&a, kind, 7, 3, o, SOURCE, SOURCE, SIDE);
+            augment_apply(&a, &recipe, px + rows[o] * one, SOURCE, SOURCE, c,
+                          SIDE, other);
+            for (size_t k = 0; k < c * plane; k++)
+                want[k] = mixes[i].share * want[k] + mixes[i].rest * other[k];
+        }
         if (bf16)
             net_round(want, c * plane);
         for (size_t k = 0; k < c * plane; k++)
@@ -508,6 +524,7 @@ check_looks(enum augment_kind kind, int c, bool bf16)
         free(got);
     }
     free(want);
+    free(other);
     side_close(&s);
     backend_close(s.b);
     net_release(&net);
@@ -518,7 +535,8 @@ START_TEST(test_looks)
     for (enum augment_kind k = AUGMENT_NONE; k <= AUGMENT_STRONG; k++)
         for (int c = 1; c <= 3; c += 2)
             for (int bf16 = 0; bf16 < 2; bf16++)
-                check_looks(k, c, bf16);
+                for (int mixed = 0; mixed < 2; mixed++)
+                    check_looks(k, c, bf16, mixed);
 }
 END_TEST
 

@@ -119,6 +119,7 @@ struct epoch {
     int classes;                /* K */
     const uint32_t *rows;       /* [n], also their numbers for dropout */
     const struct augment_map *maps;     /* [n] how each is changed */
+    const struct augment_mix *mixes;    /* [n] and then mixed; NULL: not so */
     const float *targets;       /* [n,K] */
     const int32_t *labels;      /* [n] */
     const struct update *updates;       /* [batches][UPDATES]; NULL: none;

@@ -59,10 +59,13 @@ cuda_epoch_begin(struct backend *b, const struct epoch *x, struct err *e)
     /* Those before x->first may be empty. */
     c->trained = nsteps > 0 ? x->updates[nsteps - 1].params : NULL;
     c->averaged = nsteps > 0 ? x->updates[nsteps - 1].ema : NULL;
-    rc = cuda_room(c, &c->epoch, n * (sizeof *x->maps + 4 + 4 + 4 * k) +
-                   nsteps * sizeof *steps + 5 * 64, e);
+    rc = cuda_room(c, &c->epoch, n * (sizeof *x->maps + sizeof *x->mixes +
+                   4 + 4 + 4 * k) +
+                   nsteps * sizeof *steps + 6 * 64, e);
     if (rc == 0) {
         t.maps = put(c, &at, x->maps, n * sizeof *x->maps);
+        if (x->mixes != NULL)
+            t.mixes = put(c, &at, x->mixes, n * sizeof *x->mixes);
         t.rows = put(c, &at, x->rows, n * sizeof *x->rows);
         t.targets = put(c, &at, x->targets, n * k * sizeof *x->targets);
         t.labels = put(c, &at, x->labels, n * sizeof *x->labels);

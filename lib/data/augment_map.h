@@ -33,4 +33,10 @@ struct augment_map {
     float curve[3][257];
 };
 
+/* A picture mixed with another: share of its own, rest of the other's. */
+struct augment_mix {
+    uint32_t with;      /* place of the other in the same list; itself: none */
+    float share, rest;
+};
+
 #endif

@@ -110,27 +110,38 @@ draw_share(struct rng *r, double a)
     return 0.5;
 }
 
+size_t
+loader_partner(const struct loader *l, const struct look *look, size_t row,
+               double *share)
+{
+    struct rng r;
+
+    *share = 1;
+    if (look->mixup <= 0)
+        return row;
+    rng_init(&r, l->seed, RNG_MIXUP, look->epoch, (uint32_t)row);
+    *share = draw_share(&r, look->mixup);
+    return *share == 1 ? row
+                       : l->partners[rng_below(&r, (uint32_t)l->npartners)];
+}
+
 static void
 fill_one(void *ctx, size_t i, int thread)
 {
     const struct job *j = ctx;
     struct loader *l = j->l;
     size_t row = j->rows[i], one = (size_t)l->data->c * l->size * l->size;
+    size_t partner;
     float *image = l->images + i * one, *other = l->other + thread * one;
     float *target = l->targets + i * (size_t)l->classes;
-    double share = 1;
-    struct rng r;
+    double share;
 
     l->samples[i] = (uint32_t)row;
     memset(target, 0, (size_t)l->classes * sizeof *target);
-    if (j->look->mixup > 0) {
-        rng_init(&r, l->seed, RNG_MIXUP, j->look->epoch, (uint32_t)row);
-        share = draw_share(&r, j->look->mixup);
-    }
+    partner = loader_partner(l, j->look, row, &share);
     if (take(j, row, share, image, target, thread) != 0 || share == 1)
         return;
-    row = l->partners[rng_below(&r, (uint32_t)l->npartners)];
-    if (take(j, row, 1 - share, other, target, thread) != 0)
+    if (take(j, partner, 1 - share, other, target, thread) != 0)
         return;
     for (size_t k = 0; k < one; k++)
         image[k] = (float)share * image[k] + (float)(1 - share) * other[k];

@@ -51,6 +51,11 @@ int loader_fill(struct loader *l, const size_t *rows, int n,
                 const struct look *look, double norm, struct feed *f,
                 struct err *e);
 
+/* The row that a row is mixed with, by its draws, and the row's own share;
+ * itself and 1 where it is not mixed. */
+size_t loader_partner(const struct loader *l, const struct look *look,
+                      size_t row, double *share);
+
 /* Add a row's target, times share over norm, to target [classes]. */
 void loader_target(const struct loader *l, size_t row, double share,
                    double norm, float *target);

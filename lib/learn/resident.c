@@ -12,6 +12,7 @@ struct job {
     const size_t *rows;
     size_t batch;
     const struct look *look;
+    uint32_t *place;            /* of a dataset's row among rows; mixup alone */
     struct err *errors;         /* [threads] */
 };
 
@@ -75,6 +76,7 @@ resident_close(struct resident_set *s)
     free(s->pixels);
     free(s->rows);
     free(s->maps);
+    free(s->mixes);
     free(s->targets);
     free(s->labels);
     memset(s, 0, sizeof *s);
@@ -87,6 +89,7 @@ make_room(struct resident_set *s, size_t n)
         return;
     s->rows = mem_grow(s->rows, n, sizeof *s->rows);
     s->maps = mem_grow(s->maps, n, sizeof *s->maps);
+    s->mixes = mem_grow(s->mixes, n, sizeof *s->mixes);
     s->labels = mem_grow(s->labels, n, sizeof *s->labels);
     s->targets = mem_grow(s->targets, n * (size_t)s->l->classes,
                           sizeof *s->targets);
@@ -102,6 +105,7 @@ prepare_one(void *ctx, size_t i, int thread)
     const struct dataset *d = l->data;
     size_t row = j->rows[i];
     struct augment a;
+    double share;
 
     (void)thread;
     augment_none(&a);
@@ -112,6 +116,35 @@ prepare_one(void *ctx, size_t i, int thread)
                     d->w, d->c, l->size, &s->maps[i]);
     s->rows[i] = (uint32_t)row;
     s->labels[i] = (int32_t)d->labels[row];
+    if (j->place != NULL) {
+        row = loader_partner(l, j->look, row, &share);
+        s->mixes[i] = (struct augment_mix){ j->place[row], (float)share,
+                                            (float)(1 - share) };
+    }
+}
+
+/* Pictures that are mixed are all of the epoch: changed as they are there. */
+static uint32_t *
+places(const struct resident_set *s, const size_t *rows, size_t n)
+{
+    uint32_t *place = mem_array(s->l->data->n, sizeof *place);
+
+    for (size_t i = 0; i < n; i++)
+        place[rows[i]] = (uint32_t)i;
+    return place;
+}
+
+/* Of one row, mixed or not, as loader_fill() has it. */
+static void
+put_target(const struct loader *l, const struct look *look, size_t row,
+           double norm, float *target)
+{
+    double share;
+    size_t partner = loader_partner(l, look, row, &share);
+
+    loader_target(l, row, share, norm, target);
+    if (share < 1)
+        loader_target(l, partner, 1 - share, norm, target);
 }
 
 int
@@ -121,20 +154,24 @@ resident_epoch(struct resident_set *s, const size_t *rows, size_t n,
 {
     const struct loader *l = s->l;
     size_t k = (size_t)l->classes;
-    struct job j = { s, rows, batch, look, NULL };
+    struct job j = { s, rows, batch, look, NULL, NULL };
     struct epoch x;
 
     make_room(s, n);
+    if (look->mixup > 0)
+        j.place = places(s, rows, n);
     pool_run(l->threads, n, prepare_one, &j);
+    free(j.place);
     memset(s->targets, 0, n * k * sizeof *s->targets);
     for (size_t i = 0; i < n; i += batch) {
         size_t m = n - i < batch ? n - i : batch;
         double norm = updates != NULL ? loader_norm(l, rows + i, m) : 1;
 
         for (size_t r = i; r < i + m; r++)
-            loader_target(l, rows[r], 1, norm, s->targets + r * k);
+            put_target(l, look, rows[r], norm, s->targets + r * k);
     }
     x = (struct epoch){ n, batch, first, l->classes, s->rows, s->maps,
+                        look->mixup > 0 ? s->mixes : NULL,
                         s->targets, s->labels, updates, l->seed,
                         look->epoch };
     return s->backend->class->epoch(s->backend, &x, e);

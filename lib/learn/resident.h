@@ -19,6 +19,7 @@ struct resident_set {           /* all zeros: nothing is held */
     size_t room;                /* rows that the vectors below can take */
     uint32_t *rows;
     struct augment_map *maps;
+    struct augment_mix *mixes;
     float *targets;             /* [room,K] */
     int32_t *labels;
 };
@@ -34,7 +35,7 @@ void resident_close(struct resident_set *s);
 
 /*
  * An epoch over rows in this order, from batch `first` on; updates
- * [batches][UPDATES] or NULL.  look->mixup must be 0.
+ * [batches][UPDATES] or NULL.  With look->mixup the rows hold all partners.
  */
 int resident_epoch(struct resident_set *s, const size_t *rows, size_t n,
                    size_t batch, size_t first, const struct look *look,

@@ -258,7 +258,8 @@ step(struct trainer *t, const size_t *rows, size_t n, int *stop,
 static int
 begin_steps(struct trainer *t, struct err *e)
 {
-    const struct look look = { t->c->augment, 0, (uint32_t)t->s.epoch };
+    const struct look look = { t->c->augment, t->c->mixup,
+                               (uint32_t)t->s.epoch };
     size_t n = t->parts->ntrain, b = (size_t)t->c->batch;
     size_t first = (size_t)t->s.batch, all = (n + b - 1) / b;
     struct update *u;
@@ -714,7 +715,7 @@ open_trainer(struct trainer *t, struct err *e)
     if (t->eval == NULL)
         return -1;
     /* What the host must see of every step, it must do itself. */
-    if (t->comm->size > 1 || c->mixup > 0 || c->profile)
+    if (t->comm->size > 1 || c->profile)
         return 0;
     return resident_open(&t->resident, t->backend, &t->loader, e);
 }
