@@ -4,6 +4,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/opt.h"
 #include "base/pool.h"
 #include "base/reject.h"
 #include "base/rng.h"
@@ -436,6 +437,41 @@ START_TEST(errors)
 }
 END_TEST
 
+/* --------------------------------------------------------------------- opt */
+
+/* Whatever lay there before, a program finds its defaults. */
+START_TEST(options_have_defaults)
+{
+    const char *model = "left over", *out = "left over";
+    bool deep = true;
+    int64_t n = -7;
+    const struct opt opts[] = {
+        { "model", 'm', OPT_TEXT, &model, "MODEL", NULL, "none", 0, 0 },
+        { "output", 'o', OPT_TEXT, &out, "FILE", "-", "stdout", 0, 0 },
+        { "deep", 0, OPT_FLAG, &deep, NULL, NULL, "not", 0, 0 },
+        { "number", 'n', OPT_INT, &n, "N", "3", "three", 0, 9 },
+        OPT_END
+    };
+    const struct program p = { "check", "", "Checks.", opts, NULL };
+    char *bare[] = { "check", NULL };
+    char *full[] = { "check", "a", "--deep", "-n4", "-m", "net", NULL };
+    struct err e = { 0 };
+
+    ck_assert_int_eq(opt_parse(&p, 1, bare, &e), 1);
+    ck_assert_ptr_null(model);
+    ck_assert_str_eq(out, "-");
+    ck_assert(!deep);
+    ck_assert_int_eq(n, 3);
+    ck_assert_int_eq(opt_parse(&p, 6, full, &e), 5);
+    ck_assert_str_eq(model, "net");
+    ck_assert(deep);
+    ck_assert_int_eq(n, 4);
+    full[3] = "-n10";
+    ck_assert_int_eq(opt_parse(&p, 6, full, &e), -1);
+    ck_assert_int_eq(e.status, EXIT_USAGE);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ digest */
 
 START_TEST(sha256)
@@ -671,5 +707,6 @@ CHECK_MAIN("base", 60, natural_order, numbers_from_text, json_strings,
            strings_grow, table_round_trip, table_takes, table_refuses,
            table_changes, out_is_whole_or_not, out_takes_over_a_part,
            out_is_locked, out_to_a_full_device, files_in, rejects, errors,
-           sha256, hmac, sha256_of_files, philox_known_answers, draws_by_place,
-           distributions, pool_does_all_once)
+           options_have_defaults, sha256, hmac, sha256_of_files,
+           philox_known_answers, draws_by_place, distributions,
+           pool_does_all_once)

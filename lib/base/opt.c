@@ -121,6 +121,16 @@ set(const struct opt *o, const char *s, struct err *e)
     return 0;
 }
 
+/* What has no default: flags are down, texts NULL, numbers as they were. */
+static void
+clear(const struct opt *o)
+{
+    if (o->kind == OPT_FLAG)
+        *(bool *)o->at = false;
+    if (o->kind == OPT_TEXT)
+        *(const char **)o->at = NULL;
+}
+
 static void
 set_common(const struct program *p, char key)
 {
@@ -204,7 +214,9 @@ opt_parse(const struct program *p, int argc, char **argv, struct err *e)
 
     memset(longs, 0, sizeof longs);
     for (const struct opt *o = p->opts; o->name != NULL; o++, nown++)
-        if (o->preset != NULL && set(o, o->preset, e) != 0)
+        if (o->preset == NULL)
+            clear(o);
+        else if (set(o, o->preset, e) != 0)
             return -1;
     translate(p->opts, LONG_ONLY, longs, &n, &shorts);
     translate(common, LONG_ONLY + (int)nown, longs, &n, &shorts);

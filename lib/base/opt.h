@@ -26,7 +26,8 @@ struct opt {
     enum opt_kind kind;
     void *at;               /* where the value goes */
     const char *arg;        /* name of the argument in --help */
-    const char *preset;     /* default as it would be typed, or NULL */
+    const char *preset;     /* default as it would be typed; NULL: a flag
+                               is false, a text NULL, all else as it was */
     const char *help;       /* one line, no full stop */
     double lo, hi;          /* limits of OPT_INT and OPT_REAL */
 };
