@@ -1,14 +1,13 @@
 /* The backend "cpu": oneDNN's convolutions, own kernels around them. */
 #include "backend/backend.h"
 #include "backend/cpu_dnnl.h"
+#include "backend/cpu_flat.h"
 #include "backend/cpu_shards.h"
 #include "backend/units.h"
 #include "backend/update.h"
 #include "base/mem.h"
 #include "base/pool.h"
-#include "base/rng.h"
 
-#include <assert.h>
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
@@ -498,111 +497,18 @@ bn_forward(struct unit_plan *p, struct unit *u)
     return 0;
 }
 
-/* Keep or drop each of n x f numbers: y = x / (1 - p) or 0; y may be x. */
-static void
-dropout(const struct unit_plan *p, int op, const float *x, float *y, bool add)
+/* Where the numbers of a unit of flat values lie. */
+static struct cpu_flat
+flat_of(const struct unit_plan *p, const struct unit *u)
 {
-    const struct op *o = &p->head.graph->op[op];
-    float up = 1 / (1 - (float)o->p);
+    int dy = p->grad[0][u->last];
 
-#pragma omp parallel for
-    for (int n = 0; n < p->head.n; n++)
-        for (int f = 0; f < o->c; f++) {
-            size_t i = (size_t)n * o->c + f;
-            uint32_t u = rng_at(p->seed, RNG_DROPOUT, p->epoch,
-                                p->samples[n],
-                                ((uint32_t)op << 20) + (uint32_t)f);
-            float v = u * 0x1p-32 >= o->p ? x[i] * up : 0;
-
-            y[i] = add ? y[i] + v : v;
-        }
-}
-
-static void
-linear_forward(const struct unit_plan *p, int op)
-{
-    const struct op *o = &p->head.graph->op[op];
-    const struct op *x = &p->head.graph->op[o->in[0]];
-    const float *w = p->head.v.params + o->param;
-    float *y = value(p, op);
-
-    for (int n = 0; n < p->head.n; n++)
-        memcpy(y + (size_t)n * o->c, w + (size_t)o->c * x->c,
-               (size_t)o->c * sizeof *y);
-    dn_gemm(false, true, p->head.n, o->c, x->c, value(p, o->in[0]), w, 1, y);
-}
-
-static void
-linear_backward(struct unit_plan *p, struct unit *u, bool add)
-{
-    const struct op *o = &p->head.graph->op[u->op];
-    const struct op *x = &p->head.graph->op[o->in[0]];
-    const float *w = p->head.v.params + o->param;
-    const float *dy = memory(p, p->grad[0][u->op]);
-    float *dw = p->head.v.grads + o->param, *db = dw + (size_t)o->c * x->c;
-
-    dn_gemm(true, false, o->c, x->c, p->head.n, dy, value(p, o->in[0]), 0,
-            dw);
-    memset(db, 0, (size_t)o->c * sizeof *db);
-    for (int n = 0; n < p->head.n; n++)
-        for (int k = 0; k < o->c; k++)
-            db[k] += dy[(size_t)n * o->c + k];
-    dn_gemm(false, false, p->head.n, x->c, o->c, dy, w, add,
-            memory(p, u->dx[0]));
-}
-
-/* Softmax and the loss; z - max keeps the exponentials finite. */
-static void
-xent_forward(struct unit_plan *p, int op)
-{
-    const struct op *o = &p->head.graph->op[op];
-    const float *z = value(p, o->in[0]);
-    float *y = value(p, op);
-
-    p->loss = 0;
-    for (int n = 0; n < p->head.fed; n++, z += o->c, y += o->c) {
-        double sum = 0;
-        float max = z[0];
-
-        for (int k = 1; k < o->c; k++)
-            max = z[k] > max || z[k] != z[k] ? z[k] : max;
-        for (int k = 0; k < o->c; k++)
-            sum += exp((double)(z[k] - max));
-        for (int k = 0; k < o->c; k++) {
-            double logp = (double)(z[k] - max) - log(sum);
-
-            y[k] = (float)exp(logp);
-            if (p->targets[(size_t)n * o->c + k] != 0)
-                p->loss -= (double)p->targets[(size_t)n * o->c + k] * logp;
-        }
-    }
-}
-
-static void
-xent_backward(struct unit_plan *p, struct unit *u)
-{
-    const struct op *o = &p->head.graph->op[u->op];
-    const float *y = value(p, u->op), *t = p->targets;
-    float *dz = memory(p, u->dx[0]);
-
-    for (int n = 0; n < p->head.n; n++, y += o->c, t += o->c, dz += o->c) {
-        float sum = 0;
-
-        for (int k = 0; k < o->c; k++)
-            sum += t[k];
-        for (int k = 0; k < o->c; k++)
-            dz[k] = n < p->head.fed ? y[k] * sum - t[k] : 0;
-    }
-}
-
-static void
-relu_flat(float *y, const float *x, size_t n, bool six)
-{
-    for (size_t i = 0; i < n; i++) {
-        y[i] = x[i] > 0 ? x[i] : 0;
-        if (six && y[i] > 6)
-            y[i] = 6;
-    }
+    return (struct cpu_flat){
+        .x = value(p, p->head.graph->op[u->op].in[0]),
+        .y = value(p, u->last),
+        .dy = dy != NONE ? memory(p, dy) : NULL,
+        .dx = u->dx[0] != NONE ? memory(p, u->dx[0]) : NULL
+    };
 }
 
 static struct cpu_pool
@@ -623,7 +529,13 @@ forward(struct unit_plan *p, struct unit *u)
     void *y = value(p, u->last);
     const void *x = o->in[0] != NONE ? value(p, o->in[0]) : y;
     struct cpu_pool pool;
+    struct cpu_flat flat;
 
+    if (o->flat && u->kind != OP_AVGPOOL) {
+        flat = flat_of(p, u);
+        cpu_flat_forward(p, u, &flat);
+        return 0;
+    }
     switch (u->kind) {
     case OP_INPUT:
         break;
@@ -636,10 +548,7 @@ forward(struct unit_plan *p, struct unit *u)
         break;
     case OP_RELU:
     case OP_RELU6:
-        if (o->flat)
-            relu_flat(y, x, floats(p, u->op), u->kind == OP_RELU6);
-        else
-            k->add(&p->layout[u->last].s, u->act, x, NULL, y);
+        k->add(&p->layout[u->last].s, u->act, x, NULL, y);
         break;
     case OP_MAXPOOL:
         pool = pool_of(p, u);
@@ -648,17 +557,7 @@ forward(struct unit_plan *p, struct unit *u)
     case OP_AVGPOOL:
         k->avgpool(&p->layout[o->in[0]].s, g->op[o->in[0]].c, o->size, x, y);
         break;
-    case OP_DROPOUT:
-        if (p->head.mode == MODE_TRAIN)
-            dropout(p, u->op, x, y, false);
-        else
-            memcpy(y, x, p->layout[u->op].nbytes);
-        break;
-    case OP_LINEAR:
-        linear_forward(p, u->op);
-        break;
-    case OP_XENT:
-        xent_forward(p, u->op);
+    default:
         break;
     }
     return 0;
@@ -723,15 +622,6 @@ bn_backward(struct unit_plan *p, struct unit *u, void *dy)
     return 0;
 }
 
-static void
-relu_flat_back(float *dx, const float *dy, const float *y, size_t n,
-               bool six)
-{
-    assert(dx != NULL && dy != NULL);
-    for (size_t i = 0; i < n; i++)
-        dx[i] = y[i] > 0 && (!six || y[i] < 6) ? dy[i] : 0;
-}
-
 static int
 backward(struct unit_plan *p, struct unit *u)
 {
@@ -743,7 +633,13 @@ backward(struct unit_plan *p, struct unit *u)
                    ? memory(p, p->grad[0][u->last]) : NULL;
     void *dx = u->dx[0] != NONE ? memory(p, u->dx[0]) : NULL;
     struct cpu_pool pool;
+    struct cpu_flat flat;
 
+    if (o->flat && u->kind != OP_AVGPOOL) {
+        flat = flat_of(p, u);
+        cpu_flat_backward(p, u, &flat);
+        return 0;
+    }
     switch (u->kind) {
     case OP_INPUT:
         break;
@@ -758,11 +654,7 @@ backward(struct unit_plan *p, struct unit *u)
         break;
     case OP_RELU:
     case OP_RELU6:
-        if (o->flat)
-            relu_flat_back(dx, dy, value(p, u->op), floats(p, u->op),
-                           u->kind == OP_RELU6);
-        else
-            k->act_back(s, u->act, value(p, u->last), dy, dx, false);
+        k->act_back(s, u->act, value(p, u->last), dy, dx, false);
         break;
     case OP_MAXPOOL:
         pool = pool_of(p, u);
@@ -772,15 +664,7 @@ backward(struct unit_plan *p, struct unit *u)
         k->avgpool_back(&p->layout[o->in[0]].s, g->op[o->in[0]].c, o->size,
                         dy, dx, false);
         break;
-    case OP_DROPOUT:
-        assert(dx != NULL && dy != NULL);
-        dropout(p, u->op, dy, dx, false);
-        break;
-    case OP_LINEAR:
-        linear_backward(p, u, false);
-        break;
-    case OP_XENT:
-        xent_backward(p, u);
+    default:
         break;
     }
     return 0;
