@@ -160,6 +160,8 @@ main(int argc, char **argv)
           "same bits for any threads and 1, 2, 4 or 8 ranks", 0, 0 },
         { "sync-bn", 0, OPT_FLAG, &s.sync_bn, NULL, NULL,
           "batch-norm over the batch, not each rank's share", 0, 0 },
+        { "recompute", 0, OPT_FLAG, &s.recompute, NULL, NULL,
+          "the same numbers in less memory, a little slower", 0, 0 },
         { "save-every", 0, OPT_REAL, &c.save_every, "SECONDS", "60",
           "between two saved states, at least", 0, 1e6 },
         { "resume", 0, OPT_FLAG, &c.resume, NULL, NULL,

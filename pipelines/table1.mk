@@ -53,19 +53,19 @@ table1: $(PARTS:%=%.made)
 
 # The dataset and the folds first, once for all rows.
 shared-plain shared-grouped: shared-%:
-	@$(CV) WORK=$(OUT)/$* OUT=$(OUT)/$* GROUPED=$(if $(filter plain,$*),0,1) \
+	+@$(CV) WORK=$(OUT)/$* OUT=$(OUT)/$* GROUPED=$(if $(filter plain,$*),0,1) \
 	    $(OUT)/$*/data.safetensors $(OUT)/$*/folds.tsv
 
 $(ROWS:%=paper/%.made): paper/%.made: shared-plain
-	@$(PAPER) WORK=$(OUT)/plain GROUPED=0 OUT=$(OUT)/paper/$* \
+	+@$(PAPER) WORK=$(OUT)/plain GROUPED=0 OUT=$(OUT)/paper/$* \
 	    ARGS="$(SETTINGS) --select test" $(OUT)/paper/$*/metrics.tsv
 
 $(ROWS:%=honest/%.made): honest/%.made: shared-grouped
-	@$(PAPER) WORK=$(OUT)/grouped OUT=$(OUT)/honest/$* ARGS="$(SETTINGS)" \
+	+@$(PAPER) WORK=$(OUT)/grouped OUT=$(OUT)/honest/$* ARGS="$(SETTINGS)" \
 	    $(OUT)/honest/$*/metrics.tsv
 
 $(RECIPES:%=recipe/%.made): recipe/%.made: shared-grouped
-	@$(CV) WORK=$(OUT)/grouped OUT=$(OUT)/recipe/$* MODEL=$* \
+	+@$(CV) WORK=$(OUT)/grouped OUT=$(OUT)/recipe/$* MODEL=$* \
 	    EPOCHS=$(RECIPE_EPOCHS) ARGS="--size $(SIZE) $(ARGS)" \
 	    $(OUT)/recipe/$*/metrics.tsv
 

@@ -136,6 +136,54 @@ START_TEST(test_torchvision)
 }
 END_TEST
 
+/* Gradients of a batch of four, and how much memory their plan takes. */
+static float *
+gradients(const char *name, bool recompute, struct net *net, size_t *nbytes)
+{
+    struct net_conf size = { 1, 64, 3, -1 };
+    struct backend_conf conf = { .dtype = DTYPE_F32, .threads = 1,
+                                 .recompute = recompute };
+    struct err e = { 0 };
+    struct backend *b = backend_open("cpu", &conf, &e);
+    struct side s;
+    float *grads;
+
+    ck_assert_msg(b != NULL, "%s", e.text);
+    ck_assert_int_eq(net_build(&net->g, name, &size, &e), 0);
+    net_fill(net, 4);
+    side_open(&s, b, net, MODE_TRAIN);
+    side_run(&s, &net->feed);
+    *nbytes = s.plan->nbytes;
+    grads = side_get(&s, s.v.grads, net->g.nparams);
+    side_close(&s);
+    backend_close(b);
+    return grads;
+}
+
+/* What is made again has the bits it had, and was not held in between. */
+START_TEST(test_recompute)
+{
+    static const char *const names[] = { "resnet18", "resnet50",
+                                         "mobilenet_v2" };
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct net one = { 0 }, two = { 0 };
+        size_t held, less;
+        float *a = gradients(names[i], false, &one, &held);
+        float *b = gradients(names[i], true, &two, &less);
+
+        ck_assert_mem_eq(a, b, one.g.nparams * sizeof *a);
+        printf("%s: %.2f of the memory when values are made again\n",
+               names[i], (double)less / (double)held);
+        ck_assert(10 * less < 9 * held);
+        free(a);
+        free(b);
+        net_release(&one);
+        net_release(&two);
+    }
+}
+END_TEST
+
 /*
  * At full size no convolution of any network may fall to oneDNN's reference
  * implementation, hundreds of times slower.  Plans alone: nothing is run, so
@@ -178,7 +226,7 @@ START_TEST(test_fast)
 END_TEST
 
 CHECK_SUITE(run_suite, "cpu", 300, test_convs, test_elements, test_flats,
-            test_nets, test_large, test_torchvision, test_fast)
+            test_nets, test_large, test_torchvision, test_recompute, test_fast)
 
 /* In a child: oneDNN's threads would not survive the forks of the tests. */
 static int

@@ -53,6 +53,9 @@ struct backend_conf {
                                    a batch (cpu_shards.h); 0: not so */
     bool sync_bn;               /* batch-norm over all places that a batch
                                    lies in: see RUN_SHARE */
+    bool recompute;             /* cpu: hold no batch-norm's value until the
+                                   backward pass if it can be made again from
+                                   its input; the same bits, less memory */
     bool keep;                  /* share no memory, so that peek() works */
 };
 

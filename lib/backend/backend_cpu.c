@@ -105,7 +105,7 @@ cpu_open(const struct backend_conf *conf, struct err *e)
     c->k = kernels(&m, c->bf16);
     /* Measured: all is fastest in blocks but bf16 with AMX, in nhwc. */
     c->shape = (struct unit_shape){ c->k->lanes, c->k->lanes, c->k->size,
-                                   conf->keep, true };
+                                   conf->keep, conf->recompute, true };
     if (c->bf16 && m.amx)
         c->shape.block = 0;
     c->sync_bn = conf->sync_bn;
@@ -563,13 +563,28 @@ forward(struct unit_plan *p, struct unit *u)
     return 0;
 }
 
+/* The input of a convolution on its way back: as it was, or made again. */
+static const void *
+conv_input(struct unit_plan *p, const struct unit *u)
+{
+    int x = p->head.graph->op[u->op].in[0];
+    struct unit *maker = &p->unit[p->unit_at[x]];
+
+    if (u->again == NONE)
+        return value(p, x);
+    cpu_of(p)->k->bn_apply(&mine(maker)->norm,
+                           value(p, p->head.graph->op[maker->op].in[0]), NULL,
+                           memory(p, u->again));
+    return memory(p, u->again);
+}
+
 static int
 conv_backward(struct unit_plan *p, struct unit *u, void *dy)
 {
     const struct cpu_kernels *k = cpu_of(p)->k;
     const struct op *o = &p->head.graph->op[u->op];
     struct cpu *c = cpu_of(p);
-    const void *x = value(p, o->in[0]);
+    const void *x = conv_input(p, u);
     float *dw = p->head.v.grads + o->param;
     size_t n = o->nparams - (o->bias ? (size_t)o->out : 0);
     struct cpu_stem s;

@@ -57,7 +57,7 @@ cuda_open(const struct backend_conf *conf, struct err *e)
     }
     c->bf16 = conf->dtype == DTYPE_BF16 || conf->dtype == DTYPE_AUTO;
     c->shape = (struct unit_shape){ CUDA_LANES, 0, c->bf16 ? 2 : 4,
-                                    conf->keep, false };
+                                    conf->keep, false, false };
     c->head.class = &backend_cuda_class;
     c->head.dtype = c->bf16 ? "bf16" : conf->dtype == DTYPE_TF32 ? "tf32"
                                                                  : "f32";

@@ -55,7 +55,7 @@ static struct unit
 start_unit(const struct graph *g, int i, bool fold, bool *taken)
 {
     struct unit u = { .kind = g->op[i].kind, .op = i, .bn = NONE, .z = NONE,
-                      .last = i, .at = NONE, .dx = { NONE, NONE },
+                      .last = i, .at = NONE, .again = NONE, .dx = { NONE, NONE },
                       .dx_into = { NONE, NONE } };
     int r;
 
@@ -257,8 +257,19 @@ place_bn_back(struct unit_plan *p, struct unit *u, int x, int t)
         give_slot(p, u, 0, x, t);
 }
 
+/* May value x, which a convolution reads, be made again from what its maker
+ * reads?  That is held until the maker has run backward in any case. */
+static bool
+can_recompute(const struct unit_plan *p, int x)
+{
+    const struct unit *maker = &p->unit[p->unit_at[x]];
+
+    return maker->kind == OP_BN && maker->z == NONE &&
+           p->head.graph->op[x].uses == 1;
+}
+
 static void
-place_back(struct unit_plan *p, struct unit *u)
+place_back(struct unit_plan *p, struct unit *u, bool recompute)
 {
     const struct graph *g = p->head.graph;
     int x = g->op[u->op].in[0], t = 2 * g->nops - 1 - u->last;
@@ -273,7 +284,10 @@ place_back(struct unit_plan *p, struct unit *u)
         place_bn_back(p, u, x, t);
         break;
     case OP_CONV:
-        arena_use(a, p->value[x], t);
+        if (recompute && can_recompute(p, x))
+            u->again = arena_add(a, p->layout[x].nbytes, t);
+        else
+            arena_use(a, p->value[x], t);
         if (u->act != ACT_NONE) {
             arena_use(a, p->value[u->last], t);
             end_at(p->grad_end, u->last, t);
@@ -349,7 +363,7 @@ units_make(struct unit_plan *p, const struct unit_shape *m)
     arena_use(&p->arena, p->value[g->nops - 1], 2 * g->nops);   /* result */
     if (p->head.mode == MODE_TRAIN) {
         for (int i = p->nunits - 1; i >= 0; i--)
-            place_back(p, &p->unit[i]);
+            place_back(p, &p->unit[i], m->recompute);
         hold_grads(p);
         /* result() may be asked for after the backward pass. */
         arena_use(&p->arena, p->value[g->nops - 1], 2 * g->nops - 1);

@@ -32,6 +32,8 @@ struct unit {
     int last;               /* operation at which it runs; its value */
     enum act act;
     int at;                 /* OP_MAXPOOL: slot of the places */
+    int again;              /* OP_CONV: slot in which its input, a batch-norm's
+                               value, is made again for its backward, or NONE */
     int dx[2];              /* slots to which input gradients are written */
     bool dx_add[2];         /* ... by adding to what is there */
     int dx_into[2];         /* NONE, or slot to add dx[k] to afterwards */
@@ -68,6 +70,7 @@ struct unit_shape {          /* of the machine */
     int lanes, block;       /* block 0: nhwc */
     size_t size;            /* bytes of a stored number of a picture */
     bool keep;              /* share no memory */
+    bool recompute;         /* where a convolution alone reads a batch-norm */
     bool fold;              /* in evaluation, batch-norm into weights */
 };
 

@@ -174,6 +174,7 @@ open_backend(struct train_setup *s, struct train_conf *c,
     struct backend_conf conf = { .dtype = (enum dtype_choice)s->dtype,
                                  .device = device_of(comm),
                                  .deterministic = s->deterministic,
+                                 .recompute = s->recompute,
                                  .sync_bn = s->sync_bn && several };
 
     conf.threads = (int)s->threads;
@@ -188,6 +189,8 @@ open_backend(struct train_setup *s, struct train_conf *c,
     if (s->backend == NULL)
         return -1;
     cpu = strcmp(s->backend->class->name, "cpu") == 0;
+    if (s->recompute && !cpu)
+        return err_set(e, EXIT_USAGE, "--recompute is for the CPU");
     if (s->sync_bn && several && !cpu)
         return err_set(e, EXIT_USAGE, "--sync-bn is for ranks on the CPU");
     if (s->deterministic && several && (!cpu || conf.shards == 0))

@@ -13,7 +13,7 @@ struct train_setup {
     int64_t size, threads;
     double dropout, rank_timeout;
     int dtype;                  /* enum dtype_choice */
-    bool deterministic, sync_bn;
+    bool deterministic, sync_bn, recompute;
     struct transfer init;       /* path NULL: from scratch */
     bool plan;                  /* print what `scale` would give, and end */
     struct scale_conf scale;
