@@ -50,7 +50,6 @@ CORE_OBJ = $(filter $(foreach l,base model backend,$(BUILD)/lib/$l/%) \
            $(foreach f,augment image recipe,$(BUILD)/lib/data/$f.o),\
            $(LIB_OBJ))
 CORE_LIBS = -lm -lpthread -ldl
-CHECK_LIBS = $(shell pkg-config --libs check 2>/dev/null)
 
 $(CORE): $(CORE_OBJ) pipelines/cuda.mk
 	@rm -f $@
@@ -66,7 +65,7 @@ $(BUILD)/kernels/host/%.o: kernels/%.cu
 $(BUILD)/tests/check_cuda_host: $(BUILD)/tests/check_cuda.o $(HOST_OBJ) \
 	    $(CORE)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $(filter-out %.so,$^) $(CHECK_LIBS) $(CORE_LIBS)
+	$(CC) $(LDFLAGS) -o $@ $(filter-out %.so,$^) $(CORE_LIBS)
 
 # The same as a plugin, for whole programs (tests/t-cuda.sh).
 $(BUILD)/tests/host/backend_cuda.so: $(HOST_OBJ) $(CORE)
@@ -75,9 +74,13 @@ $(BUILD)/tests/host/backend_cuda.so: $(HOST_OBJ) $(CORE)
 
 $(BUILD)/tests/check_cuda_host: $(BUILD)/tests/host/backend_cuda.so
 
+# Nor libcheck, here as there.
+$(BUILD)/tests/check_cuda.o $(BUILD)/tests/check_cudnn_plans.o: \
+	CPPFLAGS += -DCHECK_SMALL
+
 $(BUILD)/tests/check_cuda: $(BUILD)/tests/check_cuda.o $(CORE)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(CORE_LIBS)
+	$(CC) $(LDFLAGS) -o $@ $^ $(CORE_LIBS)
 
 ifeq ($(CUDA),1)
 ifeq ($(wildcard $(NVCC)),)
@@ -134,7 +137,7 @@ endif
 $(BUILD)/tests/check_cudnn_plans: $(BUILD)/tests/check_cudnn_plans.o \
 	    $(CUDNN_C:%.c=$(BUILD)/%.o) $(CORE)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(CUDA_LIBS) $(CORE_LIBS)
+	$(CC) $(LDFLAGS) -o $@ $^ $(CUDA_LIBS) $(CORE_LIBS)
 
 # busi-train with nothing but libc: zlib's one function is a small file, and no
 # picture is decoded.

@@ -1,8 +1,8 @@
 /*
  * check.h: the frame of every tests/check_*.c (libcheck).
  *
- * A machine with a GPU may lack libcheck: there, check_small.h stands in for
- * the little of it that the GPU's tests use.
+ * A machine with a GPU may lack libcheck: in the GPU's tests check_small.h stands
+ * in for the little of it that they use (CHECK_SMALL; pipelines/cuda.mk).
  */
 #ifndef BUSI_TESTS_CHECK_H
 #define BUSI_TESTS_CHECK_H
@@ -11,10 +11,10 @@
 
 #include <stdlib.h>
 
-#if __has_include(<check.h>)
-#include <check.h>
-#else
+#ifdef CHECK_SMALL
 #include "tests/check_small.h"
+#else
+#include <check.h>
 #endif
 
 /* A function that runs the tests named; a test may take up to `seconds`. */

@@ -52,6 +52,7 @@ enum { CK_ENV };
                   (double)(b))
 #define ck_assert_int_eq(a, b) \
     ck_assert_msg((a) == (b), "%s is %lld", #a, (long long)(a))
+#define ck_assert_uint_eq(a, b) ck_assert_int_eq(a, b)
 #define ck_assert_int_ge(a, b) \
     ck_assert_msg((a) >= (b), "%s is %lld", #a, (long long)(a))
 #define ck_assert_int_gt(a, b) \
