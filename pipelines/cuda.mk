@@ -55,11 +55,17 @@ $(CORE): $(CORE_OBJ) pipelines/cuda.mk
 	@rm -f $@
 	$(AR) rcs $@ $(CORE_OBJ)
 
+# Rounded as on a GPU: products and sums in one, where this processor can; but
+# not in cuda_turn, as below.
+FUSED    := $(if $(shell grep -m1 -ow fma /proc/cpuinfo 2>/dev/null),\
+            -mfma -ffp-contract=fast,-ffp-contract=off)
+$(BUILD)/kernels/host/cuda_turn.o: FUSED = -ffp-contract=off
+
 $(BUILD)/kernels/host/%.o: kernels/%.cu
 	@mkdir -p $(@D)
 	$(CXX) -x c++ -std=c++17 $(OPT) $(SAN) -g -fPIC -I. -Ilib -MMD -MP \
 	    -fvisibility=hidden -fno-exceptions \
-	    -fno-rtti -ffp-contract=off -Wall -Wextra \
+	    -fno-rtti $(FUSED) -Wall -Wextra \
 	    -Wno-unknown-pragmas -c -o $@ $<
 
 $(BUILD)/tests/check_cuda_host: $(BUILD)/tests/check_cuda.o $(HOST_OBJ) \
