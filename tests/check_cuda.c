@@ -37,11 +37,12 @@ open_cuda(const struct backend_conf *c, struct err *e)
                                        : backend_open("cuda", c, e);
 }
 
+/* same: the same bits in every run; else what trainings use, by timing. */
 static struct backend *
-open_type(bool bf16)
+open_type(bool bf16, bool same)
 {
     struct backend_conf conf = { .dtype = bf16 ? DTYPE_BF16 : DTYPE_F32,
-                                 .device = -1, .deterministic = true };
+                                 .device = -1, .deterministic = same };
     struct err e = { 0 };
     struct backend *b = open_cuda(&conf, &e);
 
@@ -56,7 +57,7 @@ open_pair(struct pair *p, bool bf16)
     struct err e = { 0 };
 
     memset(p, 0, sizeof *p);
-    p->other = open_type(bf16);
+    p->other = open_type(bf16, false);
     p->ref = backend_open("ref", &plain, &e);
     p->limits = bf16 ? limits_bf16 : limits_f32;
     ck_assert_msg(strcmp(p->other->dtype, bf16 ? "bf16" : "f32") == 0, "%s",
@@ -192,7 +193,7 @@ START_TEST(test_curves)
     struct backend_conf plain = { .dtype = DTYPE_F32 };
     struct err e = { 0 };
     struct backend *ref = backend_open("ref", &plain, &e);
-    struct backend *b = open_type(false);
+    struct backend *b = open_type(false, false);
     struct net net = { 0 };
 
     net_parse(&net, small, 6);
@@ -226,7 +227,7 @@ START_TEST(test_same)
 
         net_parse(&net, small, 6);
         for (int i = 0; i < 2; i++) {
-            struct backend *b = open_type(bf16);
+            struct backend *b = open_type(bf16, true);
 
             if (i == 1)
                 setenv("CUDA_HOST_BACKWARDS", "1", 1);
@@ -254,7 +255,7 @@ END_TEST
 START_TEST(test_updates)
 {
     enum { N = 100003 };
-    struct backend *b = open_type(false);
+    struct backend *b = open_type(false, false);
     const struct backend_class *c = b->class;
     float *host[5], *dev[5], *got = mem_array(N, sizeof *got);
     struct err e = { 0 };
@@ -352,7 +353,7 @@ put_back(struct side *s, float *to, size_t n)
 static void
 check_copy(bool bf16, enum update_rule r)
 {
-    struct backend *b = open_type(bf16);
+    struct backend *b = open_type(bf16, true);
     unsigned long launches[2] = { 0, 0 };
     struct err e = { 0 };
     struct net net = { 0 };
@@ -409,7 +410,7 @@ END_TEST
 /* The average is evaluated as it is now, not as it was packed before. */
 START_TEST(test_average)
 {
-    struct backend *b = open_type(true);
+    struct backend *b = open_type(true, true);
     struct err e = { 0 };
     struct net net = { 0 };
     struct vectors of;

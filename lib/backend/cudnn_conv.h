@@ -4,9 +4,10 @@
  *
  * cuDNN is opened at run time; 9.8 or later.  Its backend (graph) API is asked
  * for engines that can do a convolution, those that break a promise below are
- * left out, and of the rest the fastest is taken, by timing.  What was chosen
- * is kept in $XDG_CACHE_HOME/busi (or ~/.cache/busi), one file for each GPU
- * model, cuDNN version and set of promises.
+ * left out, and of the rest the fastest is taken, by timing; the first that
+ * works, where the same bits are promised for every run.  What was chosen is
+ * kept in $XDG_CACHE_HOME/busi (or ~/.cache/busi), one file for each GPU model,
+ * cuDNN version and set of promises.
  *
  * Pictures are [N,H,W,C], weights [K,R,R,C], in bf16 or f32, sums in f32.  C
  * and K must be multiples of 8: with 3 channels cuDNN 9.19 itself pads to 8, in
