@@ -550,9 +550,125 @@ START_TEST(test_looks)
 }
 END_TEST
 
+/* --------------------------------------------------------- recorded steps */
+
+enum { TURNS = 5, BATCH = 6, ROWS = TURNS * BATCH };
+
+/* An epoch of TURNS steps, for free_epoch(). */
+static void
+fill_epoch(struct epoch *x, const uint8_t *px, const struct update *u)
+{
+    struct augment_map *maps = mem_array(ROWS, sizeof *maps);
+    struct update *updates = mem_array(TURNS * UPDATES, sizeof *updates);
+    struct recipe recipe = { .mean = { 0.3f }, .std = { 0.2f } };
+    float *targets = mem_array(ROWS * 3, sizeof *targets);
+    uint32_t *rows = mem_array(ROWS, sizeof *rows);
+    int32_t *labels = mem_array(ROWS, sizeof *labels);
+    struct augment a;
+
+    for (uint32_t i = 0; i < ROWS; i++) {
+        rows[i] = i * 3 % HELD;
+        labels[i] = (int32_t)(i % 3);
+        targets[i * 3 + i % 3] = 1.0f / BATCH;
+        augment_draw(&a, AUGMENT_STRONG, 7, 3, i, SIDE, SIDE, SIDE);
+        augment_prepare(&a, &recipe, px + rows[i] * SIDE * SIDE, SIDE, SIDE,
+                        1, SIDE, &maps[i]);
+    }
+    for (int i = 0; i < TURNS; i++) {       /* in two parts */
+        updates[i * UPDATES] = updates[i * UPDATES + 1] = *u;
+        updates[i * UPDATES].end = updates[i * UPDATES + 1].begin = 777;
+        updates[i * UPDATES].step = updates[i * UPDATES + 1].step = i + 1;
+        updates[i * UPDATES].lr = updates[i * UPDATES + 1].lr =
+            0.02f / (float)(i + 1);
+    }
+    *x = (struct epoch){ .n = ROWS, .batch = BATCH, .classes = 3,
+                         .rows = rows, .maps = maps, .targets = targets,
+                         .labels = labels, .updates = updates, .seed = 5,
+                         .epoch = 2 };
+}
+
+static void
+free_epoch(struct epoch *x)
+{
+    free((void *)x->rows);
+    free((void *)x->maps);
+    free((void *)x->targets);
+    free((void *)x->labels);
+    free((void *)x->updates);
+}
+
+/*
+ * Train in whole steps; parameters, and behind them the average (caller
+ * frees).  anew: each by a plan of its own, whose first step is not recorded.
+ */
+static float *
+train_whole(const struct net *net, bool bf16, bool anew, double sums[2])
+{
+    static uint8_t px[HELD * SIDE * SIDE];
+    struct resident held = { HELD, 1, SIDE, SIDE, px };
+    struct backend *b = open_type(bf16, true);
+    const struct backend_class *c = b->class;
+    size_t n = net->g.nparams;
+    float *m[3], *got = mem_array(2 * n, sizeof *got);
+    struct err e = { 0 };
+    struct update u;
+    struct epoch x;
+    struct side s;
+
+    for (size_t i = 0; i < sizeof px; i++)
+        px[i] = (uint8_t)(127.5 * (1 + net_number(99, i)));
+    for (int i = 0; i < 3; i++)
+        m[i] = c->alloc(b, n, &e);
+    side_open(&s, b, net, MODE_TRAIN);
+    u = rule(UPDATE_ADAMW, &net->g, &s.v, m);
+    fill_epoch(&x, px, &u);
+    ck_assert_msg(c->hold(b, &held, &e) == 0 && c->epoch(b, &x, &e) == 0,
+                  "%s", e.text);
+    free_epoch(&x);
+    for (int i = 0; i < TURNS; i++) {
+        if (anew && i > 0)
+            side_replan(&s, MODE_TRAIN);
+        ck_assert_msg(c->step(s.plan, &e) == 0, "%s", e.text);
+    }
+    ck_assert_msg(c->sums(b, &sums[0], &sums[1], &e) == 0, "%s", e.text);
+    ck_assert_msg(&backend_cuda_class != NULL ||
+                  strstr(b->about, "not recorded") == NULL, "%s", b->about);
+    c->get(b, got, s.v.params, n);
+    c->get(b, got + n, u.ema, n);
+    for (int i = 0; i < 3; i++)
+        c->release(b, m[i]);
+    side_close(&s);
+    backend_close(b);
+    return got;
+}
+
+/* Recorded steps have the bits of those that are not. */
+START_TEST(test_recorded)
+{
+    for (int bf16 = 0; bf16 < 2; bf16++) {
+        struct net net = { 0 };
+        double sums[2][2];
+        float *got[2];
+
+        net_parse(&net, small, BATCH);
+        for (int i = 0; i < 2; i++)
+            got[i] = train_whole(&net, bf16, i == 1, sums[i]);
+        ck_assert_msg(memcmp(sums[0], sums[1], sizeof sums[0]) == 0,
+                      "losses %.9g and %.9g", sums[0][0], sums[1][0]);
+        ck_assert_msg(memcmp(got[0], got[1], 2 * net.g.nparams *
+                             sizeof(float)) == 0, "parameters differ");
+        ck_assert_msg(memcmp(got[0], net.params, net.g.nparams *
+                             sizeof(float)) != 0, "nothing was learnt");
+        free(got[0]);
+        free(got[1]);
+        net_release(&net);
+    }
+}
+END_TEST
+
 CHECK_SUITE(run_suite, "cuda", 600, test_convs, test_elements, test_flats,
             test_nets, test_curves, test_same, test_updates, test_copy,
-            test_average, test_looks)
+            test_average, test_looks, test_recorded)
 /* For tools that make every access a hundred times slower. */
 CHECK_SUITE(run_short, "cuda", 600, test_curves, test_updates, test_copy,
             test_looks)
