@@ -28,7 +28,7 @@ extern "C" {
 
 enum {
     CUDA_SUMS = 2 * 512,        /* floats of scratch for each channel */
-    CUDA_DW_SUMS = 9 * 128,
+    CUDA_DW_SUMS = 9 * 256,
     CUDA_STEPS = 2,             /* updates of a step */
     CUDA_LANES = 8              /* channels are rounded up to this */
 };

@@ -94,6 +94,7 @@ sum_finish(const float *sums, int c, int channels, int parts, float *sum)
 
     if (k >= (size_t)channels)
         return;
+#pragma unroll 8
     for (int i = 0; i < parts; i++)
         all += sums[(size_t)i * c + k];
     sum[k] = (float)all;

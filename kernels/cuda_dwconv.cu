@@ -11,7 +11,7 @@
 
 enum {
     ACROSS = 4,             /* output pixels of a thread */
-    PARTS = 128
+    PARTS = 256             /* two blocks a multiprocessor: its registers */
 };
 static_assert(9 * (int)PARTS <= (int)CUDA_DW_SUMS, "scratch of a channel");
 
@@ -148,6 +148,7 @@ dw_finish(const float *sums, int c, int channels, int parts, float *dw)
 
     if (i >= (uint32_t)channels * 9)
         return;
+#pragma unroll 8
     for (int p = 0; p < parts; p++)
         all += sums[((size_t)p * 9 + i / channels) * c + i % channels];
     dw[i % channels * 9 + i / channels] = (float)all;

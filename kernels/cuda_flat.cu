@@ -79,7 +79,7 @@ xent_one(const struct cuda_xent &x, int n, const float *z, float *probs,
     *right += best == x.labels[n];
 }
 
-static __global__ void
+static __global__ void __launch_bounds__(1024)
 xent(struct cuda_xent x, const float *z, float *probs, double *out)
 {
     __shared__ double all[2][1024];

@@ -13,7 +13,7 @@
 #include "kernels/cuda_dev.h"
 #include "kernels/cuda_rng.h"
 
-static __global__ void
+static __global__ void __launch_bounds__(1024)
 take_turn(struct cuda_turn t)
 {
     const struct cuda_epoch e = *t.from;

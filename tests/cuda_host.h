@@ -24,6 +24,7 @@
 #define __device__
 #define __host__
 #define __shared__ static
+#define __launch_bounds__(threads)
 
 struct dim3 {
     unsigned x, y, z;
