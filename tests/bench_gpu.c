@@ -91,9 +91,9 @@ prepare(struct bench *t, struct err *e)
     return t->plan != NULL ? 0 : -1;
 }
 
-/* An epoch of so many steps; waits for its end. */
+/* An epoch of so many steps; waits for its end.  Seconds without preparing. */
 static int
-run(struct bench *t, int steps, struct err *e)
+run(struct bench *t, int steps, double *seconds, struct err *e)
 {
     size_t n = (size_t)steps * (size_t)t->batch;
     struct epoch x = { .n = n, .batch = (size_t)t->batch,
@@ -106,7 +106,7 @@ run(struct bench *t, int steps, struct err *e)
     struct recipe recipe = { .mean = { 0.5f, 0.5f, 0.5f },
                              .std = { 0.5f, 0.5f, 0.5f } };
     static const uint8_t gray[SIDE * SIDE * CHANNELS];
-    double loss, correct;
+    double loss, correct, start;
     struct augment a;
     int rc;
 
@@ -131,10 +131,13 @@ run(struct bench *t, int steps, struct err *e)
     x.labels = labels;
     x.updates = u;
     rc = t->b->class->epoch(t->b, &x, e);
+    t->b->class->sync(t->b);
+    start = clock_seconds();
     for (int i = 0; i < steps && rc == 0; i++)
         rc = t->b->class->step(t->plan, e);
     if (rc == 0)
         rc = t->b->class->sums(t->b, &loss, &correct, e);
+    *seconds = clock_seconds() - start;
     free(rows);
     free(maps);
     free(targets);
@@ -143,24 +146,18 @@ run(struct bench *t, int steps, struct err *e)
     return rc;
 }
 
-/* Seconds of `steps` steps, the least of three runs; preparing left out. */
+/* Seconds of `steps` steps, the least of three runs. */
 static int
 time_steps(struct bench *t, int steps, double *seconds, struct err *e)
 {
-    double two[2];
+    double one;
 
     *seconds = 1e30;
     for (int i = 0; i < 3; i++) {
-        /* Twice as many take twice as long, but for what is done once. */
-        for (int k = 0; k < 2; k++) {
-            double start = clock_seconds();
-
-            if (run(t, steps << k, e) != 0)
-                return -1;
-            two[k] = clock_seconds() - start;
-        }
-        if (two[1] - two[0] < *seconds)
-            *seconds = two[1] - two[0];
+        if (run(t, steps, &one, e) != 0)
+            return -1;
+        if (one < *seconds)
+            *seconds = one;
     }
     return 0;
 }
@@ -230,10 +227,10 @@ bench_step(char **arg, double begun, struct err *e)
         return err_set(e, EXIT_USAGE, "no batch or no steps");
     t.b = backend_open("cuda", &conf, e);
     if (t.b == NULL || net_build(&t.g, arg[0], &net, e) != 0 ||
-        prepare(&t, e) != 0 || run(&t, 1, e) != 0)
+        prepare(&t, e) != 0 || run(&t, 1, &seconds, e) != 0)
         return -1;
     first = clock_seconds() - begun;
-    if (run(&t, 3, e) != 0 || time_steps(&t, steps, &seconds, e) != 0)
+    if (run(&t, 3, &seconds, e) != 0 || time_steps(&t, steps, &seconds, e) != 0)
         return -1;
     /* Backward is two products, but one for the first layer. */
     tflops = 2e-12 * t.batch * steps / seconds *
