@@ -16,7 +16,8 @@
 # ratio: ours over the better of the two peers.  What does not fit into a
 # part's budget is left out, and said; what is late is ended.
 #
-#   PEERS=DIR           with torch_train.py (default ../shared/peers)
+#   PEERS=DIR           with torch_train.py (default shared/peers, here or
+#                       beside this folder)
 #   PEERS_PYTHON=...    a Python with PyTorch and torchvision (python3)
 #   NETS, BATCHES       of the steps (all five; 64 128)
 #   RUNS                of the epochs: NET:BATCH:PAPER'S SECONDS
@@ -27,7 +28,8 @@
 # Logs are left in $BUILD/bench-gpu.
 set -u
 parts=${*:-steps epochs folds}
-peers=${PEERS:-../shared/peers}
+peers=${PEERS:-shared/peers}
+[ -n "${PEERS:-}" ] || [ -e "$peers" ] || peers=../shared/peers
 python=${PEERS_PYTHON:-python3}
 nets=${NETS:-resnet18 resnet34 resnet50 mobilenet_v2 vgg16}
 batches=${BATCHES:-64 128}

@@ -172,14 +172,16 @@ gpu: $(PLUGINS)/backend_cuda.so $(BUILD)/tests/check_cuda \
 	    $(BUILD)/tests/check_cudnn_plans $(BUILD)/tests/bench_gpu \
 	    $(BUILD)/tests/busi-train
 
+# What only a GPU can show comes first.
 check-gpu: gpu
-	$(BUILD)/tests/check_cudnn_plans
 	BUSI_PLUGINS=$(abspath $(PLUGINS)) $(BUILD)/tests/check_cuda
+	$(BUILD)/tests/check_cudnn_plans
 	@$(MAKE) --no-print-directory CUDA=1 sanitize-gpu
 
 # Part of check-gpu; minutes, as every access is watched.
 sanitize-gpu: gpu
 	@[ "$(SANITIZE)" != 0 ] || exit 0; \
+	PATH=$$PATH:$(CUDA_HOME)/bin; \
 	command -v compute-sanitizer >/dev/null || { \
 	    echo "SKIP compute-sanitizer: it is not here"; exit 0; }; \
 	for tool in memcheck racecheck; do \

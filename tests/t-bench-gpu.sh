@@ -89,6 +89,33 @@ says "no part 'nothing'"
 runs 2 sh "$top/pipelines/gpu.sh" "$PWD/logs" nothing
 says usage
 
+# gpu.sh: for the GPU that is here; timing gets what the rest leaves.
+mkdir fake
+cat >fake/nvidia-smi <<'EOT'
+#!/bin/sh
+case $* in *compute_cap*) printf '9.0\n9.0\n' ;; esac
+EOT
+cat >fake/make <<'EOT'
+#!/bin/sh
+for target; do :; done
+mkdir -p "$BUILD/bench-gpu"
+echo "$target $CUDA_ARCH $((STEPS_MOST + 0)) $((EPOCHS_MOST + FOLDS_MOST))" \
+    "$XDG_CACHE_HOME" >>made
+EOT
+chmod +x fake/*
+for what in steps trainings; do
+    runs 0 env -u CUDA_ARCH PATH="$PWD/fake:$PATH" BUILD=gpu MOST=300 \
+        sh "$top/pipelines/gpu.sh" logs $what
+    [ -s "logs/bench-$what.tgz" ] || bad "no logs of $what"
+done
+is "what gpu.sh makes" "gpu check-gpu bench-gpu sanitize-gpu gpu bench-gpu" \
+    "$(cut -d' ' -f1 made | xargs)"
+is "architectures" 90 "$(cut -d' ' -f2 made | sort -u)"
+is "kept choices" "$PWD/gpu/cache" "$(cut -d' ' -f5 made | sort -u)"
+awk '$1 == "bench-gpu" && n++ == 0 && ($3 < 150 || $3 > 200) { exit 1 }
+     $1 == "bench-gpu" && n == 2 && ($4 < 250 || $4 > 290) { exit 1 }' made ||
+    bad "budgets: $(cat made)"
+
 # The same with our own programs, on the CPU, where they are built.
 if [ -x "$real/tests/bench_gpu" ] && [ -x "$real/tests/busi-train" ]; then
     cp "$real/tests/bench_gpu" "$real/tests/busi-train" build/tests
