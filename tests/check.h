@@ -9,7 +9,11 @@
 
 #include "base/log.h"
 
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #ifdef CHECK_SMALL
 #include "tests/check_small.h"
@@ -43,6 +47,24 @@
 #define CHECK_MAIN(suite, seconds, ...)                                     \
     CHECK_SUITE(run_suite, suite, seconds, __VA_ARGS__)                     \
     int main(void) { return run_suite(); }
+
+/*
+ * Does `holds` hold?  Asked in a child: what it opens (CUDA, cuDNN) would not
+ * survive the forks of the tests.
+ */
+static inline bool
+check_in_child(bool (*holds)(void))
+{
+    int status = 0;
+    pid_t child = fork();
+
+    if (child == 0) {
+        status = holds() ? 0 : 1;
+        fflush(stdout);
+        _exit(status);
+    }
+    return child > 0 && waitpid(child, &status, 0) == child && status == 0;
+}
 
 /* What main() returns where a test cannot be run at all (see run.sh). */
 enum { CHECK_SKIP = 77 };

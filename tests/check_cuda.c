@@ -11,8 +11,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 /* There in check_cuda_host only. */
 extern const struct backend_class backend_cuda_class __attribute__((weak));
@@ -673,26 +671,15 @@ CHECK_SUITE(run_suite, "cuda", 600, test_convs, test_elements, test_flats,
 CHECK_SUITE(run_short, "cuda", 600, test_curves, test_updates, test_copy,
             test_looks)
 
-/* In a child: CUDA would not survive the forks of the tests. */
 static bool
 cuda_opens(void)
 {
-    int status = 0;
-    pid_t child = fork();
+    struct backend_conf conf = { .device = -1 };
+    struct err e = { 0 };
+    struct backend *b = open_cuda(&conf, &e);
 
-    if (child == 0) {
-        struct backend_conf conf = { .device = -1 };
-        struct err e = { 0 };
-        struct backend *b = open_cuda(&conf, &e);
-
-        if (b != NULL)
-            printf("%s\n", b->about);
-        else
-            printf("%s\n", e.text);
-        fflush(stdout);
-        _exit(e.status);
-    }
-    return child > 0 && waitpid(child, &status, 0) == child && status == 0;
+    printf("%s\n", b != NULL ? b->about : e.text);
+    return b != NULL;
 }
 
 int
@@ -700,7 +687,7 @@ main(int argc, char **argv)
 {
     bool brief = argc > 1 && strcmp(argv[1], "short") == 0;
 
-    if (!cuda_opens())
+    if (!check_in_child(cuda_opens))
         return CHECK_SKIP;
     return brief ? run_short() : run_suite();
 }
