@@ -142,7 +142,27 @@ START_TEST(test_promises)
 }
 END_TEST
 
-CHECK_SUITE(run_suite, "cudnn_plans", 600, test_plans, test_promises)
+/* A kernel larger than its picture: what cuDNN has against it is told. */
+START_TEST(test_reason)
+{
+    struct conv_shape s = { 1, 8, 4, 4, 8, 7, 1, 0, true, false };
+    char *json = describe(&devices[0]);
+    struct cudnn_conf conf = { .device = json, .workspace = 1 << 20 };
+    struct err e = { 0 };
+    struct cudnn *d = cudnn_open(&conf, &e);
+
+    ck_assert_msg(d != NULL, "%s", e.text);
+    ck_assert(cudnn_plan(d, &s, CONV_FORWARD, &e) == NULL);
+    printf("%s\n", e.text);
+    ck_assert_msg(strstr(e.text, "CUDNN_STATUS_BAD_PARAM") != NULL &&
+                  strstr(e.text, "; )") == NULL, "%s", e.text);
+    cudnn_close(d);
+    free(json);
+}
+END_TEST
+
+CHECK_SUITE(run_suite, "cudnn_plans", 600, test_plans, test_promises,
+            test_reason)
 
 static bool
 cudnn_opens(void)

@@ -48,6 +48,13 @@ cudnn_about(const struct cudnn *d)
     return "plain loops";
 }
 
+void
+cudnn_why(const struct cudnn *d, char text[256])
+{
+    (void)d;
+    text[0] = '\0';
+}
+
 const struct cudnn_plan *
 cudnn_plan(struct cudnn *d, const struct conv_shape *s, enum conv_pass pass,
            struct err *e)

@@ -274,10 +274,14 @@ cuda_run(struct plan *head, int op, enum pass pass, struct err *e)
     u = &p->u.unit[p->u.unit_at[op]];
     rc = pass == PASS_FORWARD ? cuda_unit_forward(p, u)
                               : cuda_unit_backward(p, u);
-    if (rc != 0)
-        return err_set(e, EXIT_IO, "%s failed in '%s'",
+    if (rc != 0) {
+        char why[256];
+
+        cudnn_why(cuda_of(p)->dnn, why);
+        return err_set(e, EXIT_IO, "%s failed in '%s': %s",
                        cudnn_about(cuda_of(p)->dnn),
-                       head->graph->op[u->op].name);
+                       head->graph->op[u->op].name, why);
+    }
     return gpu_check(&cuda_of(p)->gpu, e);
 }
 

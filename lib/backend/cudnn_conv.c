@@ -28,6 +28,7 @@ struct api {
     __typeof__(cudnnDestroy) *destroy;
     __typeof__(cudnnSetStream) *set_stream;
     __typeof__(cudnnGetErrorString) *error;
+    __typeof__(cudnnGetLastErrorString) *last_error;
     __typeof__(cudnnBackendCreateDescriptor) *new;
     __typeof__(cudnnBackendDestroyDescriptor) *drop;
     __typeof__(cudnnBackendSetAttribute) *set;
@@ -85,6 +86,7 @@ load(struct cudnn *d, struct err *e)
         { "cudnnDestroy", offsetof(struct api, destroy) },
         { "cudnnSetStream", offsetof(struct api, set_stream) },
         { "cudnnGetErrorString", offsetof(struct api, error) },
+        { "cudnnGetLastErrorString", offsetof(struct api, last_error) },
         { "cudnnBackendCreateDescriptor", offsetof(struct api, new) },
         { "cudnnBackendDestroyDescriptor", offsetof(struct api, drop) },
         { "cudnnBackendSetAttribute", offsetof(struct api, set) },
@@ -271,6 +273,13 @@ const char *
 cudnn_about(const struct cudnn *d)
 {
     return d->about;
+}
+
+void
+cudnn_why(const struct cudnn *d, char text[256])
+{
+    text[0] = '\0';
+    d->f.last_error(text, 256);
 }
 
 /* ------------------------------------------------------------- descriptors */
@@ -737,6 +746,8 @@ build(struct cudnn *d, struct cudnn_plan *p, struct err *e)
     struct build b = { .f = &d->f };
     struct list l = { { NULL }, 0 };
     desc g = graph(&b, &p->shape, p->pass);
+    char why[256];
+    int nconfigs;
 
     ask(d, &b, g, CUDNN_HEUR_MODE_A, &l);
     b.rc = l.n > 0 ? CUDNN_STATUS_SUCCESS : b.rc;
@@ -744,14 +755,16 @@ build(struct cudnn *d, struct cudnn_plan *p, struct err *e)
         ask(d, &b, g, CUDNN_HEUR_MODE_FALLBACK, &l);
     if (!recall(d, p, &l))
         choose(d, p, &l);
+    nconfigs = l.n;         /* list_release() clears it */
     list_release(&d->f, &l);
     drop_all(&b);
     if (p->plan != NULL)
         return 0;
+    cudnn_why(d, why);
     return err_set(e, EXIT_IO, "%s has no engine for the convolution %s "
-                   "within %zu MB (%s)", d->about, p->key,
+                   "within %zu MB (%s; %s)", d->about, p->key,
                    d->conf.workspace >> 20,
-                   l.n == 0 ? d->f.error(b.rc) : "none fits");
+                   nconfigs == 0 ? d->f.error(b.rc) : "none fits", why);
 }
 
 const struct cudnn_plan *

@@ -51,6 +51,8 @@ struct cudnn *cudnn_open(const struct cudnn_conf *c, struct err *e);
 void cudnn_close(struct cudnn *d);
 /* "cuDNN 9.19.0" */
 const char *cudnn_about(const struct cudnn *d);
+/* What went wrong last, in cuDNN's words. */
+void cudnn_why(const struct cudnn *d, char text[256]);
 
 /*
  * A plan for one pass; the same for the same shape.  Errors, EXIT_IO: cuDNN
