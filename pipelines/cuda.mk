@@ -186,7 +186,8 @@ sanitize-gpu: gpu
 	    echo "SKIP compute-sanitizer: it is not here"; exit 0; }; \
 	for tool in memcheck racecheck; do \
 	    echo "compute-sanitizer $$tool"; \
-	    BUSI_PLUGINS=$(abspath $(PLUGINS)) compute-sanitizer --tool $$tool \
+	    CK_FORK=no BUSI_PLUGINS=$(abspath $(PLUGINS)) \
+	        compute-sanitizer --tool $$tool \
 	        --target-processes all --error-exitcode 1 \
 	        $(BUILD)/tests/check_cuda short || exit 1; \
 	done
