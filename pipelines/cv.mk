@@ -14,6 +14,9 @@
 # what that taught (their size is that of the scans, their start the same for all
 # folds: no real scan is in it).
 #
+# MEMBERS=3 trains three networks a fold, from other seeds, whose probabilities
+# are averaged; TTA=8 averages over eight views of a scan as well.
+#
 # WORK holds the tables and the dataset, and may serve several OUTs; GROUPED=0
 # lets near-copies cross folds; FOLDS="0 1" trains these alone.
 
@@ -32,6 +35,8 @@ OUT      ?= cv/$(notdir $(MODEL))
 WORK     ?= $(OUT)
 GROUPED  ?= 1
 PHANTOMS ?=
+MEMBERS  ?= 1
+TTA      ?= 1
 FOLDS    ?= $(shell seq 0 $$(($(K) - 1)))
 RANKS    ?= 1
 BUSI_BIN ?=
@@ -40,6 +45,15 @@ HERE := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 GPUS_FOR = sh $(HERE)/on-gpu.sh
 
 PREDS = $(FOLDS:%=$(OUT)/pred-%.tsv)
+
+# The networks of a fold: fold-0, then fold-0.2, fold-0.3, ...
+MODELS = $(OUT)/fold-%.safetensors $(foreach k,$(shell seq 2 $(MEMBERS)),\
+    $(OUT)/fold-%.$(k).safetensors)
+fold   = $(basename $*)
+seed   = $(shell echo $$(($(SEED) - 1 + $(or $(subst .,,$(suffix $*)),1))))
+SCORE  = $(GPUS_FOR) 1 $(BUSI_BIN)busi-predict \
+    $(patsubst %,-m %,$(filter %.safetensors,$^)) --tta $(TTA) \
+    -d $(WORK)/data.safetensors -f $(WORK)/folds.tsv --threads $(THREADS)
 
 # $(call if-changed,COMMAND): its stdout becomes the target, if it differs.
 define if-changed
@@ -109,13 +123,15 @@ $(OUT)/fold-%.safetensors: $(WORK)/data.safetensors $(WORK)/folds.tsv \
 	    [ ! "$$f" -nt $(OUT)/fold-$*.state.safetensors ] || \
 	    rm -f $(OUT)/fold-$*.state.safetensors*; \
 	done
-	$(GPUS_FOR) $(RANKS) $(BUSI_BIN)busi-train -d $< -f $(WORK)/folds.tsv --fold $* -m $(MODEL) \
-	    -e $(EPOCHS) -b $(BATCH) --seed $(SEED) --threads $(THREADS) \
+	$(GPUS_FOR) $(RANKS) $(BUSI_BIN)busi-train -d $< -f $(WORK)/folds.tsv --fold $(fold) -m $(MODEL) \
+	    -e $(EPOCHS) -b $(BATCH) --seed $(seed) --threads $(THREADS) \
 	    --ranks $(RANKS) $(FROM) $(ARGS) --resume --log $(OUT)/fold-$*.tsv -o $@
 
-$(OUT)/pred-%.tsv: $(OUT)/fold-%.safetensors
-	$(GPUS_FOR) 1 $(BUSI_BIN)busi-predict -m $< -d $(WORK)/data.safetensors \
-	    -f $(WORK)/folds.tsv --fold $* --threads $(THREADS) -o $@
+$(OUT)/score.settings: FORCE
+	$(call if-changed,echo "$(MEMBERS) $(TTA)")
+
+$(OUT)/pred-%.tsv: $(MODELS) $(OUT)/score.settings
+	$(SCORE) --fold $* -o $@
 
 $(OUT)/metrics.settings: FORCE
 	$(call if-changed,echo "$(FOLDS)")
@@ -125,15 +141,11 @@ $(OUT)/metrics.tsv: $(PREDS) $(OUT)/metrics.settings
 
 # For the report: thresholds come from validation folds, and where the networks
 # looked.
-$(OUT)/val-%.tsv: $(OUT)/fold-%.safetensors
-	$(GPUS_FOR) 1 $(BUSI_BIN)busi-predict -m $< -d $(WORK)/data.safetensors \
-	    -f $(WORK)/folds.tsv --fold $$((($* + 1) % $(K))) \
-	    --allow-train-rows --threads $(THREADS) -o $@
+$(OUT)/val-%.tsv: $(MODELS) $(OUT)/score.settings
+	$(SCORE) --fold $$((($* + 1) % $(K))) --allow-train-rows -o $@
 
-$(OUT)/maps-%.tsv: $(OUT)/fold-%.safetensors
-	$(GPUS_FOR) 1 $(BUSI_BIN)busi-predict -m $< -d $(WORK)/data.safetensors \
-	    -f $(WORK)/folds.tsv --fold $* --threads $(THREADS) \
-	    --cam $(OUT)/maps -o $@
+$(OUT)/maps-%.tsv: $(MODELS) $(OUT)/score.settings
+	$(SCORE) --fold $* --cam $(OUT)/maps -o $@
 
 # With --select none no rows are left to choose thresholds on.
 VALS = $(if $(filter none --select=none,$(ARGS)),,$(FOLDS:%=$(OUT)/val-%.tsv))

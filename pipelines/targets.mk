@@ -29,6 +29,7 @@ help:
 #|     MODEL=resnet18 EPOCHS=60 BATCH=32 K=5 SEED=1 RESIZE=256x256 CROP=256
 #|     THREADS=0 ARGS="..." (more options of busi-train) OUT=build/cv/MODEL
 #|     PHANTOMS=3200 (train on so many drawn scans first)
+#|     MEMBERS=3 (networks a fold, from other seeds) TTA=8 (views of a scan)
 #|     with -j a fold per GPU: DEVICES="0 1 2 3" RANKS=1 (GPUs for each)
 #| make BUSI=DIR table1   the paper's Table 1 beside ours
 #|     EPOCHS=100 SIZE=224 ROWS="..." RECIPES="..." GPUS=1|paper OUT=build/table1

@@ -73,6 +73,21 @@ is "every fold starts from phantoms" \
     "$(sha256sum <drawn/start.safetensors | cut -d ' ' -f 1)" \
     "$(busi-info drawn/fold-0.safetensors | awk '$1 == "init" { print $2 }')"
 has drawn/report.html "Not given: --validation"
+# Two networks a fold, then one of them alone.
+team() {
+    runs 0 cv OUT=team FOLDS=0 "$@"
+    cmp -s team/pred-0.tsv old && bad "pred-0.tsv is the old one: $*"
+    cp team/pred-0.tsv old
+}
+team MEMBERS=2 TTA=2
+is "another seed" 2 \
+    "$(busi-info team/fold-0.2.safetensors | awk '$1 == "seed" { print $2 }')"
+busi-predict -q -m team/fold-0.safetensors -m team/fold-0.2.safetensors \
+    --tta 2 -d team/data.safetensors -f team/folds.tsv --fold 0 --threads 1 \
+    -o want
+cmp -s want team/pred-0.tsv || bad "not the mean of two networks"
+team TTA=2
+team TTA=1
 runs 2 make -s -f "$top/pipelines/cv.mk" OUT=none
 says "BUSI=DIR"
 
