@@ -125,7 +125,8 @@ struct cuda_now {
     uint64_t seed;
     uint32_t epoch;
     int32_t fed;                /* pictures in the batch */
-    uint32_t first;             /* of an epoch's rows: the batch's first */
+    uint32_t first;             /* of an epoch's rows: the batch's first here */
+    int32_t all;                /* pictures in it, other ranks' too */
 };
 
 /* y = x / (1 - p) or 0, by the draws of backend.h; y may be x. */
@@ -147,7 +148,7 @@ void cuda_accumulate(size_t n, const float *from, float *to, void *stream);
 
 /*
  * Softmax probs [n][k] of z; out[0] becomes the loss and out[1] the number of
- * pictures whose largest probability is at their label; loss * fed and that
+ * pictures whose largest probability is at their label; loss * all and that
  * are also added to out[2] and out[3], the sums of an epoch.  Pictures from
  * now->fed on count nothing and get dz = 0.
  */
@@ -250,6 +251,7 @@ struct cuda_epoch {
 /* Where a plan wants its batch. */
 struct cuda_turn {
     int n, k;                   /* pictures, at most 1024; classes */
+    int skip;                   /* of the batch, before them: other ranks' */
     struct cuda_epoch *from;
     struct cuda_now *now;
     float *targets;             /* [n][k] */

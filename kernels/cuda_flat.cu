@@ -100,7 +100,7 @@ xent(struct cuda_xent x, const float *z, float *probs, double *out)
     }
     if (t < 2) {
         out[t] = all[t][0];
-        out[2 + t] += all[t][0] * (t == 0 ? fed : 1);
+        out[2 + t] += all[t][0] * (t == 0 ? x.now->all : 1);
     }
 }
 

@@ -17,7 +17,8 @@ static __global__ void __launch_bounds__(1024)
 take_turn(struct cuda_turn t)
 {
     const struct cuda_epoch e = *t.from;
-    uint32_t first = e.next * e.batch, left = e.n - first;
+    uint32_t start = e.next * e.batch, first = start + (uint32_t)t.skip;
+    uint32_t left = e.n - first, all = e.n - start;
     int fed = left < (uint32_t)t.n ? (int)left : t.n;
 
     for (int i = (int)threadIdx.x; i < t.n; i += 1024) {
@@ -32,7 +33,8 @@ take_turn(struct cuda_turn t)
             ((const uint32_t *)(e.steps + e.next * CUDA_STEPS))[i];
     __syncthreads();
     if (threadIdx.x == 0) {
-        *t.now = cuda_now{ e.seed, e.epoch, fed, first };
+        *t.now = cuda_now{ e.seed, e.epoch, fed, first,
+                           (int32_t)(all < e.batch ? all : e.batch) };
         t.from->next = e.next + 1;
     }
 }

@@ -41,7 +41,7 @@ CUDA_C   = lib/backend/backend_cuda.c lib/backend/cuda_units.c \
 CUDNN_C  = lib/backend/gpu.c lib/backend/cudnn_conv.c
 HOST_OBJ = $(CUDA_SRC:kernels/%.cu=$(BUILD)/kernels/host/%.o) \
            $(CUDA_C:%.c=$(BUILD)/%.o) \
-           $(BUILD)/tests/host_gpu.o $(BUILD)/tests/host_cudnn.o
+           $(BUILD)/tests/host/gpu.o $(BUILD)/tests/host_cudnn.o
 
 # What the GPU's tests link: no layer that needs more than libc, so that they
 # build on a machine that has only CUDA and a compiler.
@@ -69,16 +69,31 @@ $(BUILD)/kernels/host/%.o: kernels/%.cu
 	    -Wno-unknown-pragmas -c -o $@ $<
 
 $(BUILD)/tests/check_cuda_host: $(BUILD)/tests/check_cuda.o $(HOST_OBJ) \
-	    $(CORE)
+	    $(BUILD)/tests/host_cuda.o $(CORE)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $(filter-out %.so,$^) $(CORE_LIBS)
 
-# The same as a plugin, for whole programs (tests/t-cuda.sh).
-$(BUILD)/tests/host/backend_cuda.so: $(HOST_OBJ) $(CORE)
+# The files that call CUDA and NCCL, over what stands in for them (tests/host).
+HOST     = $(BUILD)/tests/host
+$(HOST)/gpu.o: lib/backend/gpu.c
+$(HOST)/comm_nccl.o: lib/comm/comm_nccl.c
+$(HOST)/gpu.o $(HOST)/comm_nccl.o:
 	@mkdir -p $(@D)
-	$(CC) -shared $(filter-out -pie,$(LDFLAGS)) -o $@ $^ $(CORE_LIBS)
+	$(CC) -Itests/host $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
-$(BUILD)/tests/check_cuda_host: $(BUILD)/tests/host/backend_cuda.so
+$(HOST)/libhost.so: $(BUILD)/tests/host_cuda.o $(BUILD)/tests/host_nccl.o \
+	    $(CORE)
+	@mkdir -p $(@D)
+	$(CC) -shared $(filter-out -pie,$(LDFLAGS)) -o $@ $^ $(CORE_LIBS) -lrt
+
+# The same as plugins, for whole programs (tests/t-cuda.sh).
+$(HOST)/backend_cuda.so: $(HOST_OBJ)
+$(HOST)/comm_nccl.so: $(HOST)/comm_nccl.o $(BUILD)/lib/comm/gpu_facts.o
+$(HOST)/backend_cuda.so $(HOST)/comm_nccl.so: $(HOST)/libhost.so $(CORE)
+	$(CC) -shared $(filter-out -pie,$(LDFLAGS)) -Wl,-rpath,'$$ORIGIN' -o $@ \
+	    $(filter %.o,$^) $(CORE) -L$(HOST) -l:libhost.so $(CORE_LIBS)
+
+$(BUILD)/tests/check_cuda_host: $(HOST)/backend_cuda.so $(HOST)/comm_nccl.so
 
 # Nor libcheck, here as there.
 $(BUILD)/tests/check_cuda.o $(BUILD)/tests/check_cudnn_plans.o: \

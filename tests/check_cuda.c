@@ -3,7 +3,7 @@
  *
  * As check_cuda it opens the plugin and needs a GPU.  As check_cuda_host it
  * holds the backend itself, with its kernels compiled for this processor and
- * plain loops in cuDNN's place (tests/cuda_host.h, host_gpu.c, host_cudnn.c).
+ * plain loops in cuDNN's place (tests/cuda_host.h, host_cuda.c, host_cudnn.c).
  */
 #include "backend/update.h"
 #include "data/augment.h"

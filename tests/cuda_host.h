@@ -2,14 +2,17 @@
  * cuda_host: CUDA kernels on a processor, for tests where no GPU is.
  *
  * The .cu files are compiled as C++ with this in the place of the CUDA
- * headers.  Blocks run one after another; their threads as a loop, or, where
- * they wait for each other (LAUNCH_TEAM), as contexts that take turns at each
- * __syncthreads().  What a GPU does at the same time is done in order here, or,
+ * headers.  A launch is put into its stream (host/cuda_runtime_api.h) with its
+ * arguments as they are then.  Blocks run one after another; their threads as a
+ * loop, or, where they wait for each other (LAUNCH_TEAM), as contexts that take
+ * turns at each __syncthreads().  What a GPU does at the same time is done in order here, or,
  * with CUDA_HOST_BACKWARDS in the environment, in the opposite order: a result
  * that depends on it is a race.
  */
 #ifndef BUSI_TESTS_CUDA_HOST_H
 #define BUSI_TESTS_CUDA_HOST_H
+
+#include "tests/host/cuda_runtime_api.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -18,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tuple>
 #include <ucontext.h>
 
 #define __global__
@@ -39,9 +43,6 @@ struct alignas(16) uint4 {
 struct alignas(16) float4 {
     float x, y, z, w;
 };
-
-/* So many so far (host_gpu.c). */
-extern "C" unsigned long cuda_host_launches;
 
 static dim3 gridDim, blockIdx, blockDim, threadIdx;
 
@@ -78,7 +79,6 @@ template <class F>
 static void
 host_blocks(dim3 grid, unsigned threads, F f)
 {
-    cuda_host_launches++;
     backwards = getenv("CUDA_HOST_BACKWARDS") != NULL;
     gridDim = grid;
     blockDim = threads;
@@ -184,10 +184,46 @@ host_launch_team(dim3 grid, unsigned threads, F f)
     host_blocks(grid, threads, [&] { host_block(threads); });
 }
 
+/* -------------------------------------------------------------- launches */
+
+template <class... P>
+struct host_call {
+    void (*kernel)(P...);
+    bool team;
+    dim3 grid;
+    unsigned threads;
+    std::tuple<P...> args;
+};
+
+template <class... P>
+static bool
+host_run(void *arg)
+{
+    const host_call<P...> &c = *(const host_call<P...> *)arg;
+    auto f = [&] { std::apply(c.kernel, c.args); };
+
+    if (c.team)
+        host_launch_team(c.grid, c.threads, f);
+    else
+        host_launch(c.grid, c.threads, f);
+    return true;
+}
+
+template <class... P, class... A>
+static void
+host_put(bool team, void *stream, void (*kernel)(P...), dim3 grid,
+         unsigned threads, const A &...args)
+{
+    host_call<P...> c{ kernel, team, grid, threads,
+                       std::tuple<P...>(P(args)...) };
+
+    cuda_host_launches++;
+    cuda_host_put((cudaStream_t)stream, host_run<P...>, NULL, &c, sizeof c);
+}
+
 #define LAUNCH(kernel, grid, block, stream, ...) \
-    ((void)(stream), host_launch(grid, block, [&] { kernel(__VA_ARGS__); }))
+    host_put(false, stream, kernel, grid, block, __VA_ARGS__)
 #define LAUNCH_TEAM(kernel, grid, block, stream, ...) \
-    ((void)(stream),                                  \
-     host_launch_team(grid, block, [&] { kernel(__VA_ARGS__); }))
+    host_put(true, stream, kernel, grid, block, __VA_ARGS__)
 
 #endif

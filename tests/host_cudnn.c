@@ -5,7 +5,9 @@
  * the backend hands it the right tensors in the right layouts does.
  */
 #include "backend/cudnn_conv.h"
+#include "backend/gpu.h"
 #include "base/mem.h"
+#include "tests/host/cuda_runtime_api.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,14 +21,23 @@ struct cudnn_plan {
 
 struct cudnn {
     struct cudnn_plan *plans;
+    cudaStream_t stream;
+};
+
+/* A call of cudnn_run(). */
+struct call {
+    const struct cudnn_plan *p;
+    void *x, *w, *bias, *y;
 };
 
 struct cudnn *
 cudnn_open(const struct cudnn_conf *c, struct err *e)
 {
-    (void)c;
+    struct cudnn *d = mem_array(1, sizeof *d);
+
     (void)e;
-    return mem_array(1, sizeof(struct cudnn));
+    d->stream = c->gpu->stream;
+    return d;
 }
 
 void
@@ -145,23 +156,22 @@ tap(const struct conv_shape *s, enum conv_pass pass, float *x, float *w,
     }
 }
 
-int
-cudnn_run(struct cudnn *d, const struct cudnn_plan *p, void *x, void *w,
-          void *bias, void *y, void *workspace)
+static bool
+run(void *arg)
 {
+    const struct call *a = arg;
+    const struct cudnn_plan *p = a->p;
     const struct conv_shape *s = &p->s;
     int oh = (s->h + 2 * s->pad - s->kernel) / s->stride + 1;
     int ow = (s->w + 2 * s->pad - s->kernel) / s->stride + 1;
     size_t size[3] = { (size_t)s->n * s->h * s->w * s->c,
                        (size_t)s->k * s->kernel * s->kernel * s->c,
                        (size_t)s->n * oh * ow * s->k };
-    void *const tensor[3] = { x, w, y };
+    void *const tensor[3] = { a->x, a->w, a->y };
     static const int made[CONV_PASSES] = { 2, 0, 1 };
     int out = made[p->pass];
     float *f[3];
 
-    (void)d;
-    (void)workspace;
     for (int i = 0; i < 3; i++)
         f[i] = widen(tensor[i], size[i], s->bf16);
     memset(f[out], 0, size[out] * sizeof(float));
@@ -179,7 +189,7 @@ cudnn_run(struct cudnn *d, const struct cudnn_plan *p, void *x, void *w,
                     f[2] + ((size_t)n * oh * ow + o) * s->k);
         }
     if (s->bias_relu) {
-        float *b = widen(bias, (size_t)s->k, s->bf16);
+        float *b = widen(a->bias, (size_t)s->k, s->bf16);
 
         for (size_t i = 0; i < size[2]; i++) {
             float v = f[2][i] + b[i % (size_t)s->k];
@@ -191,5 +201,16 @@ cudnn_run(struct cudnn *d, const struct cudnn_plan *p, void *x, void *w,
     narrow(f[out], tensor[out], size[out], s->bf16);
     for (int i = 0; i < 3; i++)
         free(f[i]);
+    return true;
+}
+
+int
+cudnn_run(struct cudnn *d, const struct cudnn_plan *p, void *x, void *w,
+          void *bias, void *y, void *workspace)
+{
+    const struct call a = { p, x, w, bias, y };
+
+    (void)workspace;
+    cuda_host_put(d->stream, run, NULL, &a, sizeof a);
     return 0;
 }

@@ -13,6 +13,17 @@ relu r b
 avgpool p r size=1
 linear fc p out=@classes
 EOT
+# No batch-norm: N ranks are one.
+cat >plain.model <<'EOT'
+input x channels=@channels size=@size
+conv c1 x out=8 kernel=3 stride=2 pad=1 bias=1
+relu r1 c1
+conv c2 r1 out=8 kernel=3 stride=2 pad=1 bias=1
+relu r2 c2
+avgpool p r2 size=1
+dropout d p p=0.2
+linear fc d out=@classes
+EOT
 cat >all.model <<'EOT'
 input x channels=@channels size=@size
 conv c1 x out=8 kernel=3 stride=2 pad=1
@@ -47,13 +58,14 @@ on() {
     return $status
 }
 
-# Logs of both within 1e-3 but for the seconds: losses, accuracies, rates.
+# Logs of both within 1e-3 (or $3) but for the seconds: losses, accuracies,
+# rates.
 same_curves() {
-    paste "$1" "$2" | awk -F'\t' 'NR > 1 { n++
+    paste "$1" "$2" | awk -F'\t' -v most="${3:-1e-3}" 'NR > 1 { n++
         for (i = 1; i <= 7; i++) {
             d = $i - $(i + 9)
             if (d < 0) d = -d
-            if (d > 1e-3 * ($i + 1e-3)) bad = bad " line " NR " column " i
+            if (d > most * ($i + 1e-3)) bad = bad " line " NR " column " i
         } } END { if (n < 4) bad = bad " too few lines"; print bad }'
 }
 
@@ -71,8 +83,8 @@ if [ -e "$BUILD/tests/host/backend_cuda.so" ]; then
                 --log $d$k.tsv -o $d$k.st
         done
         is "curves with $args" "" "$(same_curves cpu$k.tsv cuda$k.tsv)"
-        # All is done in whole steps.
-        says 'computed by cuda in f32: .*steps are not recorded: nothing can'
+        # All is done in recorded steps.
+        says 'computed by cuda in f32: .*plain loops$'
     done
     runs 0 on cuda busi-train -q -d data.st --fold all -m ./all.model \
         --size 32 -b 8 -e 1 -o tf32.st --dtype tf32
@@ -95,6 +107,108 @@ if [ -e "$BUILD/tests/host/backend_cuda.so" ]; then
     is "predictions" "" "$(paste cpu.pred cuda.pred | awk -F'\t' \
         '{ for (i = 1; i <= NF / 2; i++) { d = $i - $(i + NF / 2)
            if (d > 1e-4 || d < -1e-4) print NR, $i, $(i + NF / 2) } }')"
+
+    # ------------------------------------- ranks, by what stands for NCCL
+
+    # N ranks of a command, with err.0 to err.N-1 and their statuses in `all`.
+    ranks() {
+        n=$1
+        shift
+        all=
+        pids=
+        rm -f count
+        MASTER_PORT=$((MASTER_PORT + 2))
+        for r in $(seq 0 $((n - 1))); do
+            RANK=$r WORLD_SIZE=$n on cuda "$@" --threads 1 >out.$r 2>err.$r &
+            pids="$pids $!"
+        done
+        for p in $pids; do
+            wait "$p"
+            all="$all$? "
+        done
+        is "$n ranks: $*" "$(seq "$n" | sed "s/.*/${want:-0}/" | xargs)" \
+            "${all% }"
+    }
+    MASTER_PORT=$((20000 + $$ % 20000))
+    CUDA_HOST_COUNT=$PWD/count
+    export MASTER_PORT CUDA_HOST_COUNT
+    plain="busi-train -v -d data.st -f folds.tsv -m ./plain.model --size 32 \
+-e 4"
+
+    sgd="-b 8 --optimizer sgd --lr 0.3 --ema 0 --schedule constant --warmup 0 \
+--augment standard --mixup 0.4"
+
+    # Uneven shares, parts of 256 numbers; a stream that sums as late as it may
+    # and as early.  Recorded: 4 x 3 steps but for the first of two sizes, and
+    # 5 batches that are read but for the first.
+    k=0
+    for args in "$sgd" \
+        "-b 9 --lr 0.02 --ema 0.9 --class-weights balanced"; do
+        k=$((k + 1))
+        # shellcheck disable=SC2086     # several options
+        runs 0 on cuda $plain $args --log one$k.tsv -o one$k.st
+        for order in late early; do
+            # shellcheck disable=SC2086     # several options
+            CUDA_HOST_STREAMS=$order ranks 2 $plain $args --bucket-mb 0.001 \
+                --log two$k.tsv -o two$k.st
+            has err.0 '2 ranks: .* gradients in [3-9] parts'
+            has err.0 'computed by cuda in f32: .*plain loops$'
+            is "recorded steps" "14 14" "$(xargs <count)"
+            is "one rank and two with $args, $order" "" \
+                "$(same_curves one$k.tsv two$k.tsv 2e-5)"
+        done
+    done
+    # Without recording, wanted or not, and by the host's steps.
+    args="$sgd --bucket-mb 0.001"
+    # shellcheck disable=SC2086     # several options
+    BUSI_NO_RECORD=1 ranks 2 $plain $args --log off.tsv -o off.st
+    has err.0 '; steps are not recorded: BUSI_NO_RECORD is set$'
+    # shellcheck disable=SC2086     # several options
+    CUDA_HOST_NO_CAPTURE=1 ranks 2 $plain $args --log fails.tsv -o fails.st
+    has err.0 '; steps are not recorded: operation not permitted'
+    # shellcheck disable=SC2086     # several options
+    ranks 2 $plain $args --profile --log host.tsv -o host.st
+    for how in off fails host; do
+        is "recorded and $how" "" "$(same_curves one1.tsv $how.tsv 2e-5)"
+    done
+    # Three ranks; the last batch has a picture for one of them alone.
+    # shellcheck disable=SC2086     # several options
+    runs 0 on cuda $plain -b 10 --log ten.tsv -o ten.st
+    # shellcheck disable=SC2086     # several options
+    ranks 3 $plain -b 10 --log three.tsv -o three.st
+    is "three ranks" "" "$(same_curves ten.tsv three.tsv 2e-5)"
+    # With batch-norm, of each rank's share: as the host's steps.
+    norm="busi-train -q -d data.st -f folds.tsv -m ./all.model --size 32 -e 4 \
+-b 8 --lr 0.02 --schedule constant"
+    for how in "" --profile; do
+        # shellcheck disable=SC2086     # several options
+        ranks 2 $norm $how --log norm$how.tsv -o norm.st
+    done
+    is "batch-norm by whole and host's steps" "" \
+        "$(same_curves norm.tsv norm--profile.tsv)"
+    # shellcheck disable=SC2086     # several options
+    ranks 2 $norm -e 2 -o half.st
+    # shellcheck disable=SC2086     # several options
+    ranks 2 $norm --resume --log half.tsv -o half.st
+    is "2 + 2 epochs, two ranks" "$(cut -f1-7 norm.tsv)" \
+        "$(cut -f1-7 half.tsv)"
+
+    # One rank through NCCL.
+    # shellcheck disable=SC2086     # several options
+    runs 0 env BUSI_NCCL=1 BUSI_PLUGINS="$BUILD/tests/host" $plain $sgd \
+        --dtype f32 --device cuda --threads 2 \
+        --log self.tsv -o self.st
+    says '^busi-train: 1 ranks: '
+    is "one rank through NCCL" "$(cut -f1-7 one1.tsv)" \
+        "$(cut -f1-7 self.tsv)"
+
+    # A rank that does not come to a recorded sum: the others give up.
+    # shellcheck disable=SC2086     # several options
+    NCCL_HOST_STALL=1:40 want=4 ranks 2 $norm -b 4 --rank-timeout 2 -o x.st
+    has err.0 '^busi-train: rank 0: .* has not (ended|come)'
+    has err.1 '^busi-train: rank 1: a sum over the GPUs has not ended for 2 s'
+    [ ! -e x.st ] || bad "a model was left behind"
+    unset CUDA_HOST_COUNT
 else
     skip "the backend on this processor: make check builds it"
 fi

@@ -131,6 +131,18 @@ struct epoch {
     uint32_t epoch;
 };
 
+/*
+ * Gradients that are summed over ranks within a whole step: ready() once those
+ * of params [begin, end) have been enqueued, from the last to the first, and
+ * end() behind all of them: what is enqueued then comes after the sums.  Where
+ * a step is recorded, so are these, and they must not wait.
+ */
+struct reduction {
+    int (*ready)(void *ctx, size_t begin, size_t end, struct err *e);
+    int (*end)(void *ctx, struct err *e);
+    void *ctx;
+};
+
 struct backend;
 struct plan;
 
@@ -178,9 +190,10 @@ struct backend_class {
      * where there is nothing to gain.  hold() copies the pictures, epoch()
      * all that the batches need; what they are given is free again then.
      * step() enqueues the next batch: pictures and forward, in a train plan
-     * backward and update too; a plan is of as many pictures as the batch, or
-     * in eval mode of more.  sums() waits and gives, over the batches since
-     * epoch(), loss times pictures and the pictures that were right.
+     * backward, reduction and update too; a plan is of as many pictures as the
+     * batch, or as this rank's part of it, or in eval mode of more.  sums()
+     * waits and gives, over the batches since epoch(), loss times pictures of
+     * the whole batch and the pictures here that were right.
      */
     int (*hold)(struct backend *b, const struct resident *r, struct err *e);
     int (*epoch)(struct backend *b, const struct epoch *x, struct err *e);
@@ -210,6 +223,9 @@ struct plan {
     /* Adds up sums over the other ranks; NULL: there are none. */
     int (*share)(void *ctx, double *sums, size_t n, struct err *e);
     void *share_ctx;
+    const struct reduction *reduction;  /* of whole steps; NULL: one rank */
+    int skip;                   /* whole steps: pictures of the batch that are
+                                   before the plan's, other ranks' */
     double *spent[2];           /* [nops] seconds by pass, to which the walk
                                    adds; NULL: it does not look at the clock */
 };

@@ -237,7 +237,7 @@ cuda_feed(struct plan *head, const struct feed *f)
     const struct op *in = graph_input(head->graph);
     size_t one = (size_t)in->c * in->h * in->w, n = (size_t)head->n;
     size_t k = (size_t)graph_classes(head->graph);
-    struct cuda_now now = { f->seed, f->epoch, f->n, 0 };
+    struct cuda_now now = { f->seed, f->epoch, f->n, 0, f->n };
     int32_t *unknown;
 
     gpu_up(&c->gpu, c->plain.p, f->images, (size_t)f->n * one *

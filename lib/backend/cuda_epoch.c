@@ -86,9 +86,10 @@ enqueue(struct cuda_plan *p, struct err *e)
 {
     struct plan *head = &p->u.head;
     struct cuda *c = cuda_of(p);
+    const struct reduction *r = head->reduction;
     const struct cuda_turn turn = {
-        head->n, graph_classes(head->graph), c->turns, p->now, p->targets,
-        p->labels, p->samples, c->step
+        head->n, graph_classes(head->graph), head->skip, c->turns, p->now,
+        p->targets, p->labels, p->samples, c->step
     };
     const struct cuda_look look = { p->u.layout[0].s, c->bf16, c->channels,
                                     c->h, c->w, c->turns, p->now };
@@ -99,7 +100,9 @@ enqueue(struct cuda_plan *p, struct err *e)
         return -1;
     if (head->mode == MODE_EVAL)
         return 0;
-    if (walk_backward(head, NULL, NULL, e) != 0)
+    if (walk_backward(head, r != NULL ? r->ready : NULL,
+                      r != NULL ? r->ctx : NULL, e) != 0 ||
+        (r != NULL && r->end(r->ctx, e) != 0))
         return -1;
     for (int i = 0; i < CUDA_STEPS; i++)
         cuda_step(c->step + i, c->span[i], &p->copy->to, c->gpu.stream);
@@ -114,7 +117,9 @@ record(struct cuda_plan *p)
     struct gpu_graph *r = NULL;
     struct err why = { 0 };
 
-    if (gpu_record(&c->gpu, &why) == 0) {
+    if (getenv("BUSI_NO_RECORD") != NULL) {
+        err_set(&why, EXIT_IO, "BUSI_NO_RECORD is set");
+    } else if (gpu_record(&c->gpu, &why) == 0) {
         int rc = enqueue(p, &why);
 
         r = gpu_recorded(&c->gpu, &why);
@@ -142,7 +147,7 @@ cuda_whole_step(struct plan *head, struct err *e)
     struct cuda *c = cuda_of(p);
     uint32_t left;
 
-    left = c->turn.n - c->turn.next++ * c->turn.batch;
+    left = c->turn.n - c->turn.next++ * c->turn.batch - (uint32_t)head->skip;
     head->fed = left < (uint32_t)head->n ? (int)left : head->n;
     p->u.has_targets = true;
     if (p->graph != NULL && p->moved != c->moved) {

@@ -26,8 +26,17 @@ struct comm_class {
      * in the same order; bits do not depend on how a vector is cut into calls.
      */
     int (*sum)(struct comm *c, float *x, size_t n, struct err *e);
-    /* For all sums that were begun. */
+    /*
+     * For all sums that were begun; on GPUs for all that the backend was given
+     * as well, recorded steps too.  While the backend records a step, what it
+     * is given next comes after the sums, and nothing is waited for.
+     */
     int (*wait)(struct comm *c, struct err *e);
+    /*
+     * GPUs alone, else NULL: wait for all that was enqueued before the last
+     * call of this, so that the host is a step ahead and no more.
+     */
+    int (*pace)(struct comm *c, struct err *e);
     /* Rank 0's x goes to all. */
     int (*bcast)(struct comm *c, float *x, size_t n, struct err *e);
     /* The same sum for doubles; n = 0 is a barrier. */
@@ -51,6 +60,13 @@ struct comm {
     bool half;                  /* sum() rounds to bf16 what travels, terms
                                    and sums: half the bytes (mpi alone) */
 };
+
+/* Is there nobody to sum with?  One rank may sum by NCCL all the same. */
+static inline bool
+comm_alone(const struct comm *c)
+{
+    return c->size == 1 && !c->device;
+}
 
 #define COMM_SYMBOL "busi_comm_class"
 

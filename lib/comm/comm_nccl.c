@@ -5,6 +5,12 @@
  * Opened without blocking, and nothing blocks: we ask until it is done, has
  * failed or the time is up, and then abort, so that no rank hangs in a kernel
  * that waits for a dead one.
+ *
+ * While the backend's stream records a step, ours forks from it and joins it
+ * again, and the sums are part of what is recorded.  Nothing is asked then: the
+ * host asks between the steps.  That a rank records may not depend on what
+ * others do just then, so NCCL may not register buffers as it is recorded, for
+ * which the ranks of a machine would have to meet.
  */
 #include "base/log.h"
 #include "base/mem.h"
@@ -13,6 +19,7 @@
 
 #include <cuda_runtime_api.h>
 #include <nccl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,17 +27,51 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NAP_US = 20 };
+enum { NAP_US = 20, ABORT_S = 10 };
+
+/* Ours: of a stream that another follows, and of the last calls of pace(). */
+enum { READY, DONE, MARK, MARKS = 2, EVENTS = MARK + MARKS };
 
 struct nccl {
     struct comm comm;
     struct comm *host;
     ncclComm_t nccl;
     cudaStream_t compute, stream;       /* the backend's, ours */
-    cudaEvent_t ready, done;
+    cudaEvent_t event[EVENTS];
+    unsigned paced;                     /* calls of pace() */
     double timeout;
-    bool begun;                         /* something is to be waited for */
+    pthread_t aborter;
+    bool aborting;                      /* it runs */
 };
+
+static void *
+abort_it(void *nccl)
+{
+    ncclCommAbort(nccl);
+    return NULL;
+}
+
+/*
+ * Kernels that wait for others end soon.  The call itself ends when recorded
+ * steps that hold sums are gone, which the backend frees: so not here.
+ */
+static void
+give_up(struct nccl *n)
+{
+    if (n->nccl != NULL)
+        n->aborting = pthread_create(&n->aborter, NULL, abort_it,
+                                     n->nccl) == 0;
+    n->nccl = NULL;
+}
+
+static bool
+recording(const struct nccl *n)
+{
+    enum cudaStreamCaptureStatus s = cudaStreamCaptureStatusNone;
+
+    return cudaStreamIsCapturing(n->compute, &s) == cudaSuccess &&
+           s != cudaStreamCaptureStatusNone;
+}
 
 static int
 broken(struct nccl *n, ncclResult_t rc, struct err *e)
@@ -40,9 +81,9 @@ broken(struct nccl *n, ncclResult_t rc, struct err *e)
     err_set(e, EXIT_IO, "rank %d: NCCL: %s%s%s", n->comm.rank,
             ncclGetErrorString(rc), more != NULL && *more != '\0' ? ": " : "",
             more != NULL ? more : "");
-    if (n->nccl != NULL)
-        ncclCommAbort(n->nccl);
-    n->nccl = NULL;
+    /* What cannot be recorded may still be done. */
+    if (!recording(n))
+        give_up(n);
     return -1;
 }
 
@@ -86,50 +127,32 @@ settle(struct nccl *n, ncclResult_t rc, struct err *e)
     return rc == ncclSuccess ? 0 : broken(n, rc, e);
 }
 
-/* What we enqueue now comes after what the backend has enqueued so far. */
+/* What stream `later` is given now comes after what `first` has so far. */
 static int
-follow(struct nccl *n, struct err *e)
+follow(struct nccl *n, cudaStream_t first, cudaEvent_t event,
+       cudaStream_t later, struct err *e)
 {
-    cudaError_t rc = cudaEventRecord(n->ready, n->compute);
+    cudaError_t rc;
 
     if (n->nccl == NULL)
         return err_set(e, EXIT_IO, "rank %d: NCCL has failed before",
                        n->comm.rank);
+    rc = cudaEventRecord(event, first);
     if (rc == cudaSuccess)
-        rc = cudaStreamWaitEvent(n->stream, n->ready, 0);
-    n->begun = true;
+        rc = cudaStreamWaitEvent(later, event, 0);
     return rc == cudaSuccess ? 0 : cuda_broken(n, rc, e);
 }
 
+/* Until the backend's stream has come to the event. */
 static int
-nccl_sum(struct comm *c, float *x, size_t count, struct err *e)
+reach(struct nccl *n, cudaEvent_t event, struct err *e)
 {
-    struct nccl *n = (struct nccl *)c;
-
-    if (follow(n, e) != 0)
-        return -1;
-    return settle(n, ncclAllReduce(x, x, count, ncclFloat, ncclSum, n->nccl,
-                                   n->stream), e);
-}
-
-/* The backend's stream goes on behind ours; only then is the host let go. */
-static int
-nccl_wait(struct comm *c, struct err *e)
-{
-    struct nccl *n = (struct nccl *)c;
     double start = clock_seconds();
-    ncclResult_t state = ncclSuccess;
     cudaError_t rc;
 
-    if (!n->begun)
-        return 0;
-    n->begun = false;
-    rc = cudaEventRecord(n->done, n->stream);
-    if (rc == cudaSuccess)
-        rc = cudaStreamWaitEvent(n->compute, n->done, 0);
-    while (rc == cudaSuccess &&
-           (rc = cudaEventQuery(n->done)) == cudaErrorNotReady) {
-        rc = cudaSuccess;
+    while ((rc = cudaEventQuery(event)) == cudaErrorNotReady) {
+        ncclResult_t state = ncclSuccess;
+
         if (ncclCommGetAsyncError(n->nccl, &state) != ncclSuccess ||
             (state != ncclSuccess && state != ncclInProgress))
             return broken(n, state, e);
@@ -140,11 +163,53 @@ nccl_wait(struct comm *c, struct err *e)
 }
 
 static int
+nccl_sum(struct comm *c, float *x, size_t count, struct err *e)
+{
+    struct nccl *n = (struct nccl *)c;
+
+    if (follow(n, n->compute, n->event[READY], n->stream, e) != 0)
+        return -1;
+    return settle(n, ncclAllReduce(x, x, count, ncclFloat, ncclSum, n->nccl,
+                                   n->stream), e);
+}
+
+/* The backend's stream goes on behind ours; only then is the host let go. */
+static int
+nccl_wait(struct comm *c, struct err *e)
+{
+    struct nccl *n = (struct nccl *)c;
+    cudaError_t rc;
+
+    if (follow(n, n->stream, n->event[DONE], n->compute, e) != 0)
+        return -1;
+    if (recording(n))
+        return 0;
+    rc = cudaEventRecord(n->event[DONE], n->compute);
+    return rc == cudaSuccess ? reach(n, n->event[DONE], e)
+                             : cuda_broken(n, rc, e);
+}
+
+static int
+nccl_pace(struct comm *c, struct err *e)
+{
+    struct nccl *n = (struct nccl *)c;
+    cudaError_t rc;
+
+    if (n->nccl == NULL)
+        return err_set(e, EXIT_IO, "rank %d: NCCL has failed before", c->rank);
+    rc = cudaEventRecord(n->event[MARK + n->paced++ % MARKS], n->compute);
+    if (rc != cudaSuccess)
+        return cuda_broken(n, rc, e);
+    return n->paced < MARKS ? 0
+                            : reach(n, n->event[MARK + n->paced % MARKS], e);
+}
+
+static int
 nccl_bcast(struct comm *c, float *x, size_t count, struct err *e)
 {
     struct nccl *n = (struct nccl *)c;
 
-    if (follow(n, e) != 0 ||
+    if (follow(n, n->compute, n->event[READY], n->stream, e) != 0 ||
         settle(n, ncclBroadcast(x, x, count, ncclFloat, 0, n->nccl,
                                 n->stream), e) != 0)
         return -1;
@@ -156,7 +221,22 @@ nccl_hsum(struct comm *c, double *x, size_t count, struct err *e)
 {
     struct nccl *n = (struct nccl *)c;
 
-    return n->host->class->hsum(n->host, x, count, e);
+    if (n->host->class->hsum(n->host, x, count, e) == 0)
+        return 0;
+    give_up(n);         /* or the backend waits for its streams for ever */
+    return -1;
+}
+
+/* Then the process ends, whatever the thread still does. */
+static void
+end_abort(struct nccl *n)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += ABORT_S;
+    if (n->aborting)
+        pthread_timedjoin_np(n->aborter, NULL, &until);
 }
 
 static void
@@ -168,12 +248,12 @@ nccl_close(struct comm *c, bool failed)
     if (n->nccl != NULL && !failed &&
         settle(n, ncclCommFinalize(n->nccl), &e) == 0)
         ncclCommDestroy(n->nccl);
-    else if (n->nccl != NULL)
-        ncclCommAbort(n->nccl);
-    if (n->ready != NULL)
-        cudaEventDestroy(n->ready);
-    if (n->done != NULL)
-        cudaEventDestroy(n->done);
+    else
+        give_up(n);
+    end_abort(n);
+    for (int i = 0; i < EVENTS; i++)
+        if (n->event[i] != NULL)
+            cudaEventDestroy(n->event[i]);
     if (n->stream != NULL)
         cudaStreamDestroy(n->stream);
     if (n->host != NULL)
@@ -237,22 +317,21 @@ meet(struct nccl *n, int device, struct err *e)
 
     /* If there is no such GPU, the backend has said so before; NCCL will. */
     cudaSetDevice(device);
+    setenv("NCCL_GRAPH_REGISTER", "0", 0);
     conf.blocking = 0;
     if (compare(n, device, e) != 0 || agree(n, &id, e) != 0 ||
         settle(n, ncclCommInitRankConfig(&n->nccl, n->comm.size, id,
                                          n->comm.rank, &conf), e) != 0)
         return -1;
     rc = cudaStreamCreateWithFlags(&n->stream, cudaStreamNonBlocking);
-    if (rc == cudaSuccess)
-        rc = cudaEventCreateWithFlags(&n->ready, cudaEventDisableTiming);
-    if (rc == cudaSuccess)
-        rc = cudaEventCreateWithFlags(&n->done, cudaEventDisableTiming);
+    for (int i = 0; i < EVENTS && rc == cudaSuccess; i++)
+        rc = cudaEventCreateWithFlags(&n->event[i], cudaEventDisableTiming);
     return rc == cudaSuccess ? 0 : cuda_broken(n, rc, e);
 }
 
 static const struct comm_class nccl_class = {
     .name = "nccl", .sum = nccl_sum, .wait = nccl_wait, .bcast = nccl_bcast,
-    .hsum = nccl_hsum, .close = nccl_close
+    .hsum = nccl_hsum, .close = nccl_close, .pace = nccl_pace
 };
 
 static struct comm *

@@ -55,7 +55,7 @@ exchange_open(struct exchange *x, double mb, struct err *e)
     size_t n = x->graph->nparams;
 
     x->bucket = n;
-    if (x->comm->size == 1)
+    if (comm_alone(x->comm))
         return 0;
     if (measure(x, e) != 0)
         return -1;
@@ -82,20 +82,16 @@ exchange_close(struct exchange *x)
     free(x->host);
 }
 
-void
-exchange_start(struct exchange *x)
-{
-    x->sent = x->graph->nparams;
-}
-
 int
 exchange_ready(void *ctx, size_t begin, size_t end, struct err *e)
 {
     struct exchange *x = ctx;
-    size_t n = x->sent - begin;
+    size_t n;
 
-    (void)end;
-    if (x->comm->size == 1 || x->host != NULL ||
+    if (end == x->graph->nparams)
+        x->sent = end;          /* a step begins */
+    n = x->sent - begin;
+    if (comm_alone(x->comm) || x->host != NULL ||
         (n < x->bucket && begin > 0) || n == 0)
         return 0;
     x->sent = begin;
@@ -108,7 +104,7 @@ exchange_nothing(struct exchange *x, struct err *e)
     const struct graph *g = x->graph;
     float *zeros;
 
-    if (x->comm->size == 1)
+    if (comm_alone(x->comm))
         return 0;
     zeros = mem_array(g->nparams, sizeof *zeros);
     if (x->host != NULL)
@@ -125,12 +121,13 @@ exchange_nothing(struct exchange *x, struct err *e)
 }
 
 int
-exchange_end(struct exchange *x, struct err *e)
+exchange_end(void *ctx, struct err *e)
 {
+    struct exchange *x = ctx;
     const struct backend_class *k = x->backend->class;
     size_t n = x->graph->nparams;
 
-    if (x->comm->size == 1)
+    if (comm_alone(x->comm))
         return 0;
     if (x->host != NULL && x->comm->class->sum(x->comm, x->host, n, e) != 0)
         return -1;

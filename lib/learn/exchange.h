@@ -33,12 +33,12 @@ int exchange_open(struct exchange *x, double mb, struct err *e);
 void exchange_close(struct exchange *x);
 
 /*
- * Of each step: start, ready() for each operation's gradients (a walk_ready of
- * an exchange), or nothing() for a rank without pictures, then end().
+ * Of each step: ready() for each operation's gradients (a walk_ready of an
+ * exchange), or nothing() for a rank without pictures, then end().  Of a whole
+ * step of the backend's: its struct reduction.
  */
-void exchange_start(struct exchange *x);
 int exchange_ready(void *x, size_t begin, size_t end, struct err *e);
 int exchange_nothing(struct exchange *x, struct err *e);
-int exchange_end(struct exchange *x, struct err *e);
+int exchange_end(void *x, struct err *e);
 
 #endif

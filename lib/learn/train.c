@@ -19,19 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char log_header[] =
-    "epoch\tlr\ttrain_loss\ttrain_acc\tval_loss\tval_acc\t"
-    "val_balanced_acc\tseconds\timages_per_second\n";
-
 static const char *const phase_names[PHASES] = {
     "load", "forward", "backward", "wait", "reduce", "update", "evaluate",
     "save"
-};
-
-/* What the chosen rows gave. */
-struct score {
-    double loss, acc, balanced;
-    size_t n;
 };
 
 /* Rank r's share [from, to) of n things. */
@@ -61,12 +51,14 @@ share_sums(void *ctx, double *sums, size_t n, struct err *e)
     return c->class->hsum(c, sums, n, e);
 }
 
+/* For n pictures; skip: as in struct plan. */
 static struct plan *
-train_plan(struct trainer *t, int n, struct err *e)
+train_plan(struct trainer *t, int n, int skip, struct err *e)
 {
     int i = 0;
 
-    while (i < PLANS && t->train[i] != NULL && t->train[i]->n != n)
+    while (i < PLANS && t->train[i] != NULL &&
+           (t->train[i]->n != n || t->train[i]->skip != skip))
         i++;
     if (i == PLANS)
         t->backend->class->unplan(t->train[--i]);
@@ -82,6 +74,9 @@ train_plan(struct trainer *t, int n, struct err *e)
         t->train[i]->share = share_sums;
         t->train[i]->share_ctx = t->comm;
     }
+    t->train[i]->skip = skip;
+    if (!comm_alone(t->comm))
+        t->train[i]->reduction = &t->reduction;
     return t->train[i];
 }
 
@@ -124,10 +119,9 @@ gradients(struct trainer *t, const size_t *rows, size_t n, double *loss,
     share(t->comm, n, &from, &to);
     *loss = *correct = 0;
     /* Fewer rows than ranks: nothing to add, but to a shared batch-norm. */
-    exchange_start(&t->exchange);
     if (from == to && !t->c->sync_bn)
         return exchange_nothing(&t->exchange, e);
-    p = train_plan(t, to > from ? (int)(to - from) : 1, e);
+    p = train_plan(t, to > from ? (int)(to - from) : 1, 0, e);
     if (p == NULL ||
         loader_fill(&t->loader, rows + from, (int)(to - from), &look,
                     loader_norm(&t->loader, rows, n), &f, e) != 0)
@@ -213,6 +207,13 @@ spend_on_others(struct trainer *t, const double *told, double *clock)
     *clock = now;
 }
 
+/* By the sums alone: a rank that stops by itself hangs the others. */
+static int
+signal_of(const double asked[2])
+{
+    return asked[0] > 0 ? SIGTERM : asked[1] > 0 ? SIGINT : 0;
+}
+
 /* One global batch; *stop: the signal that any rank was sent. */
 static int
 step(struct trainer *t, const size_t *rows, size_t n, int *stop,
@@ -244,15 +245,33 @@ step(struct trainer *t, const size_t *rows, size_t n, int *stop,
         t->s.seen += (double)n;
         t->s.step++;
         t->s.batch++;
-        /* By the sums alone: a rank that stops by itself hangs the others. */
-        *stop = told[TERMINATE] > 0 ? SIGTERM
-                : told[INTERRUPT] > 0 ? SIGINT : 0;
+        *stop = signal_of(told + TERMINATE);
     }
     free(told);
     return rc;
 }
 
 /* ------------------------------------------------- steps of the backend's own */
+
+static size_t
+batches(const struct trainer *t)
+{
+    size_t b = (size_t)t->c->batch;
+
+    return (t->parts->ntrain + b - 1) / b;
+}
+
+/* How many of them are the backend's steps: those with pictures for every
+ * rank.  A last one that has fewer is the host's. */
+static size_t
+whole_batches(const struct trainer *t)
+{
+    size_t last = t->parts->ntrain % (size_t)t->c->batch;
+
+    if (!t->resident.held)
+        return 0;
+    return batches(t) - (last > 0 && last < (size_t)t->comm->size);
+}
 
 /* Everything that this epoch's steps need, to a backend that does them. */
 static int
@@ -261,7 +280,7 @@ begin_steps(struct trainer *t, struct err *e)
     const struct look look = { t->c->augment, t->c->mixup,
                                (uint32_t)t->s.epoch };
     size_t n = t->parts->ntrain, b = (size_t)t->c->batch;
-    size_t first = (size_t)t->s.batch, all = (n + b - 1) / b;
+    size_t first = (size_t)t->s.batch, all = batches(t);
     struct update *u;
     int rc;
 
@@ -279,32 +298,42 @@ begin_steps(struct trainer *t, struct err *e)
 static int
 next_step(struct trainer *t, size_t n, int *stop, struct err *e)
 {
-    struct plan *p = train_plan(t, (int)n, e);
+    const struct comm_class *k = t->comm->class;
+    int asked = stop_signal();
+    double told[] = { asked == SIGTERM, asked == SIGINT };
+    size_t from, to;
+    struct plan *p;
 
-    if (p == NULL || t->backend->class->step(p, e) != 0)
+    share(t->comm, n, &from, &to);
+    p = train_plan(t, (int)(to - from), (int)from, e);
+    if (p == NULL || t->backend->class->step(p, e) != 0 ||
+        k->hsum(t->comm, told, ARRAY_LEN(told), e) != 0 ||
+        (k->pace != NULL && k->pace(t->comm, e) != 0))
         return -1;
     t->s.seen += (double)n;
     t->s.step++;
     t->s.batch++;
-    *stop = stop_signal();
+    *stop = signal_of(told);
     return 0;
 }
 
 static int
 end_steps(struct trainer *t, struct err *e)
 {
-    double loss = 0, correct = 0;
+    double got[2];
 
     if (!t->resident.held)
         return 0;
-    if (t->backend->class->sums(t->backend, &loss, &correct, e) != 0)
+    if (t->comm->class->wait(t->comm, e) != 0 ||
+        t->backend->class->sums(t->backend, &got[0], &got[1], e) != 0 ||
+        t->comm->class->hsum(t->comm, got, ARRAY_LEN(got), e) != 0)
         return -1;
-    if (!isfinite(loss))
+    if (!isfinite(got[0]))
         return err_set(e, EXIT_NUMBERS, "the loss is no number any more "
                        "(epoch %lld); a lower --lr may help",
                        (long long)t->s.epoch + 1);
-    t->s.loss += loss;
-    t->s.correct += correct;
+    t->s.loss += got[0];
+    t->s.correct += got[1];
     return 0;
 }
 
@@ -417,14 +446,6 @@ shuffle(struct trainer *t)
     rng_shuffle(&r, t->order, t->parts->ntrain);
 }
 
-static size_t
-batches(const struct trainer *t)
-{
-    size_t b = (size_t)t->c->batch;
-
-    return (t->parts->ntrain + b - 1) / b;
-}
-
 /* The running statistics become the mean over the ranks'. */
 static int
 mean_buffers(struct trainer *t, struct err *e)
@@ -478,46 +499,6 @@ keep_best(struct trainer *t, const struct score *s)
            t->model->graph.nbuffers * sizeof *t->best_buffers);
 }
 
-static void
-put_number(struct str *s, double x)
-{
-    if (isnan(x))
-        str_add(s, "\tNA");
-    else
-        str_addf(s, "\t%.6g", x);
-}
-
-/* A line of the log: kept for resuming, and appended to the file. */
-static int
-log_epoch(struct trainer *t, const struct score *s, struct err *e)
-{
-    size_t before = t->log.n;
-    FILE *f;
-
-    str_addf(&t->log, "%lld", (long long)t->s.epoch + 1);
-    put_number(&t->log, sched_lr(&t->sched, t->s.epoch));
-    put_number(&t->log, t->s.loss / t->s.seen);
-    put_number(&t->log, t->s.correct / t->s.seen);
-    put_number(&t->log, s->loss);
-    put_number(&t->log, s->acc);
-    put_number(&t->log, s->balanced);
-    str_addf(&t->log, "\t%.3f\t%.2f\n", t->s.seconds,
-             t->s.seen / fmax(t->s.seconds, 1e-9));
-    if (t->comm->rank > 0)
-        return 0;
-    log_note("epoch %.*s", (int)(t->log.n - before - 1),
-             t->log.text + before);
-    if (t->c->log == NULL)
-        return 0;
-    f = strcmp(t->c->log, "-") == 0 ? stdout : fopen(t->c->log, "a");
-    if (f == NULL)
-        return err_errno(e, "cannot write '%s'", t->c->log);
-    fputs(t->log.text + before, f);
-    if (fflush(f) != 0 || (f != stdout && fclose(f) != 0))
-        return err_errno(e, "cannot write '%s'", t->c->log);
-    return 0;
-}
-
 /* Evaluate, keep the best, move the schedule; then the epoch is done. */
 static int
 end_epoch(struct trainer *t, double start, struct err *e)
@@ -535,7 +516,7 @@ end_epoch(struct trainer *t, double start, struct err *e)
     if (better(t, &s))
         keep_best(t, &s);
     t->s.seconds += clock_seconds() - start;
-    if (log_epoch(t, &s, e) != 0)
+    if (train_log_epoch(t, &s, e) != 0)
         return -1;
     /* With nothing to validate on, the training loss steers the schedule. */
     sched_end_epoch(&t->sched, s.n > 0 ? s.loss : t->s.loss / t->s.seen);
@@ -595,24 +576,34 @@ save(struct trainer *t, bool now, struct err *e)
     return rc;
 }
 
+/* Steps up to batch number `end`, the backend's own or the host's. */
+static int
+run_steps(struct trainer *t, size_t end, bool whole, struct progress *bar,
+          int *stop, struct err *e)
+{
+    size_t b = (size_t)t->c->batch, n = t->parts->ntrain;
+
+    while ((size_t)t->s.batch < end && *stop == 0) {
+        size_t i = (size_t)t->s.batch * b, m = n - i < b ? n - i : b;
+
+        if ((whole ? next_step(t, m, stop, e)
+                   : step(t, t->order + i, m, stop, e)) != 0)
+            return -1;
+        progress_step(bar, (size_t)t->s.epoch * n + i + b);
+    }
+    return 0;
+}
+
 static int
 run_epoch(struct trainer *t, struct progress *bar, int *stop, struct err *e)
 {
     double start = clock_seconds();
-    size_t b = (size_t)t->c->batch, n = t->parts->ntrain;
 
     shuffle(t);
-    if (begin_steps(t, e) != 0)
-        return -1;
-    while ((size_t)t->s.batch < batches(t) && *stop == 0) {
-        size_t i = (size_t)t->s.batch * b, m = n - i < b ? n - i : b;
-
-        if ((t->resident.held ? next_step(t, m, stop, e)
-                              : step(t, t->order + i, m, stop, e)) != 0)
-            return -1;
-        progress_step(bar, (size_t)t->s.epoch * n + i + b);
-    }
-    if (end_steps(t, e) != 0)
+    if (begin_steps(t, e) != 0 ||
+        run_steps(t, whole_batches(t), true, bar, stop, e) != 0 ||
+        end_steps(t, e) != 0 ||
+        run_steps(t, batches(t), false, bar, stop, e) != 0)
         return -1;
     if (*stop != 0) {
         t->s.seconds += clock_seconds() - start;
@@ -662,6 +653,26 @@ vector(struct trainer *t, size_t n, struct err *e)
     return t->backend->class->alloc(t->backend, n > 0 ? n : 1, e);
 }
 
+/* Let the backend do whole steps, where it can on every rank. */
+static int
+hold(struct trainer *t, struct err *e)
+{
+    double all;
+
+    /* What the host must see of every step, it must do itself. */
+    if (t->c->profile || (t->comm->size > 1 && !t->comm->device) ||
+        t->c->batch < t->comm->size)
+        return 0;
+    if (resident_open(&t->resident, t->backend, &t->loader, e) != 0)
+        return -1;
+    all = t->resident.held;
+    if (t->comm->class->hsum(t->comm, &all, 1, e) != 0)
+        return -1;
+    if (all < t->comm->size)
+        resident_close(&t->resident);
+    return 0;
+}
+
 static int
 open_trainer(struct trainer *t, struct err *e)
 {
@@ -692,6 +703,8 @@ open_trainer(struct trainer *t, struct err *e)
     t->comm->half = c->half_gradients;
     t->exchange = (struct exchange){ .backend = t->backend, .comm = t->comm,
                                      .graph = g, .grads = t->v.grads };
+    t->reduction = (struct reduction){ exchange_ready, exchange_end,
+                                       &t->exchange };
     if (exchange_open(&t->exchange, c->bucket_mb, e) != 0)
         return -1;
     t->order = mem_array(t->parts->ntrain, sizeof *t->order);
@@ -714,10 +727,7 @@ open_trainer(struct trainer *t, struct err *e)
                                          t->v.buffers, NULL }, e);
     if (t->eval == NULL)
         return -1;
-    /* What the host must see of every step, it must do itself. */
-    if (t->comm->size > 1 || c->profile)
-        return 0;
-    return resident_open(&t->resident, t->backend, &t->loader, e);
+    return hold(t, e);
 }
 
 static void
@@ -743,22 +753,6 @@ close_trainer(struct trainer *t)
     free(t->spent[0]);
     free(t->spent[1]);
     str_release(&t->log);
-}
-
-/* The log starts anew, with the lines of the state that is gone on from. */
-static int
-start_log(struct trainer *t, struct err *e)
-{
-    struct file_out out;
-
-    if (t->comm->rank > 0 || t->c->log == NULL)
-        return 0;
-    if (file_out_open(&out, t->c->log, e) != 0)
-        return -1;
-    fputs(log_header, out.stream);
-    if (t->log.n > 0)
-        fputs(t->log.text, out.stream);
-    return file_out_close(&out, e);
 }
 
 /* By phase and by operation. */
@@ -844,7 +838,7 @@ train_run(const struct train_conf *c, struct model *m,
     if (rc == 0 && c->resume)
         rc = resume(&t, e);
     if (rc == 0)
-        rc = start_log(&t, e);
+        rc = train_log_start(&t, e);
     if (rc == 0)
         rc = run_epochs(&t, stopped, e);
     if (comm->rank == 0)

@@ -1,5 +1,6 @@
 /*
- * trainer: a training run in progress (shared by train.c and train_state.c).
+ * trainer: a training run in progress (shared by train.c, train_log.c and
+ * train_state.c).
  */
 #ifndef BUSI_LEARN_TRAINER_H
 #define BUSI_LEARN_TRAINER_H
@@ -38,6 +39,7 @@ struct trainer {
     struct vectors v;               /* backend memory */
     float *m, *m2, *ema;            /* moments, average; NULL: none */
     struct exchange exchange;       /* of the gradients */
+    struct reduction reduction;     /* the same, for whole steps */
     float *best_params, *best_buffers;      /* host */
     struct plan *train[PLANS];      /* by size, as they came up */
     struct plan *eval;
@@ -53,6 +55,17 @@ struct trainer {
     double *spent[2];               /* --profile: by operation, as in plan */
     double images;                  /* that they were spent on */
 };
+
+/* What the rows that choose the epoch gave. */
+struct score {
+    double loss, acc, balanced;
+    size_t n;
+};
+
+/* The log starts anew, with the lines of the state that is gone on from. */
+int train_log_start(struct trainer *t, struct err *e);
+/* A line of it: kept for resuming, and appended to the file. */
+int train_log_epoch(struct trainer *t, const struct score *s, struct err *e);
 
 /* The file of the state that belongs to a model file; the caller frees it. */
 char *state_path(const char *out);
