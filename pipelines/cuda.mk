@@ -88,7 +88,8 @@ $(HOST)/libhost.so: $(BUILD)/tests/host_cuda.o $(BUILD)/tests/host_nccl.o \
 
 # The same as plugins, for whole programs (tests/t-cuda.sh).
 $(HOST)/backend_cuda.so: $(HOST_OBJ)
-$(HOST)/comm_nccl.so: $(HOST)/comm_nccl.o $(BUILD)/lib/comm/gpu_facts.o
+$(HOST)/comm_nccl.so: $(HOST)/comm_nccl.o $(BUILD)/lib/comm/gpu_facts.o \
+	    $(BUILD)/kernels/host/cuda_pack.o
 $(HOST)/backend_cuda.so $(HOST)/comm_nccl.so: $(HOST)/libhost.so $(CORE)
 	$(CC) -shared $(filter-out -pie,$(LDFLAGS)) -Wl,-rpath,'$$ORIGIN' -o $@ \
 	    $(filter %.o,$^) $(CORE) -L$(HOST) -l:libhost.so $(CORE_LIBS)
@@ -149,7 +150,8 @@ NCCL_LIBS = $(patsubst %,-L$(NCCL_HOME)/%,lib64 lib lib/$(shell $(CC) \
 $(BUILD)/lib/comm/comm_nccl.o: CPPFLAGS += \
 	-isystem $(NCCL_HOME)/include -isystem $(CUDA_HOME)/include
 all: $(PLUGINS)/comm_nccl.so
-$(PLUGINS)/comm_nccl.so: $(BUILD)/lib/comm/comm_nccl.o $(LIB)
+$(PLUGINS)/comm_nccl.so: $(BUILD)/lib/comm/comm_nccl.o \
+	    $(BUILD)/kernels/cuda/cuda_pack.o $(LIB)
 	@mkdir -p $(@D)
 	$(CC) -shared $(filter-out -pie,$(LDFLAGS)) -o $@ $^ $(NCCL_LIBS) \
 	    $(CUDA_LIBS) $(LDLIBS)

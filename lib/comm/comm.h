@@ -58,7 +58,7 @@ struct comm {
     bool device;                /* vectors of sum() and bcast() are in GPUs'
                                    memory, in that of the backend */
     bool half;                  /* sum() rounds to bf16 what travels, terms
-                                   and sums: half the bytes (mpi alone) */
+                                   and sums: half the bytes (mpi, nccl) */
 };
 
 /* Is there nobody to sum with?  One rank may sum by NCCL all the same. */

@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "comm/comm.h"
 #include "comm/gpu_facts.h"
+#include "kernels/cuda.h"
 
 #include <cuda_runtime_api.h>
 #include <nccl.h>
@@ -27,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NAP_US = 20, ABORT_S = 10 };
+enum { NAP_US = 20, ABORT_S = 10, HALVES = 1 << 22 };
 
 /* Ours: of a stream that another follows, and of the last calls of pace(). */
 enum { READY, DONE, MARK, MARKS = 2, EVENTS = MARK + MARKS };
@@ -39,6 +40,7 @@ struct nccl {
     cudaStream_t compute, stream;       /* the backend's, ours */
     cudaEvent_t event[EVENTS];
     unsigned paced;                     /* calls of pace() */
+    void *halves;                       /* [HALVES] bf16 on their way */
     double timeout;
     pthread_t aborter;
     bool aborting;                      /* it runs */
@@ -162,6 +164,26 @@ reach(struct nccl *n, cudaEvent_t event, struct err *e)
     return rc == cudaSuccess ? 0 : cuda_broken(n, rc, e);
 }
 
+/* By way of one vector, which recorded steps know: it never moves. */
+static int
+sum_halves(struct nccl *n, float *x, size_t count, struct err *e)
+{
+    cudaError_t rc = cudaSuccess;
+
+    if (n->halves == NULL)
+        rc = cudaMalloc(&n->halves, HALVES * sizeof(uint16_t));
+    for (size_t m; count > 0 && rc == cudaSuccess; x += m, count -= m) {
+        m = count < HALVES ? count : HALVES;
+        cuda_pack_rows(1, (int)m, true, x, n->halves, n->stream);
+        if (settle(n, ncclAllReduce(n->halves, n->halves, m, ncclBfloat16,
+                                    ncclSum, n->nccl, n->stream), e) != 0)
+            return -1;
+        cuda_unpack_rows(1, (int)m, true, n->halves, NULL, x, n->stream);
+        rc = cudaPeekAtLastError();
+    }
+    return rc == cudaSuccess ? 0 : cuda_broken(n, rc, e);
+}
+
 static int
 nccl_sum(struct comm *c, float *x, size_t count, struct err *e)
 {
@@ -169,6 +191,8 @@ nccl_sum(struct comm *c, float *x, size_t count, struct err *e)
 
     if (follow(n, n->compute, n->event[READY], n->stream, e) != 0)
         return -1;
+    if (c->half)
+        return sum_halves(n, x, count, e);
     return settle(n, ncclAllReduce(x, x, count, ncclFloat, ncclSum, n->nccl,
                                    n->stream), e);
 }
@@ -254,6 +278,8 @@ nccl_close(struct comm *c, bool failed)
     for (int i = 0; i < EVENTS; i++)
         if (n->event[i] != NULL)
             cudaEventDestroy(n->event[i]);
+    if (n->halves != NULL)
+        cudaFree(n->halves);
     if (n->stream != NULL)
         cudaStreamDestroy(n->stream);
     if (n->host != NULL)

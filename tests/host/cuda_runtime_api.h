@@ -13,6 +13,9 @@
  * run; a stream that waits for a captured event joins; all must have been
  * joined by the first one at the end; nobody may wait for a captured event or
  * stream, nor copy from or to the host.
+ *
+ * CUDA_HOST_NO_CAPTURE: none begins.  CUDA_HOST_FULL=R:N: rank R cannot allocate
+ * N bytes.  CUDA_HOST_COUNT=FILE: a line with the number of graphs launched.
  */
 #ifndef BUSI_TESTS_CUDA_RUNTIME_API_H
 #define BUSI_TESTS_CUDA_RUNTIME_API_H
