@@ -804,21 +804,20 @@ resume(struct trainer *t, struct err *e)
     return 0;
 }
 
-/* What cannot be written is not worth an hour's training. */
+/*
+ * What cannot be written is not worth an hour's training.  The model's part is
+ * held to the end: a second run with the same output ends here, and says who.
+ */
 static int
-try_outputs(const struct trainer *t, struct err *e)
+hold_outputs(const struct trainer *t, struct safet_out *held, struct err *e)
 {
-    char *state = state_path(t->c->out);
-    const char *const paths[] = { t->c->out, state };
-    struct safet_out out;
-    int rc = 0;
+    char *path = state_path(t->c->out);
+    struct safet_out state;
+    int rc = safet_create(held, t->c->out, 0, e);
 
-    for (size_t i = 0; i < ARRAY_LEN(paths) && rc == 0; i++) {
-        rc = safet_create(&out, paths[i], 0, e);
-        if (rc == 0)
-            safet_drop(&out);
-    }
-    free(state);
+    if (rc == 0 && (rc = safet_create(&state, path, 0, e)) == 0)
+        safet_drop(&state);
+    free(path);
     return rc;
 }
 
@@ -829,12 +828,13 @@ train_run(const struct train_conf *c, struct model *m,
 {
     struct trainer t = { .c = c, .model = m, .data = d, .parts = p,
                          .backend = b, .comm = comm };
+    struct safet_out held = { 0 };
     int rc = open_trainer(&t, e);
 
     *stopped = 0;
     t.saved = clock_seconds();
     if (rc == 0 && comm->rank == 0)
-        rc = try_outputs(&t, e);
+        rc = hold_outputs(&t, &held, e);
     if (rc == 0 && c->resume)
         rc = resume(&t, e);
     if (rc == 0)
@@ -848,9 +848,11 @@ train_run(const struct train_conf *c, struct model *m,
         take_best(&t);
         if (c->calibrate)
             rc = calibrate(&t, e);
+        safet_drop(&held);
         if (rc == 0 && comm->rank == 0)
             rc = model_save(m, c->out, e);
     }
+    safet_drop(&held);
     if (rc == 0 && c->profile && comm->rank == 0)
         rc = say_profile(&t, e);
     if (rc == 0 && c->profile)
