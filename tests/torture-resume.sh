@@ -4,8 +4,8 @@
 #     torture-resume.sh BUILD [KILLS [TERMS]]
 #
 # KILLS runs (default 200) are killed with SIGKILL at random moments, TERMS
-# (default 100) sent SIGTERM: those must be gone within 2 s, their state saved.
-# Ends with 1 at the first difference.
+# (default 100) sent SIGTERM, and as many of two ranks: all must be gone within
+# 2 s, their state saved.  Ends with 1 at the first difference.
 set -eu
 BUILD=$(cd "$1" && pwd)
 kills=${2:-200} terms=${3:-100}
@@ -32,7 +32,7 @@ END
 train() {
     exec busi-train -q -d d.st -f f.tsv -m ./net.model --size 32 -b 5 -e 40 \
         --ema 0.9 --optimizer adamw --lr 0.003 --mixup 0.2 --device cpu \
-        --threads 1 --save-every 0 --log run.tsv "$@" -o run.st
+        --threads 1 --save-every 0 --log run.tsv $ranks "$@" -o run.st
 }
 digest() {
     busi-info "$1" | awk '$1 == "digest" { print $2 }'
@@ -40,11 +40,17 @@ digest() {
 now() {
     date +%s%N | cut -c1-13
 }
-start=$(now)
-(train)
-long=$(($(now) - start))
-want=$(digest run.st)
-cut -f1-7 run.tsv >want.tsv
+# How it is without an interruption, and how long that takes.
+reference() {
+    rm -f run.*
+    start=$(now)
+    (train)
+    long=$(($(now) - start))
+    want=$(digest run.st)
+    cut -f1-7 run.tsv >want.tsv
+}
+ranks=
+reference
 seed=$$
 
 # A moment in 0..long, in seconds.
@@ -77,22 +83,41 @@ while [ $i -lt "$kills" ]; do
     i=$((i + 1))
 done
 echo "$i runs killed ($hit while running): the same model and log"
-i=0 hit=0 slowest=0
-while [ $i -lt "$terms" ]; do
-    rm -f run.*
-    at=$(moment)
-    train & pid=$!
-    sleep "$at"
-    asked=$(now)
-    if kill -TERM $pid 2>/dev/null; then hit=$((hit + 1)); fi
-    status=0
-    wait $pid 2>/dev/null || status=$?
-    took=$(($(now) - asked))
-    [ $took -le $slowest ] || slowest=$took
-    case $status in 0 | 143) ;; *) echo "FAIL: status $status"; exit 1 ;; esac
-    (train --resume)
-    same "stopped after $at s, it"
-    i=$((i + 1))
-done
-echo "$i runs stopped ($hit while running): gone within $slowest ms"
-[ $slowest -le 2000 ] || { echo "FAIL: more than 2 s"; exit 1; }
+
+# Processes of runs here.
+left() {
+    for p in $(pgrep busi-train; pgrep mpirun); do
+        [ "$(readlink "/proc/$p/cwd")" != "$dir" ] || echo "$p"
+    done
+}
+stopped() {
+    i=0 hit=0 slowest=0
+    while [ $i -lt "$terms" ]; do
+        rm -f run.*
+        at=$(moment)
+        train & pid=$!
+        sleep "$at"
+        asked=$(now)
+        if kill -TERM $pid 2>/dev/null; then hit=$((hit + 1)); fi
+        status=0
+        wait $pid 2>/dev/null || status=$?
+        took=$(($(now) - asked))
+        [ $took -le $slowest ] || slowest=$took
+        [ -z "$(left)" ] || { echo "FAIL: left: $(left)"; exit 1; }
+        case $status in 0 | 143) ;; *) echo "FAIL: status $status"; exit 1 ;; esac
+        [ ! -e run.state.st ] || busi-info -q --verify run.state.st >/dev/null
+        (train --resume)
+        same "stopped after $at s, it"
+        i=$((i + 1))
+    done
+    echo "$i runs stopped ($hit while running)${ranks:+, $ranks}: gone within $slowest ms"
+    [ $slowest -le 2000 ] || { echo "FAIL: more than 2 s"; exit 1; }
+}
+stopped
+if command -v mpirun >/dev/null; then
+    ranks="--ranks 2"
+    reference
+    stopped
+else
+    echo "SKIP: mpirun is not installed: stopped ranks"
+fi

@@ -568,7 +568,8 @@ save(struct trainer *t, bool now, struct err *e)
     int rc = 0;
 
     if (now || clock - t->saved > t->c->save_every) {
-        if (t->comm->rank == 0)
+        rc = state_gather(t, e);
+        if (rc == 0 && t->comm->rank == 0)
             rc = state_save(t, e);
         t->saved = clock_seconds();
     }
@@ -747,6 +748,7 @@ close_trainer(struct trainer *t)
     loader_close(&t->loader);
     free(t->best_params);
     free(t->best_buffers);
+    free(t->rank_buffers);
     exchange_close(&t->exchange);
     free(t->order);
     free(t->weight);

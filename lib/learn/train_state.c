@@ -109,7 +109,7 @@ struct item {
     size_t n;
 };
 
-enum { ITEMS = 7 };
+enum { BUFFERS = 1, ITEMS = 7 };
 
 static void
 items(const struct trainer *t, struct item item[ITEMS])
@@ -117,7 +117,7 @@ items(const struct trainer *t, struct item item[ITEMS])
     size_t np = t->model->graph.nparams, nb = t->model->graph.nbuffers;
 
     item[0] = (struct item){ "params", t->v.params, NULL, np };
-    item[1] = (struct item){ "buffers", t->v.buffers, NULL, nb };
+    item[BUFFERS] = (struct item){ "buffers", t->v.buffers, NULL, nb };
     item[2] = (struct item){ "m", t->m, NULL, np };
     item[3] = (struct item){ "v", t->m2, NULL, t->m2 != NULL ? np : 0 };
     item[4] = (struct item){ "ema", t->ema, NULL, t->ema != NULL ? np : 0 };
@@ -140,6 +140,10 @@ write_state(struct trainer *t, struct safet_out *o)
     safet_set(o, "numbers", numbers);
     safet_set(o, "log", t->log.n > 0 ? t->log.text : "");
     items(t, item);
+    if (t->rank_buffers != NULL) {
+        item[BUFFERS].host = t->rank_buffers;
+        item[BUFFERS].n = nb * (size_t)t->comm->size;
+    }
     for (int i = 0; i < ITEMS; i++) {
         int64_t n = (int64_t)item[i].n;
 
@@ -152,6 +156,30 @@ write_state(struct trainer *t, struct safet_out *o)
     free(numbers);
     free(print);
     free(host);
+}
+
+int
+state_gather(struct trainer *t, struct err *e)
+{
+    size_t n = t->model->graph.nbuffers, all = n * (size_t)t->comm->size;
+    float *mine;
+    double *sum;
+    int rc;
+
+    if (t->comm->size == 1 || t->c->sync_bn || t->s.batch == 0)
+        return 0;
+    mine = mem_array(n + 1, sizeof *mine);
+    sum = mem_array(all + 1, sizeof *sum);
+    t->backend->class->get(t->backend, mine, t->v.buffers, n);
+    for (size_t i = 0; i < n; i++)
+        sum[n * (size_t)t->comm->rank + i] = (double)mine[i];
+    rc = t->comm->class->hsum(t->comm, sum, all, e);
+    t->rank_buffers = mem_array(all + 1, sizeof *t->rank_buffers);
+    for (size_t i = 0; i < all; i++)
+        t->rank_buffers[i] = (float)sum[i];
+    free(mine);
+    free(sum);
+    return rc;
 }
 
 int
@@ -174,6 +202,13 @@ state_save(struct trainer *t, struct err *e)
 }
 
 /* ------------------------------------------------------------------ loading */
+
+/* Of how many ranks are these running statistics, of n numbers each? */
+static size_t
+rows(const struct safet_tensor *x, size_t n)
+{
+    return n > 0 && x->nbytes > 0 ? x->nbytes / (n * sizeof(float)) : 1;
+}
 
 /* Everything checked before anything is taken over. */
 static int
@@ -199,7 +234,9 @@ check(const struct trainer *t, const struct safet *f, struct err *e)
 
         if (x == NULL)
             return -1;
-        if (x->dtype != DT_F32 || x->nbytes != item[i].n * sizeof(float))
+        if (x->dtype != DT_F32 ||
+            x->nbytes != item[i].n * sizeof(float) *
+                         (i == BUFFERS ? rows(x, item[i].n) : 1))
             rc = err_set(e, EXIT_INVALID, "'%s': tensor '%s' does not fit",
                          f->path, x->name);
     }
@@ -217,8 +254,11 @@ take(struct trainer *t, const struct safet *f, struct err *e)
     str_add(&t->log, safet_meta(f, "log"));
     items(t, item);
     for (int i = 0; i < ITEMS; i++) {
-        const void *data = safet_data(f, safet_find(f, item[i].name));
+        const struct safet_tensor *x = safet_find(f, item[i].name);
+        const float *data = (const float *)safet_data(f, x);
 
+        if (i == BUFFERS && (size_t)t->comm->rank < rows(x, item[i].n))
+            data += item[i].n * (size_t)t->comm->rank;
         if (item[i].n == 0)
             continue;
         if (item[i].host == NULL)

@@ -41,6 +41,8 @@ struct trainer {
     struct exchange exchange;       /* of the gradients */
     struct reduction reduction;     /* the same, for whole steps */
     float *best_params, *best_buffers;      /* host */
+    float *rank_buffers;            /* host [ranks, nbuffers], of an epoch that
+                                       was cut short; NULL: all have the same */
     struct plan *train[PLANS];      /* by size, as they came up */
     struct plan *eval;
     struct loader loader;
@@ -71,6 +73,12 @@ int train_log_epoch(struct trainer *t, const struct score *s, struct err *e);
 char *state_path(const char *out);
 
 int state_save(struct trainer *t, struct err *e);
+
+/*
+ * In every rank, before rank 0 saves: within an epoch each rank's batch-norms
+ * have running statistics of their own, and each goes on with those.
+ */
+int state_gather(struct trainer *t, struct err *e);
 
 /*
  * Go on from the newest whole state.  1: found, 0: there is none, -1: it is of
