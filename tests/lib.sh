@@ -8,6 +8,9 @@
 #   says PATTERN              a line of err matches (grep -E)
 #   has FILE PATTERN          a line of FILE matches
 #   skip WHY                  leave a part out, loudly
+#   spine                     inputs for every program: scans, m.tsv, f.tsv,
+#                             d.st, net.model, model.st, p.tsv; sets $train
+#   writers FUNCTION          FUNCTION OUT COMMAND... for each that writes a file
 set -u
 top=$(cd "$(dirname "$0")/.." && pwd)
 PATH=$BUILD/bin:$PATH
@@ -49,6 +52,38 @@ has() {
 
 skip() {
     echo "SKIP: $*"
+}
+
+spine() {
+    busi-phantom -q -o scans --benign 4 --malignant 4 --normal 4
+    busi-strip -q -o m.tsv scans
+    busi-split -q -k 3 -o f.tsv m.tsv 2>/dev/null
+    busi-prep -q --resize 32x32 --crop 32 -o d.st m.tsv
+    cat >net.model <<'END'
+input x channels=@channels size=@size
+conv c x out=4 kernel=3 stride=2 pad=1
+bn b c
+relu r b
+avgpool p r size=1
+linear fc p out=@classes
+END
+    train="busi-train -q -d d.st -f f.tsv -m ./net.model -e 2 -b 4"
+    $train --device ref -o model.st
+    busi-predict -q -m model.st -d d.st --allow-train-rows --device ref \
+        -o p.tsv
+}
+
+writers() {
+    $1 x.tsv busi-strip -o x.tsv scans
+    $1 x.tsv busi-dup -q -o x.tsv m.tsv
+    $1 x.tsv busi-split -q -k 3 -o x.tsv m.tsv
+    $1 x.st busi-prep -q --resize 32x32 --crop 32 -o x.st m.tsv
+    $1 x.st $train --device ref -o x.st
+    $1 x.tsv busi-predict -q -m model.st -d d.st --allow-train-rows \
+        --device ref -o x.tsv
+    $1 x.tsv busi-eval -q --bootstrap 20 -l m.tsv -o x.tsv p.tsv
+    $1 x.onnx busi-export --onnx -m model.st -o x.onnx
+    $1 x.html busi-report -q --bootstrap 20 -l m.tsv -o x.html p.tsv
 }
 
 # Every program: --help and --version work, unknown options are refused, and

@@ -8,21 +8,7 @@ points=${NOMEM_POINTS:-8}
 ${CC:-cc} -D_GNU_SOURCE -shared -fPIC -O1 -o fail.so \
     "$top/tests/fail_alloc.c" || exit 1
 cases=0
-busi-phantom -q -o scans --benign 4 --malignant 4 --normal 4
-busi-strip -q -o m.tsv scans
-busi-split -q -k 3 -o f.tsv m.tsv 2>/dev/null
-busi-prep -q --resize 32x32 --crop 32 -o d.st m.tsv
-cat >net.model <<'END'
-input x channels=@channels size=@size
-conv c x out=4 kernel=3 stride=2 pad=1
-bn b c
-relu r b
-avgpool p r size=1
-linear fc p out=@classes
-END
-train="busi-train -q -d d.st -f f.tsv -m ./net.model -e 2 -b 4"
-$train -o model.st
-busi-predict -q -m model.st -d d.st --allow-train-rows -o p.tsv
+spine
 
 # fail OUT N COMMAND: one case
 fail() {
@@ -66,17 +52,9 @@ sweep() {
 }
 
 sweep folder busi-phantom -q -o folder --benign 1 --malignant 1 --normal 1
-sweep x.tsv busi-strip -o x.tsv scans
-sweep x.tsv busi-dup -q -o x.tsv m.tsv
-sweep x.tsv busi-split -q -k 3 -o x.tsv m.tsv
-sweep x.st busi-prep -q --resize 32x32 --crop 32 -o x.st m.tsv
-for device in ref cpu; do
-    sweep x.st $train --device $device --threads 2 -o x.st
-    sweep x.tsv busi-predict -q -m model.st -d d.st --allow-train-rows \
-        --device $device -o x.tsv
-done
-sweep x.tsv busi-eval -q --bootstrap 20 -l m.tsv -o x.tsv p.tsv
-sweep x.html busi-report -q --bootstrap 20 -l m.tsv -o x.html p.tsv
-sweep x.onnx busi-export --onnx -m model.st -o x.onnx
+writers sweep
+sweep x.st $train --device cpu --threads 2 -o x.st
+sweep x.tsv busi-predict -q -m model.st -d d.st --allow-train-rows \
+    --device cpu -o x.tsv
 sweep folder busi-info --verify d.st f.tsv model.st
 echo "$cases failing allocations"

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,8 +107,10 @@ collect(pid_t child, int from, struct str *to)
     ssize_t n;
     int status = -1;
 
-    while ((n = read(from, part, sizeof part)) > 0)
-        str_add_bytes(to, part, (size_t)n);
+    while ((n = read(from, part, sizeof part)) > 0 ||
+           (n < 0 && errno == EINTR))
+        if (n > 0)
+            str_add_bytes(to, part, (size_t)n);
     waitpid(child, &status, 0);
     return n == 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }

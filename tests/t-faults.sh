@@ -1,0 +1,132 @@
+#!/bin/sh
+# What a system may do to the programs that write a file: streams are closed, a
+# reader goes, reads and writes move little or are interrupted, another run
+# writes the same, a folder cannot be written, a disk is full.  Each output is
+# whole or as it was, and inputs stay as they were.
+. "$(dirname "$0")/lib.sh"
+spine
+chmod -R a+rX .
+${CC:-cc} -D_GNU_SOURCE -shared -fPIC -O1 -o short.so \
+    "$top/tests/short_io.c" || exit 1
+inputs() {
+    find scans m.tsv f.tsv d.st net.model model.st p.tsv -type f \
+        -exec sha256sum {} +
+}
+inputs >before
+strace -qq -o /dev/null true 2>/dev/null && traced=1 || traced=
+[ "$traced" ] || skip "strace cannot trace here: two runs on one output"
+
+# whole OUT WHAT COMMAND: it ends well, with the output that it should have
+whole() {
+    out=$1 what=$2
+    shift 2
+    rm -f "$out"
+    "$@" >"$scratch/data" 2>"$scratch/err" </dev/null || bad "$what: status $?: $(head -n 2 "$scratch/err"): $*"
+    cmp -s "$out" "$scratch/whole" || bad "$what: another output: $*"
+}
+
+# refused OUT WHAT COMMAND: it says why it cannot, and the old output is there
+refused() {
+    out=$1 what=$2
+    shift 2
+    "$@" >"$scratch/data" 2>"$scratch/err" </dev/null
+    is "$what: $*" 4 $?
+    [ "$(wc -l <"$scratch/err")" = 1 ] || bad "$what is told so: $(cat "$scratch/err"): $*"
+    is "$what: what was there before $*" old "$(cat "$out")"
+    [ -z "$(find . -name '.*.part')" ] || bad "$what: a part stays: $*"
+}
+
+# Two at once: the first one waits before it has synced.
+two() {
+    out=$1
+    shift
+    rm -f "$out"
+    strace -f -qq -o /dev/null -e trace=fsync \
+        -e inject=fsync:delay_enter=700000 "$@" >/dev/null 2>&1 </dev/null &
+    first=$!
+    until [ -n "$(find . -name '.*.part' -size +0)" ]; do sleep 0.02; done
+    pid=$(ps -o pid= --ppid $first | tr -d ' ')
+    "$@" >"$scratch/data" 2>"$scratch/err" </dev/null
+    is "the second of two: $*" 4 $?
+    says "is being written by process $pid\$"
+    wait $first || bad "the first of two: $*"
+    cmp -s "$out" whole || bad "the first of two: another output: $*"
+}
+
+# In a file system of its own, $scratch/small: no room for the output, room for
+# half of it, no writing at all.
+disk() {
+    out=$1
+    shift
+    cd small || exit 1
+    echo old >"$out"
+    for pages in 1 $((1 + $(wc -c <../whole) / 8192)); do
+        mount -o remount,size=$((4 * pages))k .
+        refused "$out" "$pages pages of disk" "$@"
+    done
+    mount -o remount,ro .
+    refused "$out" "a disk that is only read" "$@"
+    mount -o remount,rw,size=64m .
+    whole "$out" "room again" "$@"
+    rm -f "$out" x.*
+    cd ..
+}
+
+faults() {
+    out=$1
+    shift
+    "$@" >data 2>err </dev/null || bad "$(head -n 2 err): $*"
+    mv "$out" whole
+    for how in '<&-' '>&-' '2>&-' '<&- >&- 2>&-'; do
+        whole "$out" "$how" sh -c "exec \"\$@\" $how" sh "$@"
+    done
+    whole "$out" "little at a time" env LD_PRELOAD="$scratch/short.so" "$@"
+    [ -z "$traced" ] || two "$out" "$@"
+    echo old >"$out"
+    [ -z "$other" ] || refused "$out" "no rights" $other "$@"
+    rm -f "$out" x.*
+    [ -z "$small" ] || disk "$out" "$@"
+}
+
+other='setpriv --reuid=65534 --regid=65534 --clear-groups'
+[ "$(id -u)" = 0 ] && $other test -x "$BUILD/bin/busi-eval" 2>/dev/null ||
+    other=
+[ "$other" ] || skip "cannot become another user: folders without rights"
+small=small
+mkdir small
+mount -t tmpfs -o size=64m none small 2>/dev/null || small=
+[ "$small" ] || skip "cannot mount: full disks"
+trap 'cd /; [ -z "$small" ] || umount "$scratch/small"; rm -rf "$scratch"
+    [ "$failures" = 0 ] || exit 1' EXIT
+for f in scans m.tsv f.tsv d.st net.model model.st p.tsv; do
+    [ -z "$small" ] || ln -s ../$f small/$f
+done
+writers faults
+
+# What goes to a stream: closed, full, and one whose reader has gone.
+for line in "busi-strip scans" "busi-dup -q m.tsv" "busi-split -q -k 3 m.tsv" \
+    "busi-predict -q -m model.st -d d.st --allow-train-rows --device ref" \
+    "busi-eval -q --bootstrap 20 -l m.tsv p.tsv" "busi-info d.st"; do
+    $line >&- 2>err
+    is "$line >&-" 4 $?
+    $line >/dev/full 2>err
+    is "$line >/dev/full" 4 $?
+    { sleep 0.2; $line 2>err; echo $? >status; } | :
+    case $(cat status) in 4 | 141) ;; *)
+        bad "$line, and nobody reads: status $(cat status)" ;;
+    esac
+done
+# By sockets too: ranks that find each other by TCP.
+for r in 0 1; do
+    RANK=$r WORLD_SIZE=2 MASTER_PORT=$((20000 + $$ % 20000)) \
+        LD_PRELOAD=$scratch/short.so $train --device cpu --deterministic \
+        -o tcp.st 2>err.$r &
+    pids="${pids-} $!"
+done
+for p in $pids; do
+    wait "$p" || bad "two ranks, little at a time: $(cat err.0 err.1)"
+done
+$train --device cpu --deterministic -o one.st || bad "one rank"
+is "two ranks, little at a time" "$(busi-info one.st | grep '^digest')" \
+    "$(busi-info tcp.st | grep '^digest')"
+inputs | cmp -s - before || bad "an input was changed"
