@@ -34,4 +34,34 @@ analyze-deps:
 	@$(MAKE) --no-print-directory deps PACKAGES= \
 	    PACKAGES_CHECK="$(PACKAGES_ANALYZE)"
 
+# make sanitize: what tools say who run it.  ASan and UBSan: every check and
+# program.  TSan: our own threads, in the pool, the decoders, the loader and
+# ranks that meet by TCP; OpenMP's are beyond it, so `ref` computes, and so are
+# libvips's.  valgrind: every program as it is built, but no decoder.
+SAN_ALL    = -fsanitize=address,undefined -fno-sanitize-recover=all
+TSAN_CHECKS = base cell train
+# gcc's choosers of clones run before TSan does.
+TSAN       = -fsanitize=thread '-Dtarget_clones(...)=noinline'
+SANITIZED  = @$(MAKE) --no-print-directory -s CUDA=0 OPT=-O1
+
+sanitize: sanitize-address sanitize-threads sanitize-memory
+
+sanitize-address:
+	$(SANITIZED) BUILD=$(BUILD)/san SAN="$(SAN_ALL)" all \
+	    $(CHECKS:$(BUILD)/%=$(BUILD)/san/%)
+	sh tests/run.sh $(BUILD)/san $(CHECKS:$(BUILD)/%=$(BUILD)/san/%)
+	sh tests/each.sh $(BUILD)/san
+
+sanitize-threads:
+	$(SANITIZED) BUILD=$(BUILD)/tsan SAN="$(TSAN)" all \
+	    $(TSAN_CHECKS:%=$(BUILD)/tsan/tests/check_%)
+	sh tests/run.sh $(BUILD)/tsan $(TSAN_CHECKS:%=$(BUILD)/tsan/tests/check_%)
+	TSAN_OPTIONS=ignore_noninstrumented_modules=1 \
+	    sh tests/each.sh $(BUILD)/tsan
+
+sanitize-memory: all
+	@$(MAKE) --no-print-directory deps PACKAGES= PACKAGES_CHECK=valgrind
+	sh tests/each.sh $(BUILD) valgrind -q --error-exitcode=99 --leak-check=full
+
+.PHONY: sanitize sanitize-address sanitize-threads sanitize-memory
 .PHONY: analyze analyze-deps lint

@@ -50,6 +50,7 @@ help:
 #|     FOLDS_MOST=280 (seconds)
 #| sh pipelines/gpu.sh DIR [trainings]    build, check and time, logs into DIR
 #| make fuzz              every parser under libFuzzer (clang): FUZZ_SECONDS=60
+#| make sanitize          ASan, UBSan, TSan, valgrind (long); make analyze reads
 #| make torture           crashes, full disks, killed and resumed runs (long)
 #| make install           PREFIX=/usr/local DESTDIR=; make uninstall
 #| make deb               a Debian package in build/ (needs dpkg-dev)
