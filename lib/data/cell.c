@@ -103,6 +103,9 @@ filter(void)
         SYS_sched_yield, SYS_sched_getaffinity, SYS_setitimer, SYS_getpid,
         SYS_gettid, SYS_tgkill, SYS_getrandom, SYS_clock_gettime,
         SYS_gettimeofday, SYS_getrusage, SYS_sysinfo, SYS_set_robust_list,
+#if defined(SANITIZED)
+        SYS_sigaltstack,        /* of each thread */
+#endif
         SYS_rseq, SYS_exit, SYS_exit_group
     };
     enum { HEAD = 4, TAIL = 11, N = ARRAY_LEN(allowed) };
