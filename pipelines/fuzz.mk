@@ -4,9 +4,10 @@
 #
 # New inputs go to $(BUILD)/fuzz/NAME; what crashes is left there too.
 
-FUZZ         ?= table graph recipe options safet pth png model
+FUZZ         ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 60
 FUZZ_CC      ?= clang
+FUZZ_WRAP    = -Wl,--wrap=file_map,--wrap=file_unmap,--wrap=file_read,--wrap=crc32_z
 
 fuzz:
 	@$(MAKE) --no-print-directory -s CC=$(FUZZ_CC) BUILD=$(BUILD)/fuzz-lib \
@@ -18,6 +19,7 @@ fuzz:
 	    $(FUZZ_CC) -std=c11 -g -O1 -D_GNU_SOURCE -I. -Ilib \
 	        -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
 	        -o $(BUILD)/fuzz/fuzz_$$f tests/fuzz/fuzz_$$f.c \
+	        tests/fuzz/memory.c $(FUZZ_WRAP) \
 	        $(BUILD)/fuzz-lib/libbusi.a $(LDLIBS) || exit 1; \
 	    $(BUILD)/fuzz/fuzz_$$f -max_total_time=$(FUZZ_SECONDS) -max_len=65536 \
 	        -rss_limit_mb=2048 -timeout=10 -artifact_prefix=$(BUILD)/fuzz/$$f- \
@@ -28,9 +30,18 @@ fuzz:
 	        END { print n " inputs, " c " edges" }' $(BUILD)/fuzz/$$f.log)"; \
 	done
 
-# What make check does with the corpus: every file, and every cut of short ones.
-$(BUILD)/tests/replay_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(LIB)
-	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+# What make check does with the corpus, under ASan and UBSan as well: every file,
+# and every cut of short ones.
+$(BUILD)/san/libbusi.a: FORCE
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/san CUDA=0 OPT=-O1 \
+	    SAN="$(SAN_ALL)" $@
 
-.PHONY: fuzz
+$(BUILD)/tests/replay_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c \
+	    tests/fuzz/memory.c $(BUILD)/san/libbusi.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(SAN_ALL) $(LDFLAGS) $(FUZZ_WRAP) -o $@ $^ \
+	    $(LDLIBS)
+
+FORCE:
+
+.PHONY: fuzz FORCE

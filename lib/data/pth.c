@@ -311,6 +311,13 @@ set_items(struct machine *m, size_t first, bool mark)
 
 /* ------------------------------------------------- the few calls understood */
 
+/* Those of a tuple with so many at least (not 0), else NULL. */
+static const struct value *
+items(const struct machine *m, const struct value *v, size_t least)
+{
+    return v->kind == V_TUPLE && v->n >= least ? m->item + v->first : NULL;
+}
+
 /* ('storage', torch FloatStorage, '0', 'cpu', 6): bytes of the archive. */
 static int
 make_storage(struct machine *m)
@@ -331,10 +338,9 @@ make_storage(struct machine *m)
 
     if (pop(m, &v) != 0)
         return -1;
-    a = m->item + v.first;
-    if (v.kind != V_TUPLE || v.n < 5 || a[0].kind != V_TEXT ||
-        !same(a[0].text, "storage") || a[1].kind != V_GLOBAL ||
-        a[2].kind != V_TEXT)
+    a = items(m, &v, 5);
+    if (a == NULL || a[0].kind != V_TEXT || !same(a[0].text, "storage") ||
+        a[1].kind != V_GLOBAL || a[2].kind != V_TEXT)
         return refuse(m, "its pickle refers to something else than tensors");
     for (size_t i = 0; i < ARRAY_LEN(types); i++)
         if (same(a[1].text, types[i].name)) {
@@ -352,11 +358,11 @@ make_storage(struct machine *m)
 static int
 make_tensor(struct machine *m, const struct value *args)
 {
-    const struct value *a = m->item + args->first, *size, *stride;
+    const struct value *a = items(m, args, 4), *size, *stride;
     struct value v = { .kind = V_TENSOR };
     size_t bytes, n = 1;
 
-    if (args->n < 4 || a[0].kind != V_STORAGE || a[1].kind != V_INT ||
+    if (a == NULL || a[0].kind != V_STORAGE || a[1].kind != V_INT ||
         a[2].kind != V_TUPLE || a[3].kind != V_TUPLE || a[2].n != a[3].n)
         return refuse(m, "a tensor in it is damaged");
     v.t.dtype = a[0].t.dtype;

@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -31,16 +29,7 @@ fuzz_text(const uint8_t *data, size_t n)
     return text;
 }
 
-/* The input as a file that a path opens, until fuzz_close(). */
-static inline int
-fuzz_file(const uint8_t *data, size_t n, char path[64])
-{
-    int fd = memfd_create("fuzz", 0);
-
-    if (fd < 0 || write(fd, data, n) != (ssize_t)n)
-        abort();
-    snprintf(path, 64, "/proc/self/fd/%d", fd);
-    return fd;
-}
+/* What files hold from now on, whatever their path (memory.c). */
+void fuzz_input(const uint8_t *data, size_t n);
 
 #endif
