@@ -325,6 +325,12 @@ paste r2.tsv half.tsv | awk -F'\t' 'NR > 1 {
     if (d * d > 1e-4 * $3 * $3) exit 1
 }' || bad "bf16 gradients: $(cat r2.tsv half.tsv)"
 runs 2 train --ranks 2 --deterministic --grad-dtype bf16 -o x.st
+# ... but the statistics, which are all that moves at a rate of 0, travel whole.
+for g in f32 bf16; do
+    runs 0 train --ranks 2 -b 9 -e 1 --lr 0 --grad-dtype $g -o rest.$g.st
+done
+is "statistics are not rounded" "$(digest rest.f32.st)" \
+    "$(digest rest.bf16.st)"
 # Batch-norm over all ranks is that of one rank.
 runs 0 train -b 9 -e 3 --schedule constant --log one.tsv -o one.st
 for n in 2 3; do

@@ -446,6 +446,19 @@ shuffle(struct trainer *t)
     rng_shuffle(&r, t->order, t->parts->ntrain);
 }
 
+/* What is no gradient is not rounded, however those travel. */
+static int
+sum_whole(struct comm *c, float *x, size_t n, struct err *e)
+{
+    bool half = c->half;
+    int rc;
+
+    c->half = false;
+    rc = c->class->sum(c, x, n, e) == 0 && c->class->wait(c, e) == 0 ? 0 : -1;
+    c->half = half;
+    return rc;
+}
+
 /* The running statistics become the mean over the ranks'. */
 static int
 mean_buffers(struct trainer *t, struct err *e)
@@ -456,14 +469,12 @@ mean_buffers(struct trainer *t, struct err *e)
     bool same = t->comm->size == 1 || t->c->sync_bn;
 
     if (!same && t->comm->device &&
-        (t->comm->class->sum(t->comm, t->v.buffers, n, e) != 0 ||
-         t->comm->class->wait(t->comm, e) != 0))
+        sum_whole(t->comm, t->v.buffers, n, e) != 0)
         return -1;
     k->get(t->backend, x, t->v.buffers, n);
     if (same)
         return 0;
-    if (!t->comm->device && (t->comm->class->sum(t->comm, x, n, e) != 0 ||
-                             t->comm->class->wait(t->comm, e) != 0))
+    if (!t->comm->device && sum_whole(t->comm, x, n, e) != 0)
         return -1;
     for (size_t i = 0; i < n; i++)
         x[i] /= (float)t->comm->size;
