@@ -3,7 +3,7 @@
 
 #include "data/image_png.h"
 
-#include <zlib.h>
+#include <libdeflate.h>
 
 static uint32_t
 big(const uint8_t *p)
@@ -21,7 +21,7 @@ mend(uint8_t *p, size_t n)
 
         if (length > n - 12 - at)
             return;
-        crc = (uint32_t)crc32_z(0, p + at + 4, length + 4);
+        crc = libdeflate_crc32(0, p + at + 4, length + 4);
         for (int k = 0; k < 4; k++)
             p[at + 8 + length + (size_t)k] = (uint8_t)(crc >> (24 - 8 * k));
         at += length + 12;
