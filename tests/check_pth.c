@@ -87,7 +87,10 @@ finish(struct archive *a)
 
 #define TEXT(s, n) "X" n "\0\0\0" s
 
-/* {'w': a tensor [2,3] at 0, 'module.b': the same numbers as [2] at 4}. */
+/*
+ * {'w': a tensor [2,3] at 0, 'module._orig_mod.b': the same numbers as [2]
+ * at 4}.
+ */
 #define STORAGE \
     "((" TEXT("storage", "\7") "ctorch\nFloatStorage\n" TEXT("0", "\1") \
     TEXT("cpu", "\3") "K\6tQ"
@@ -95,7 +98,8 @@ finish(struct archive *a)
 #define ENDING "\x89" "ccollections\nOrderedDict\n)RtR"
 #define GOOD \
     "\x80\2ccollections\nOrderedDict\n)Rq\0(" TEXT("w", "\1") REBUILD \
-    STORAGE "K\0K\2K\3\x86K\3K\1\x86" ENDING TEXT("module.b", "\x08") \
+    STORAGE "K\0K\2K\3\x86K\3K\1\x86" ENDING \
+    TEXT("module._orig_mod.b", "\x12") \
     REBUILD STORAGE "K\4K\2\x85K\1\x85" ENDING "u."
 
 static const float numbers[6] = { 1, 2, 3, 4, 5, 6 };
@@ -203,6 +207,20 @@ START_TEST(what_is_wrong_is_refused)
 }
 END_TEST
 
+START_TEST(old_files_are_named_as_such)
+{
+    static const char magic[] = "\x80\2\x8a\nl\xfc\x9c" "F\xf9 j\xa8P\x19.";
+    FILE *f = fopen(path, "wb");
+    struct err e;
+
+    fwrite(magic, 1, sizeof magic - 1, f);
+    fclose(f);
+    ck_assert(pth_look(path));
+    ck_assert_ptr_nonnull(opens(&e));
+    ck_assert_ptr_nonnull(strstr(e.text, "before PyTorch 1.6"));
+}
+END_TEST
+
 START_TEST(compressed_archives_are_refused)
 {
     struct archive a = { 0 };
@@ -252,5 +270,5 @@ START_TEST(damage_is_found_or_harmless)
 END_TEST
 
 CHECK_MAIN("pth", 60, tensors_are_where_the_pickle_says, nothing_is_called,
-           what_is_wrong_is_refused, compressed_archives_are_refused,
-           damage_is_found_or_harmless)
+           what_is_wrong_is_refused, old_files_are_named_as_such,
+           compressed_archives_are_refused, damage_is_found_or_harmless)

@@ -13,6 +13,9 @@ enum {
     NESTED_MAX = 3              /* dictionaries in dictionaries */
 };
 
+/* How a file begins that torch.save() wrote before 1.6. */
+#define OLD_MAGIC 0x0a8a0280
+
 /* A run of bytes of the file. */
 struct bytes {
     const unsigned char *p;
@@ -571,14 +574,30 @@ run(struct machine *m, struct value *root)
 
 /* --------------------------------------------------------------- all of it */
 
+/* A name without what wrappers of a network put in front of it. */
+static struct bytes
+bare(struct bytes key)
+{
+    static const char *const before[] = { "module.", "_orig_mod.", "model." };
+
+    for (size_t i = 0; i < ARRAY_LEN(before); i++) {
+        size_t n = strlen(before[i]);
+
+        if (key.n > n && memcmp(key.p, before[i], n) == 0) {
+            key = (struct bytes){ key.p + n, key.n - n };
+            i = (size_t)-1;     /* and again: they nest */
+        }
+    }
+    return key;
+}
+
 static int
 add_tensor(struct safet *s, size_t *room, struct machine *m, struct bytes key,
            const struct tensor *t)
 {
     struct safet_tensor *to;
 
-    if (key.n > 7 && memcmp(key.p, "module.", 7) == 0)
-        key = (struct bytes){ key.p + 7, key.n - 7 };
+    key = bare(key);
     if (t->odd) {
         snprintf(m->why, sizeof m->why, "its '%.*s' is not contiguous",
                  (int)(key.n < 80 ? key.n : 80), (const char *)key.p);
@@ -625,9 +644,13 @@ load(struct safet *s, struct zip *z, struct machine *m)
 {
     const struct entry *pickle, *order;
     struct value root;
-    const char *why = zip_read(z);
+    const char *why;
     size_t room = 0;
 
+    if (z->file.n >= 4 && little(z->file.p, 4) == OLD_MAGIC)
+        return "it has the format before PyTorch 1.6 "
+               "(torch.save(torch.load(OLD), NEW) makes it anew)";
+    why = zip_read(z);
     if (why != NULL)
         return why;
     pickle = zip_find(z, "data.pkl", (struct bytes){ z->file.p, 0 });
@@ -655,12 +678,12 @@ pth_look(const char *path)
 {
     FILE *f = fopen(path, "rb");
     unsigned char head[4] = { 0 };
-    bool zip = f != NULL && fread(head, 1, 4, f) == 4 &&
-               little(head, 4) == 0x04034b50;
+    bool read = f != NULL && fread(head, 1, 4, f) == 4;
 
     if (f != NULL)
         fclose(f);
-    return zip;
+    return read && (little(head, 4) == 0x04034b50 ||
+                    little(head, 4) == OLD_MAGIC);
 }
 
 int

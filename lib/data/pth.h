@@ -16,14 +16,15 @@
 
 #include <stdbool.h>
 
-/* Does the file begin as a zip archive does? */
+/* Does the file begin as torch.save()'s do, those before 1.6 too? */
 bool pth_look(const char *path);
 
 /*
  * Open as if it were a safetensors file without metadata; safet_close() ends
  * it.  Tensors are those of the dictionary, or of the one in it that is called
- * state_dict, model_state_dict, model or net; a "module." in front of names is
- * cut off.  Errors (EXIT_INVALID): no whole archive, compressed entries, other
+ * state_dict, model_state_dict, model or net; "module.", "_orig_mod." and
+ * "model." in front of names are cut off (DistributedDataParallel, compile,
+ * Lightning).  Errors (EXIT_INVALID): no whole archive, compressed entries, other
  * objects than tensors of plain numbers, tensors that are not contiguous.
  */
 int pth_open(struct safet *s, const char *path, struct err *e);
