@@ -285,11 +285,14 @@ predict_scans() {
 
 printf 'what\tours\tpeer\tratio\tunit\tpeer is\n' | tee "$dir/table.tsv"
 dtypes=f32
-steps=1
-if [ -n "$(ours train resnet18 1 bf16)" ]; then
-    dtypes="f32 bf16"
-else
+steps=2
+half=$(ours infer resnet18 4 bf16)
+if [ -z "$half" ]; then
     leave "bf16: $(cat "$dir/ours.err")"
+elif echo "$(ours infer resnet18 4 f32) $half" | awk '{ exit $1 < $2 }'; then
+    leave "bf16: this processor has no instructions for it"
+else
+    dtypes="f32 bf16"
 fi
 fast=${dtypes##* }
 if [ -z "$scans" ]; then
