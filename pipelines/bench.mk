@@ -8,10 +8,11 @@ bench: all $(BUILD)/tests/bench_net $(BUILD)/tests/bench_machine
 	@BUILD=$(abspath $(BUILD)) RUNS=$(BENCH_RUNS) NETS="$(BENCH_NETS)" \
 	    PARTS="$(BENCH_PARTS)" BUSI="$(BUSI)" sh pipelines/bench.sh
 
-# The same numbers as PyTorch, torchvision, timm and ONNX Runtime.
+# The same numbers as PyTorch, torchvision, timm and ONNX Runtime: a table.
 parity: all
 	@python=$$(BUILD=$(abspath $(BUILD)) sh pipelines/peers.sh) && \
 	    PEERS_PYTHON=$$python $(MAKE) --no-print-directory t-torch t-export
+	@cat $(BUILD)/parity.txt
 
 # busi-dup on many scans: SCANS="1000 5000 20000" (a few minutes, 4 GB).
 scale-dup: all $(BUILD)/tests/plant_dups

@@ -47,4 +47,36 @@ while read -r name start; do
     rm "$start"
 done <starts
 
-"$python" "$top/tests/torch_parity.py" . 2>err || bad "$(tail -n 3 err)"
+# The lines of README.md load a model, and it says what busi-predict says.
+sed -n '/^    state = /,/load_state_dict/s/^    //p' "$top/README.md" >lines.py
+is "README.md has lines that load a model" 4 "$(wc -l <lines.py | tr -d ' ')"
+runs 0 busi-train -q -d 64.safetensors -f f.tsv --fold 0 -m resnet18 -e 2 \
+    -b 4 --device cpu --dtype f32 -o fold-0.safetensors
+busi-predict -q -m fold-0.safetensors -d 64.safetensors --dtype f32 \
+    --allow-train-rows -o pred.tsv
+"$python" - 2>err <<'EOF' || bad "$(tail -n 3 err)"
+import torch, torchvision, safetensors.torch
+exec(open("lines.py").read())
+with safetensors.safe_open("fold-0.safetensors", "pt") as f:
+    temperature = float(f.metadata().get("temperature", 1))
+data = safetensors.torch.load_file("64.safetensors")
+x = (data["images"].permute(0, 3, 1, 2) / 255 - 0.5) / 0.5
+with torch.no_grad():
+    got = torch.softmax(net.eval()(x) / temperature, 1)
+rows = [line.rstrip("\n").split("\t") for line in open("pred.tsv")][1:]
+want = torch.tensor([[float(v) for v in r[4:7]] for r in rows])
+assert (got - want).abs().max() < 1e-5, (got - want).abs().max()
+assert (want.max(0).values - want.min(0).values).max() > 1e-3, "one answer"
+EOF
+
+mkdir parity
+awk 'NR == 1 || NR % 2 == 0' m.tsv >half.tsv
+for size in 64 128; do
+    busi-prep -q --resize ${size}x$size --crop $size \
+        -o parity/$size.safetensors half.tsv
+done
+awk 'NR == 1 || NR % 6 == 2' m.tsv |
+    busi-prep -q --resize 224x224 --crop 224 -o parity/224.safetensors -
+"$python" "$top/tests/torch_parity.py" parity >"$BUILD/parity.txt" 2>err ||
+    bad "a figure is over its limit, or $(tail -n 3 err)"
+cat "$BUILD/parity.txt"
