@@ -50,7 +50,7 @@ main(int argc, char **argv)
     };
     struct err e = { 0 };
     char *command = opt_command_line(argc, argv);
-    int at = opt_start(&program, argc, argv);
+    int at = opt_start(&program, argc, argv), rc = 0;
 
     c.command = command;
     c.preds = argv + at;
@@ -61,12 +61,12 @@ main(int argc, char **argv)
         err_set(&e, EXIT_USAGE, "no predictions: name the tables of "
                 "busi-predict");
     else if (image_cells_open(&e) == 0)
-        report_write(&c, &e);
+        rc = report_write(&c, &e);
     cell_close();
     str_list_release(&c.logs);
     str_list_release(&c.models);
     str_list_release(&c.validation);
     image_vips_close();
     free(command);
-    return opt_finish(EXIT_DONE, &e);
+    return opt_finish(rc == 1 ? EXIT_REJECTS : EXIT_DONE, &e);
 }

@@ -85,6 +85,16 @@ else
     skip "python3 is not installed: well-formedness"
 fi
 
+# A log or a picture that cannot be read is left out, and that is said.
+mv scans moved
+runs 1 busi-report "$@" --log pred-0.tsv -l folds.tsv \
+    -o less.html pred-0.tsv
+mv moved scans
+is "what is left out is said" "$(grep -c 'left out' err)" \
+    "$(grep -c 'Left out' less.html)"
+says "left out: cannot .*scans/.*: No such file"
+says "left out: 'pred-0.tsv' is no training log"
+
 # Predictions alone; what is missing is said.
 runs 0 busi-report -q --bootstrap 0 -o bare.html pred-0.tsv
 is "what is not given is named" "--cam --log --model --plain --validation -l" \

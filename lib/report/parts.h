@@ -18,6 +18,7 @@ struct report {
     struct table metrics;       /* of busi-eval */
     int positive;               /* class */
     bool no_plots;              /* gnuplot is not installed */
+    size_t left_out;            /* logs and pictures that could not be read */
     struct err failed;          /* what went wrong with a diagram */
 };
 

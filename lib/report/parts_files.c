@@ -2,6 +2,7 @@
 #include "report/parts.h"
 
 #include "base/digest.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/version.h"
 #include "data/image_vips.h"
@@ -13,6 +14,15 @@
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
+
+/* The page, and whoever made it, learn what is not on it. */
+static void
+left_out(struct report *r, const struct err *e)
+{
+    page_paragraph(&r->page, "warn", "Left out: %s.", e->text);
+    log_warn("left out: %s", e->text);
+    r->left_out++;
+}
 
 /* ------------------------------------------------------------------- scans */
 
@@ -160,10 +170,12 @@ part_training(struct report *r)
         struct table t = { 0 };
         struct err e = { 0 };
 
-        if (table_read(&t, paths->item[i], &e) != 0 ||
-            table_find(&t, "train_loss") < 0) {
-            page_paragraph(&r->page, "warn", "'%s' is no training log.",
-                           paths->item[i]);
+        if (table_read(&t, paths->item[i], &e) == 0 &&
+            table_find(&t, "train_loss") < 0)
+            err_set(&e, EXIT_INVALID, "'%s' is no training log",
+                    paths->item[i]);
+        if (e.status != 0) {
+            left_out(r, &e);
         } else {
             add_log(&loss, &t, "train_loss", first ? "train" : "", PLOT_BLUE);
             add_log(&loss, &t, "val_loss", first ? "validation" : "",
@@ -279,7 +291,7 @@ by_confidence(const void *a, const void *b)
     return p > q ? -1 : p < q;
 }
 
-/* A picture, at most 160 pixels a side, as PNG; nothing if it cannot be read. */
+/* A picture, at most 160 pixels a side, as PNG, or why there is none. */
 static void
 thumbnail(struct report *r, const char *path, const char *alt)
 {
@@ -298,6 +310,8 @@ thumbnail(struct report *r, const char *path, const char *alt)
         if (image_encode_png(most > 160 ? &small : &m, &png, &n, &e) == 0)
             page_image(&r->page, "image/png", png, n, alt, 0);
     }
+    if (e.status != 0)
+        left_out(r, &e);
     image_release(&m);
     image_release(&small);
     free(png);

@@ -159,5 +159,5 @@ report_write(const struct report_conf *c, struct err *e)
     table_release(&r.metrics);
     predictions_release(&r.p);
     labels_release(&r.labels);
-    return rc;
+    return rc == 0 && r.left_out > 0 ? 1 : rc;
 }

@@ -30,7 +30,11 @@ struct report_conf {
     const char *command;
 };
 
-/* Errors are those of the files read and of the page written. */
+/*
+ * 0, or 1 if a log or a picture could not be read: the page says which, and is
+ * whole apart from it.  Errors (-1) are those of the other files read and of
+ * the page written.
+ */
 int report_write(const struct report_conf *c, struct err *e);
 
 #endif
