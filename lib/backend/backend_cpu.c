@@ -27,14 +27,15 @@ struct cpu {
     double *sums;           /* scratch of the kernels */
     size_t nsums;
     float *wide;            /* scratch of the stem's weight gradient */
-    size_t nwide;
+    float *folded;          /* weights and bias of one convolution */
+    size_t nwide, nfolded;
 };
 
 /* What a unit has of ours. */
 struct cpu_unit {
     struct dn_conv *conv;
     struct cpu_bn norm;     /* OP_BN; its vectors are own memory */
-    float *memory;          /* behind norm, and folded weights */
+    float *memory;          /* behind norm */
     uint64_t version;       /* of the vectors that were packed, 0: none */
     bool half;              /* of a batch-norm, its sums are made */
 };
@@ -76,6 +77,7 @@ cpu_close(struct backend *b)
     free(c->arena);
     free(c->sums);
     free(c->wide);
+    free(c->folded);
     free(c);
 }
 
@@ -129,7 +131,7 @@ cpu_alloc(struct backend *b, size_t n, struct err *e)
 {
     (void)b;
     (void)e;
-    return mem_aligned(n, sizeof(float));
+    return mem_huge(n, sizeof(float));
 }
 
 static void
@@ -248,8 +250,11 @@ unit_setup(struct unit_plan *p, struct unit *u, bool fast, struct err *e)
     mine(u)->conv = dn_conv_new(c->dn, &conf, fast, e);
     if (mine(u)->conv == NULL)
         return -1;
-    if (u->bn != NONE)
-        mine(u)->memory = mem_aligned(o->nparams + (size_t)o->out, sizeof *mine(u)->memory);
+    if (u->bn != NONE && o->nparams + (size_t)o->out > c->nfolded) {
+        free(c->folded);
+        c->nfolded = o->nparams + (size_t)o->out;
+        c->folded = mem_aligned(c->nfolded, sizeof *c->folded);
+    }
     if (conf.train && conf.own_weights) {
         s = stem_of(p, u);
         n = c->k->stem_sums(&s);
@@ -318,7 +323,7 @@ try_plan(struct cpu *c, const struct graph *g, int n, enum mode mode,
         }
     if (nbytes > c->narena) {
         free(c->arena);
-        c->arena = mem_aligned(nbytes, 1);
+        c->arena = mem_huge(nbytes, 1);
         c->narena = nbytes;
     }
     return p;
@@ -405,9 +410,11 @@ cpu_feed(struct plan *head, const struct feed *f)
         c->version++;       /* running statistics are about to move */
 }
 
-/* Fold a batch-norm into weights and bias: w' = w s, b' = (b - mean) s + beta
- * with s = gamma / sqrt(var + eps). */
-static void
+/*
+ * Fold a batch-norm into weights and bias: w' = w s, b' = (b - mean) s + beta
+ * with s = gamma / sqrt(var + eps).  The packed weights are all that is kept.
+ */
+static const float *
 fold(const struct unit_plan *p, const struct unit *u)
 {
     const struct op *o = &p->head.graph->op[u->op];
@@ -417,7 +424,7 @@ fold(const struct unit_plan *p, const struct unit *u)
     const float *mean = v->buffers + bn->buffer;
     size_t n = (o->nparams - (o->bias ? (size_t)o->out : 0)) /
                (size_t)o->out;
-    float *own = mine(u)->memory, *bias = own + n * (size_t)o->out;
+    float *own = cpu_of(p)->folded, *bias = own + n * (size_t)o->out;
 
     for (int k = 0; k < o->out; k++) {
         float s = gamma[k] / sqrtf(mean[bn->c + k] + BN_EPS);
@@ -427,6 +434,7 @@ fold(const struct unit_plan *p, const struct unit *u)
             own[(size_t)k * n + i] = w[(size_t)k * n + i] * s;
         bias[k] = gamma[bn->c + k] + (b - mean[k]) * s;
     }
+    return own;
 }
 
 static int
@@ -438,10 +446,8 @@ conv_forward(struct unit_plan *p, struct unit *u)
     int rc = 0;
 
     if (mine(u)->version != c->version) {
-        if (u->bn != NONE) {
-            fold(p, u);
-            w = mine(u)->memory;
-        }
+        if (u->bn != NONE)
+            w = fold(p, u);
         rc = dn_conv_pack(mine(u)->conv, w, w + o->nparams -
                           (o->bias ? (size_t)o->out : 0));
         mine(u)->version = c->version;

@@ -292,8 +292,9 @@ make_memory(struct dn_conv *v, struct err *e)
 
         if (!used[a])
             continue;
-        if (mine)
-            v->own[a] = mem_aligned(md_nbytes(v, a), 1);
+        if (mine)       /* a program that trains lives long: see mem_huge() */
+            v->own[a] = (v->c.train ? mem_huge : mem_aligned)
+                            (md_nbytes(v, a), 1);
         s = dnnl_memory_create(&v->mem[a], &v->md[a], v->d->engine,
                                mine ? v->own[a] : DNNL_MEMORY_NONE);
         if (s != dnnl_success)

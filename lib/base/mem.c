@@ -6,6 +6,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+enum { HUGE_PAGE = 2 << 20 };
 
 static void *
 must(void *p, size_t nbytes)
@@ -57,10 +60,29 @@ mem_strdup(const char *s)
     return memcpy(mem_alloc(nbytes), s, nbytes);
 }
 
+static void *
+aligned(size_t to, size_t n, size_t size)
+{
+    size_t nbytes = (product(n, size) + to - 1) / to * to;
+
+    return must(aligned_alloc(to, nbytes), nbytes);
+}
+
 void *
 mem_aligned(size_t n, size_t size)
 {
-    size_t nbytes = (product(n, size) + 63) / 64 * 64;
+    return memset(aligned(64, n, size), 0, product(n, size));
+}
 
-    return memset(must(aligned_alloc(64, nbytes), nbytes), 0, nbytes);
+void *
+mem_huge(size_t n, size_t size)
+{
+    void *p;
+
+    if (product(n, size) < HUGE_PAGE)
+        return mem_aligned(n, size);
+    p = aligned(HUGE_PAGE, n, size);
+    /* Where the kernel has none to give, small ones do. */
+    madvise(p, product(n, size), MADV_HUGEPAGE);
+    return memset(p, 0, product(n, size));
 }

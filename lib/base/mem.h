@@ -23,5 +23,7 @@ char *mem_strdup(const char *s) NEVER_NULL;
 
 /* Aligned to 64 bytes, zeros: for numbers that vector code reads. */
 void *mem_aligned(size_t n, size_t size) NEVER_NULL;
+/* The same on pages of 2 MB, for what is large and walked over and over. */
+void *mem_huge(size_t n, size_t size) NEVER_NULL;
 
 #endif

@@ -23,6 +23,11 @@ net_load(struct infer *in, struct infer_net *net, const struct model *m,
     const struct graph *g = &m->graph;
 
     net->model = m;
+    if (c->host) {              /* its vectors are those of the model */
+        net->v.params = m->params;
+        net->v.buffers = m->buffers;
+        return 0;
+    }
     if ((net->v.params = c->alloc(in->backend, g->nparams, e)) == NULL ||
         (net->v.buffers = c->alloc(in->backend, g->nbuffers, e)) == NULL)
         return -1;
@@ -77,9 +82,9 @@ infer_close(struct infer *in)
             c->unplan(net->one);
         if (net->many != NULL)
             c->unplan(net->many);
-        if (net->v.params != NULL)
+        if (net->v.params != NULL && !c->host)
             c->release(in->backend, net->v.params);
-        if (net->v.buffers != NULL)
+        if (net->v.buffers != NULL && !c->host)
             c->release(in->backend, net->v.buffers);
     }
     backend_close(in->backend);
@@ -129,6 +134,10 @@ plan_for(struct infer *in, struct infer_net *net, bool one, struct err *e)
 
     if (*p == NULL && n == 1)
         *p = one ? net->many : net->one;    /* the same, if it is there */
+    if (*p == NULL && net->one != NULL) {   /* it had its picture */
+        in->backend->class->unplan(net->one);
+        net->one = NULL;
+    }
     if (*p == NULL)
         *p = in->backend->class->plan(in->backend, &net->model->graph, n,
                                       MODE_EVAL, &net->v, e);
