@@ -1,9 +1,11 @@
 #include "data/image.h"
 
 #include "base/mem.h"
+#include "base/vectors.h"
 
 #include <assert.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,10 +35,8 @@ image_release(struct image *m)
     memset(m, 0, sizeof *m);
 }
 
-/* A loop of bytes in threes, for which vectors pay where they can shuffle. */
-#if defined(__x86_64__)
-__attribute__((target_clones("avx2", "default"), optimize("O3")))
-#endif
+/* Bytes in threes pay where vectors can shuffle. */
+VECTORS
 static void
 luma(uint8_t *restrict to, const uint8_t *restrict p, size_t n)
 {
@@ -131,31 +131,100 @@ round_off(int32_t sum)
     return (uint8_t)(v > 255 ? 255 : v);
 }
 
-static void
-resize_rows(struct image *to, const struct image *from, const struct taps *t)
+/* A column of so many rows, or as many bytes of one row. */
+enum { LANES = 16 };
+typedef uint8_t lane8 __attribute__((vector_size(LANES)));
+typedef int32_t lane32 __attribute__((vector_size(4 * LANES)));
+
+/* Four times, halves are interleaved: then rows are columns. */
+static inline __attribute__((always_inline)) void
+transpose(lane8 m[LANES])
 {
-    int c = from->c;
+    const lane8 low = { 0, 16, 1, 17, 2, 18, 3, 19,
+                        4, 20, 5, 21, 6, 22, 7, 23 };
+    lane8 t[LANES];
 
-    for (int y = 0; y < from->h; y++) {
-        const uint8_t *in = from->px + (size_t)y * (size_t)(from->w * c);
-        uint8_t *out = to->px + (size_t)y * (size_t)(to->w * c);
-
-        for (int x = 0; x < to->w; x++) {
-            const int32_t *w = t->weight + (size_t)x * (size_t)t->ksize;
-
-            for (int i = 0; i < c; i++) {
-                const uint8_t *p = in + t->first[x] * c + i;
-                int32_t sum = 0;
-
-                for (int k = 0; k < t->count[x]; k++, p += c)
-                    sum += *p * w[k];
-                *out++ = round_off(sum);
-            }
+    for (int round = 0; round < 4; round++) {
+        for (int i = 0; i < LANES / 2; i++) {
+            t[2 * i] = __builtin_shuffle(m[i], m[i + LANES / 2], low);
+            t[2 * i + 1] = __builtin_shuffle(m[i], m[i + LANES / 2], low + 8);
         }
+        memcpy(m, t, sizeof t);
     }
 }
 
+/* The common size as a constant, for which there is one instruction. */
+static inline __attribute__((always_inline)) void
+copy(void *to, const void *from, int n)
+{
+    if (n >= LANES)
+        memcpy(to, from, LANES);
+    else
+        memcpy(to, from, (size_t)n);
+}
+
+/*
+ * Rows of n bytes, a stride apart, to n columns and some that are worthless;
+ * or back.
+ */
+static inline __attribute__((always_inline)) void
+turn(lane8 *column, uint8_t *row, size_t stride, int rows, int n, bool back)
+{
+    for (; n > 0; n -= LANES, row += LANES, column += LANES) {
+        lane8 m[LANES] = { 0 };
+
+        if (back)
+            memcpy(m, column, sizeof m);
+        for (int y = 0; y < rows && !back; y++)
+            copy(&m[y], row + (size_t)y * stride, n);
+        transpose(m);
+        for (int y = 0; y < rows && back; y++)
+            copy(row + (size_t)y * stride, &m[y], n);
+        if (!back)
+            memcpy(column, m, sizeof m);
+    }
+}
+
+/* LANES rows at a time, turned so that they lie side by side. */
+VECTORS
+static void
+resize_rows(struct image *to, const struct image *from, const struct taps *t)
+{
+    int c = from->c, nin = from->w * c, nout = to->w * c;
+    int most = (nin > nout ? nin : nout) + LANES;
+    lane8 *column = mem_aligned((size_t)most, sizeof *column);
+    lane32 *in = mem_aligned((size_t)nin, sizeof *in);
+    lane32 *sum = mem_aligned((size_t)nout, sizeof *sum);
+
+    for (int y = 0; y < from->h; y += LANES) {
+        int rows = from->h - y < LANES ? from->h - y : LANES;
+
+        turn(column, from->px + (size_t)y * (size_t)nin, (size_t)nin, rows,
+             nin, false);
+        for (int i = 0; i < nin * LANES; i++)
+            ((int32_t *)in)[i] = ((uint8_t *)column)[i];
+        for (int x = 0; x < nout; x++) {
+            const lane32 *p = in + t->first[x / c] * c + x % c;
+            const int32_t *w = t->weight + (size_t)(x / c) * (size_t)t->ksize;
+
+            lane32 all = { 0 };
+
+            for (int k = 0; k < t->count[x / c]; k++, p += c)
+                all += *p * w[k];
+            sum[x] = all;
+        }
+        for (int i = 0; i < nout * LANES; i++)
+            ((uint8_t *)column)[i] = round_off(((int32_t *)sum)[i]);
+        turn(column, to->px + (size_t)y * (size_t)nout, (size_t)nout, rows,
+             nout, true);
+    }
+    free(column);
+    free(in);
+    free(sum);
+}
+
 /* Row by row into sums, so that the inner loop runs along memory. */
+VECTORS
 static void
 resize_columns(struct image *to, const struct image *from,
                const struct taps *t)

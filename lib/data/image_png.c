@@ -1,6 +1,7 @@
 #include "data/image_png.h"
 
 #include "base/mem.h"
+#include "base/vectors.h"
 #include "data/image_vips.h"
 
 #include <libdeflate.h>
@@ -14,7 +15,8 @@ enum {
     SIGNATURE = 8,
     FRAME = 12,             /* a chunk's length, type and CRC */
     HEADER = 13,            /* bytes of IHDR */
-    SLACK = 4               /* bytes that may be read behind a row */
+    SLACK = 4,              /* bytes that may be read behind a row */
+    PAETH = 4               /* the filter that costs most */
 };
 
 /* One chunk, and what lies behind it. */
@@ -99,36 +101,74 @@ undo_average(uint8_t *row, const uint8_t *above, size_t n, size_t bpp)
 
 #if defined(__x86_64__)
 /*
- * Adds whichever of left, above, corner is nearest to left + above - corner.
- * Branches on pixels cannot be predicted, hence the masks.  Reads four bytes
- * of a pixel whatever bpp, so both rows must go on for three bytes.  Each
- * pixel waits for the one before it: what counts is the length of that chain.
+ * One pixel x: adds whichever of left a, above b, corner c is nearest to
+ * a + b - c.  Branches on pixels cannot be predicted, hence the masks.
+ */
+static inline __attribute__((always_inline, target("sse4.1"))) __m128i
+paeth(__m128i x, __m128i a, __m128i b, __m128i c)
+{
+    __m128i pa = _mm_sub_epi16(b, c), pb = _mm_sub_epi16(a, c);
+    __m128i pc = _mm_abs_epi16(_mm_add_epi16(pa, pb)), least;
+
+    pa = _mm_abs_epi16(pa);
+    pb = _mm_abs_epi16(pb);
+    least = _mm_min_epi16(pc, _mm_min_epi16(pa, pb));
+    c = _mm_blendv_epi8(c, b, _mm_cmpeq_epi16(least, pb));
+    c = _mm_blendv_epi8(c, a, _mm_cmpeq_epi16(least, pa));
+    return _mm_add_epi8(x, c);
+}
+
+/* Two pixels, of four bytes whatever their size: rows must go on for three. */
+static inline __attribute__((always_inline, target("sse4.1"))) __m128i
+wide(const uint8_t *first, const uint8_t *second)
+{
+    int32_t p, q = 0;
+
+    memcpy(&p, first, sizeof p);
+    if (second != NULL)
+        memcpy(&q, second, sizeof q);
+    return _mm_cvtepu8_epi16(_mm_insert_epi32(_mm_cvtsi32_si128(p), q, 1));
+}
+
+static inline __attribute__((always_inline, target("sse4.1"))) void
+narrow(uint8_t *first, uint8_t *second, __m128i v, size_t bpp)
+{
+    int64_t both = _mm_cvtsi128_si64(_mm_packus_epi16(v, v));
+    int32_t p = (int32_t)both, q = (int32_t)(both >> 32);
+
+    if (first != NULL)
+        memcpy(first, &p, bpp);
+    if (second != NULL)
+        memcpy(second, &q, bpp);
+}
+
+/*
+ * Each pixel waits for the one before it.  So two rows are done at a time: in
+ * one half of the vectors a row, in the other the row below it, one pixel
+ * behind; or one row, and `below` is NULL.
  */
 static inline __attribute__((always_inline, target("sse4.1"))) void
-undo_paeth_sse(uint8_t *row, const uint8_t *above, size_t n, size_t bpp)
+undo_paeth_sse(uint8_t *row, uint8_t *below, const uint8_t *above, size_t n,
+               size_t bpp)
 {
-    __m128i a = _mm_setzero_si128(), c = a;
+    __m128i b = wide(above, NULL), c;
+    __m128i a = paeth(wide(row, NULL), _mm_setzero_si128(), b,
+                      _mm_setzero_si128());
 
-    for (size_t i = 0; i < n; i += bpp) {
-        __m128i b, x, pa, pb, pc, least;
-        int32_t four;
+    narrow(row, NULL, a, bpp);
+    for (size_t i = bpp; i < n; i += bpp) {
+        uint8_t *behind = below != NULL ? below + i - bpp : NULL;
 
-        memcpy(&four, above + i, sizeof four);
-        b = _mm_cvtepu8_epi16(_mm_cvtsi32_si128(four));
-        memcpy(&four, row + i, sizeof four);
-        x = _mm_cvtepu8_epi16(_mm_cvtsi32_si128(four));
-        pa = _mm_sub_epi16(b, c);
-        pb = _mm_sub_epi16(a, c);
-        pc = _mm_abs_epi16(_mm_add_epi16(pa, pb));
-        pa = _mm_abs_epi16(pa);
-        pb = _mm_abs_epi16(pb);
-        least = _mm_min_epi16(pc, _mm_min_epi16(pa, pb));
-        c = _mm_blendv_epi8(c, b, _mm_cmpeq_epi16(least, pb));
-        c = _mm_blendv_epi8(c, a, _mm_cmpeq_epi16(least, pa));
-        a = _mm_add_epi8(x, c);
         c = b;
-        four = _mm_cvtsi128_si32(_mm_packus_epi16(a, a));
-        memcpy(row + i, &four, bpp);
+        b = _mm_unpacklo_epi64(wide(above + i, NULL), a);
+        a = paeth(wide(row + i, behind), a, b, c);
+        narrow(row + i, behind, a, bpp);
+    }
+    if (below != NULL) {
+        below += n - bpp;
+        c = b;
+        b = _mm_unpacklo_epi64(b, a);
+        narrow(NULL, below, paeth(wide(below, below), a, b, c), bpp);
     }
 }
 #endif
@@ -180,23 +220,34 @@ undo_paeth_of(uint8_t *row, const uint8_t *above, size_t n, size_t bpp)
 
 #if defined(__x86_64__)
 static __attribute__((target("sse4.1"))) void
-undo_paeth_fast(uint8_t *row, const uint8_t *above, size_t n, size_t bpp)
+undo_paeth_fast(uint8_t *row, uint8_t *below, const uint8_t *above, size_t n,
+                size_t bpp)
 {
-    switch (bpp) {
-    case 1: undo_paeth_sse(row, above, n, 1); break;
-    case 2: undo_paeth_sse(row, above, n, 2); break;
-    case 3: undo_paeth_sse(row, above, n, 3); break;
-    case 4: undo_paeth_sse(row, above, n, 4); break;
-    }
+    if (below != NULL)
+        switch (bpp) {
+        case 1: undo_paeth_sse(row, below, above, n, 1); break;
+        case 2: undo_paeth_sse(row, below, above, n, 2); break;
+        case 3: undo_paeth_sse(row, below, above, n, 3); break;
+        case 4: undo_paeth_sse(row, below, above, n, 4); break;
+        }
+    else
+        switch (bpp) {
+        case 1: undo_paeth_sse(row, NULL, above, n, 1); break;
+        case 2: undo_paeth_sse(row, NULL, above, n, 2); break;
+        case 3: undo_paeth_sse(row, NULL, above, n, 3); break;
+        case 4: undo_paeth_sse(row, NULL, above, n, 4); break;
+        }
 }
 #endif
 
+/* One row, and the one below it unless NULL. */
 static void
-undo_paeth(uint8_t *row, const uint8_t *above, size_t n, size_t bpp)
+undo_paeth(uint8_t *row, uint8_t *below, const uint8_t *above, size_t n,
+           size_t bpp)
 {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("sse4.1")) {
-        undo_paeth_fast(row, above, n, bpp);
+        undo_paeth_fast(row, below, above, n, bpp);
         return;
     }
 #endif
@@ -206,6 +257,8 @@ undo_paeth(uint8_t *row, const uint8_t *above, size_t n, size_t bpp)
     case 3: undo_paeth_of(row, above, n, 3); break;
     case 4: undo_paeth_of(row, above, n, 4); break;
     }
+    if (below != NULL)
+        undo_paeth(below, NULL, row, n, bpp);
 }
 
 /* Rows of a filter byte and n bytes each; the first is below one of zeros. */
@@ -217,15 +270,22 @@ undo_filters(uint8_t *rows, int h, size_t n, size_t bpp)
     int rc = 0;
 
     for (int y = 0; y < h && rc == 0; y++, rows += n + 1) {
-        uint8_t *row = rows + 1;
+        uint8_t *row = rows + 1, *below = NULL;
 
+        if (rows[0] == PAETH && y + 1 < h && rows[n + 1] == PAETH)
+            below = row + n + 1;
         switch (rows[0]) {
         case 0: break;
         case 1: undo_sub(row, n, bpp); break;
         case 2: undo_up(row, above, n); break;
         case 3: undo_average(row, above, n, bpp); break;
-        case 4: undo_paeth(row, above, n, bpp); break;
+        case PAETH: undo_paeth(row, below, above, n, bpp); break;
         default: rc = -1;
+        }
+        if (below != NULL) {            /* which is done as well */
+            row = below;
+            rows += n + 1;
+            y++;
         }
         above = row;
     }
@@ -235,16 +295,38 @@ undo_filters(uint8_t *rows, int h, size_t n, size_t bpp)
 
 /* ------------------------------------------------------------------- pixels */
 
-static void
-put_row(uint8_t *to, const uint8_t *from, int w, int c, int bpp)
+/* Are all pixels of three bytes three times the same? */
+VECTORS
+static bool
+is_gray(const uint8_t *p, size_t n)
 {
-    if (bpp == c) {
-        memcpy(to, from, (size_t)w * (size_t)c);
-        return;
-    }
+    uint8_t differ = 0;
+
+    for (size_t i = 0; i < n; i += 3)
+        differ |= (uint8_t)((p[i] ^ p[i + 1]) | (p[i] ^ p[i + 2]));
+    return differ == 0;
+}
+
+static void
+put_row_on_black(uint8_t *to, const uint8_t *from, int w, int c, int bpp)
+{
     for (int x = 0; x < w; x++, from += bpp)
         for (int i = 0; i < c; i++)
             *to++ = image_on_black(from[i], from[c]);
+}
+
+VECTORS
+static void
+put_row(uint8_t *restrict to, const uint8_t *restrict from, int w, int c,
+        int bpp)
+{
+    if (bpp == c)
+        memcpy(to, from, (size_t)w * (size_t)c);
+    else if (bpp == 3)          /* gray */
+        for (int x = 0; x < w; x++)
+            to[x] = from[3 * x];
+    else
+        put_row_on_black(to, from, w, c, bpp);
 }
 
 /* The pixels' stream in one piece: *own is to be freed. */
@@ -337,7 +419,11 @@ image_png_decode(struct image *m, const void *data, size_t nbytes,
     if (rc == 0)
         rc = undo_filters(rows, h, row, (size_t)bpp);
     if (rc == 0) {
-        image_init(m, w, h, bpp < 3 ? 1 : 3);
+        bool gray = bpp <= 3;
+
+        for (int y = 0; y < h && gray && bpp == 3; y++)
+            gray = is_gray(rows + (size_t)y * (row + 1) + 1, row);
+        image_init(m, w, h, gray ? 1 : 3);
         for (int y = 0; y < h; y++)
             put_row(m->px + (size_t)y * (size_t)(w * m->c),
                     rows + (size_t)y * (row + 1) + 1, w, m->c, bpp);

@@ -23,7 +23,8 @@ int image_png_check(const void *data, size_t nbytes, struct err *e);
 /*
  * Decode a file that image_png_check() has passed.  Returns 1 for one of a
  * kind that is not taken here (nothing is done), -1 with EXIT_INVALID for one
- * that is damaged.  Alpha is flattened on black.
+ * that is damaged.  Alpha is flattened on black; RGB whose channels are the same
+ * throughout comes as gray, which most scans are.
  */
 int image_png_decode(struct image *m, const void *data, size_t nbytes,
                      struct err *e);

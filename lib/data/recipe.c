@@ -193,11 +193,12 @@ resized(const struct recipe *r, const struct image *in, int *w, int *h)
     return longer <= IMAGE_MAX_SIDE ? 0 : -1;
 }
 
+/* Gray is resized as it is, and then equal in all channels. */
 int
 recipe_apply(const struct recipe *r, const struct image *in, uint8_t *out,
              struct err *e)
 {
-    struct image plain, sized = { 0 }, cut;
+    struct image gray = { 0 }, sized, cut, rgb = { 0 };
     const struct image *from = in;
     int w, h, rc = 0;
 
@@ -205,25 +206,27 @@ recipe_apply(const struct recipe *r, const struct image *in, uint8_t *out,
         return err_set(e, EXIT_INVALID, "%dx%d pixels are too narrow to be "
                        "resized to a short side of %d", in->w, in->h,
                        r->width);
-    if (in->c != r->channels) {
-        if (r->channels == 1)
-            image_gray(&plain, in);
-        else
-            image_rgb(&plain, in);
-        from = &plain;
+    if (in->c > r->channels) {
+        image_gray(&gray, in);
+        from = &gray;
     }
     image_resize(&sized, from, w, h);
-    if (from == &plain)
-        image_release(&plain);
+    image_release(&gray);
     if (w < r->crop || h < r->crop) {
         rc = err_set(e, EXIT_INVALID, "resized to %dx%d, which is smaller "
                      "than the crop of %d", w, h, r->crop);
     } else {
         image_crop(&cut, &sized, (w - r->crop) / 2, (h - r->crop) / 2,
                    r->crop, r->crop);
-        memcpy(out, cut.px, (size_t)r->crop * (size_t)r->crop *
-                            (size_t)r->channels);
+        from = &cut;
+        if (cut.c < r->channels) {
+            image_rgb(&rgb, &cut);
+            from = &rgb;
+        }
+        memcpy(out, from->px, (size_t)r->crop * (size_t)r->crop *
+                              (size_t)r->channels);
         image_release(&cut);
+        image_release(&rgb);
     }
     image_release(&sized);
     return rc;
