@@ -29,8 +29,9 @@ struct gpu_graph;
 
 /*
  * Open GPU number `device` (-1: the first).  Errors, EXIT_IO: no driver, a
- * driver older than the plugin, no GPU, a number that is not there, a GPU
- * for which nothing was compiled.
+ * driver older than the plugin, no GPU, a number that is not there, a compute
+ * capability below 8.0.  That nothing was compiled for a GPU is said by its
+ * first launch: gpu_check().
  */
 int gpu_open(struct gpu *g, int device, struct err *e);
 void gpu_close(struct gpu *g);
