@@ -5,7 +5,8 @@
 #
 # KILLS runs (default 200) are killed with SIGKILL at random moments, TERMS
 # (default 100) sent SIGTERM, and as many of two ranks: all must be gone within
-# 2 s, their state saved.  Ends with 1 at the first difference.
+# 2 s, their state saved.  A run that had ended before does not count.  Ends
+# with 1 at the first difference.
 set -eu
 BUILD=$(cd "$1" && pwd)
 kills=${2:-200} terms=${3:-100}
@@ -40,12 +41,16 @@ digest() {
 now() {
     date +%s%N | cut -c1-13
 }
-# How it is without an interruption, and how long that takes.
+# How it is without an interruption, and how long that takes at least.
 reference() {
-    rm -f run.*
-    start=$(now)
-    (train)
-    long=$(($(now) - start))
+    long=60000
+    for _ in 1 2 3; do
+        rm -f run.*
+        start=$(now)
+        (train)
+        took=$(($(now) - start))
+        [ $took -gt $long ] || long=$took
+    done
     want=$(digest run.st)
     cut -f1-7 run.tsv >want.tsv
 }
@@ -63,7 +68,7 @@ same() {
         { echo "FAIL: $1 resumes to something else"; exit 1; }
 }
 i=0 hit=0
-while [ $i -lt "$kills" ]; do
+while [ $hit -lt "$kills" ]; do
     rm -f run.*
     at=$(moment)
     train & pid=$!
@@ -92,7 +97,7 @@ left() {
 }
 stopped() {
     i=0 hit=0 slowest=0
-    while [ $i -lt "$terms" ]; do
+    while [ $hit -lt "$terms" ]; do
         rm -f run.*
         at=$(moment)
         train & pid=$!
