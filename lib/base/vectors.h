@@ -8,11 +8,14 @@
 #define BUSI_BASE_VECTORS_H
 
 #if defined(__x86_64__)
-#define VECTORS \
-    __attribute__((target_clones("avx512f", "avx2", "default"), \
-                   optimize("O3")))
+#define VECTORS_WIDE target_clones("avx512f", "avx2", "default")
 #else
-#define VECTORS __attribute__((optimize("O3")))
+#define VECTORS_WIDE
+#endif
+#ifdef __clang__                /* makes loops into vectors as it is */
+#define VECTORS __attribute__((VECTORS_WIDE))
+#else
+#define VECTORS __attribute__((VECTORS_WIDE, optimize("O3")))
 #endif
 
 #endif

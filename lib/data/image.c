@@ -140,14 +140,17 @@ typedef int32_t lane32 __attribute__((vector_size(4 * LANES)));
 static inline __attribute__((always_inline)) void
 transpose(lane8 m[LANES])
 {
-    const lane8 low = { 0, 16, 1, 17, 2, 18, 3, 19,
-                        4, 20, 5, 21, 6, 22, 7, 23 };
     lane8 t[LANES];
 
     for (int round = 0; round < 4; round++) {
         for (int i = 0; i < LANES / 2; i++) {
-            t[2 * i] = __builtin_shuffle(m[i], m[i + LANES / 2], low);
-            t[2 * i + 1] = __builtin_shuffle(m[i], m[i + LANES / 2], low + 8);
+            lane8 a = m[i], b = m[i + LANES / 2];
+
+            t[2 * i] = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3,
+                                               19, 4, 20, 5, 21, 6, 22, 7, 23);
+            t[2 * i + 1] = __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26,
+                                                   11, 27, 12, 28, 13, 29, 14,
+                                                   30, 15, 31);
         }
         memcpy(m, t, sizeof t);
     }
