@@ -60,6 +60,24 @@ slurp(const char *path)
 
 /* --------------------------------------------------------------------- str */
 
+/* Also right after memory of that size was dirty. */
+START_TEST(memory_is_zero_and_aligned)
+{
+    static const size_t size[] = { 1, 63, 64, 2 << 20, (2 << 20) + 1, 5 << 20 };
+
+    for (size_t i = 0; i < 2 * ARRAY_LEN(size); i++) {
+        size_t n = size[i / 2];
+        unsigned char *p = (i % 2 ? mem_huge : mem_aligned)(n, 1);
+
+        ck_assert_uint_eq((uintptr_t)p % 64, 0);
+        for (size_t k = 0; k < n; k++)
+            ck_assert(p[k] == 0);
+        memset(p, 255, n);
+        free(p);
+    }
+}
+END_TEST
+
 START_TEST(natural_order)
 {
     /* Each is before all that follow it. */
@@ -703,10 +721,10 @@ START_TEST(pool_does_all_once)
 }
 END_TEST
 
-CHECK_MAIN("base", 60, natural_order, numbers_from_text, json_strings,
-           strings_grow, table_round_trip, table_takes, table_refuses,
-           table_changes, out_is_whole_or_not, out_takes_over_a_part,
-           out_is_locked, out_to_a_full_device, files_in, rejects, errors,
-           options_have_defaults, sha256, hmac, sha256_of_files,
-           philox_known_answers, draws_by_place, distributions,
-           pool_does_all_once)
+CHECK_MAIN("base", 60, memory_is_zero_and_aligned, natural_order,
+           numbers_from_text, json_strings, strings_grow, table_round_trip,
+           table_takes, table_refuses, table_changes, out_is_whole_or_not,
+           out_takes_over_a_part, out_is_locked, out_to_a_full_device,
+           files_in, rejects, errors, options_have_defaults, sha256, hmac,
+           sha256_of_files, philox_known_answers, draws_by_place,
+           distributions, pool_does_all_once)
