@@ -162,14 +162,14 @@ $(BUILD)/tests/check_cudnn_plans: $(BUILD)/tests/check_cudnn_plans.o \
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(CUDA_LIBS) $(CORE_LIBS)
 
-# busi-train with nothing but libc: zlib's one function is a small file, and no
-# picture is decoded.
-ZLIB     := $(shell printf '\043include <zlib.h>\n' | \
-             $(CC) -E -xc - >/dev/null 2>&1 && echo -lz)
+# busi-train with nothing but libc: libdeflate's one function is a small file, and
+# no picture is decoded.
+DEFLATE  := $(shell printf '\043include <libdeflate.h>\n' | \
+             $(CC) -E -xc - >/dev/null 2>&1 && echo -ldeflate)
 TRAIN     = $(BUILD)/libbusi-train.a
 TRAIN_OBJ = $(filter-out $(foreach f,image_vips image_png mask prep,\
             $(BUILD)/lib/data/$f.o),$(LIB_OBJ))
-ifeq ($(ZLIB),)
+ifeq ($(DEFLATE),)
 $(TRAIN_OBJ) $(BUILD)/tests/bench_gpu.o: CPPFLAGS += -Itests/small
 endif
 
@@ -178,11 +178,11 @@ $(TRAIN): $(TRAIN_OBJ) pipelines/cuda.mk
 	$(AR) rcs $@ $(TRAIN_OBJ)
 
 $(BUILD)/tests/bench_gpu: $(BUILD)/tests/bench_gpu.o $(TRAIN)
-	$(CC) $(LDFLAGS) -o $@ $^ $(CORE_LIBS) $(ZLIB)
+	$(CC) $(LDFLAGS) -o $@ $^ $(CORE_LIBS) $(DEFLATE)
 
 $(BUILD)/tests/busi-train: $(BUILD)/cmd/busi-train.o $(TRAIN)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(CORE_LIBS) $(ZLIB)
+	$(CC) $(LDFLAGS) -o $@ $^ $(CORE_LIBS) $(DEFLATE)
 
 # What a machine with a GPU needs, and no more: a compiler, CUDA, cuDNN.
 gpu: $(PLUGINS)/backend_cuda.so $(BUILD)/tests/check_cuda \

@@ -25,7 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
+#include <libdeflate.h>
 
 enum { PICTURES = 256, SIDE = 224, CHANNELS = 3, CLASSES = 3 };
 
@@ -269,7 +269,7 @@ make_data(char **arg, struct err *e)
     for (int64_t i = 0; i < n; i++) {
         fill(px + (size_t)i * one, one, (uint32_t)i);
         labels[i] = i % CLASSES;
-        crc[i] = (uint32_t)crc32_z(0, px + (size_t)i * one, one);
+        crc[i] = libdeflate_crc32(0, px + (size_t)i * one, one);
         memset(sha + i * 32, 1 + (int)(i % 200), 32);
         str_addf(&ids, "picture-%05lld", (long long)i);
         str_add_bytes(&ids, "", 1);

@@ -3,9 +3,9 @@
 #include "base/digest.h"
 #include "base/mem.h"
 
+#include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 /* An id and its row, for looking ids up. */
 struct entry {
@@ -264,7 +264,7 @@ dataset_row(const struct dataset *d, size_t row, uint8_t *out, struct err *e)
 {
     const unsigned char *in = d->images + row * d->row_nbytes;
 
-    if (crc32_z(0, in, d->row_nbytes) != d->row_crc[row])
+    if (libdeflate_crc32(0, in, d->row_nbytes) != d->row_crc[row])
         return err_set(e, EXIT_INVALID, "'%s' is damaged: CRC-32 of the "
                        "picture '%s' differs", d->file.path, d->ids[row]);
     if (!d->f32)

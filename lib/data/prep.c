@@ -13,10 +13,10 @@
 #include "data/marks.h"
 #include "data/safet.h"
 
+#include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <zlib.h>
 
 /* What became of one scan. */
 struct scan {
@@ -101,7 +101,7 @@ make_row(struct run *r, struct scan *s, const struct image *m)
     } else {
         if (r->p->f32)
             normalise(r, px, (float *)s->out);
-        s->crc = (uint32_t)crc32_z(0, s->out, r->row_nbytes);
+        s->crc = libdeflate_crc32(0, s->out, r->row_nbytes);
     }
     if (px != s->out)
         free(px);

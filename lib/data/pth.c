@@ -3,10 +3,10 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#include <libdeflate.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 enum {
     VALUES_MAX = 1 << 18,       /* of a pickle: some 30 000 tensors */
@@ -88,7 +88,7 @@ read_entry(struct bytes f, size_t at, struct entry *e, const char **why)
         return 0;
     /* PyTorch can be told to leave the sums out. */
     if (little(p + 16, 4) != 0 &&
-        crc32_z(0, f.p + begin, n) != little(p + 16, 4)) {
+        libdeflate_crc32(0, f.p + begin, n) != little(p + 16, 4)) {
         *why = "it is damaged (CRC-32 differs)";
         return 0;
     }

@@ -5,9 +5,9 @@
 #include "base/version.h"
 
 #include <assert.h>
+#include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 enum {
     LENGTH = 8,                     /* bytes of the header's length */
@@ -473,16 +473,16 @@ check_self(const struct safet *s, const char *header, size_t nbytes)
     const char *text = safet_meta(s, "self");
     char want[9] = "";
     size_t at;
-    uLong crc;
+    uint32_t crc;
 
     if (text == NULL)
         return NULL;
     if (strlen(text) == 8 && memcmp(s->self, text, 8) == 0) {
         at = (size_t)(s->self - header);
-        crc = crc32_z(0, (const Bytef *)header, at);
-        crc = crc32_z(crc, (const Bytef *)"00000000", 8);
-        crc = crc32_z(crc, (const Bytef *)header + at + 8, nbytes - at - 8);
-        snprintf(want, sizeof want, "%08x", (unsigned)crc);
+        crc = libdeflate_crc32(0, header, at);
+        crc = libdeflate_crc32(crc, "00000000", 8);
+        crc = libdeflate_crc32(crc, header + at + 8, nbytes - at - 8);
+        snprintf(want, sizeof want, "%08x", crc);
     }
     return strcmp(want, text) == 0 && want[0] != '\0' ? NULL
          : "its header is damaged (CRC-32 differs)";
@@ -675,7 +675,7 @@ safet_verify_one(const struct safet *s, const struct safet_tensor *t,
         return err_set(e, EXIT_INVALID,
                        "'%s' has no CRC-32 of its tensor '%s'", s->path,
                        t->name);
-    if (crc32_z(0, safet_data(s, t), t->nbytes) != t->crc)
+    if (libdeflate_crc32(0, safet_data(s, t), t->nbytes) != t->crc)
         return err_set(e, EXIT_INVALID,
                        "'%s' is damaged: CRC-32 of '%s' differs", s->path,
                        t->name);
@@ -746,7 +746,7 @@ safet_add(struct safet_out *o, const void *data, size_t nbytes)
         return;
     /* A failure stays in the stream and is told at the end. */
     fwrite(data, 1, nbytes, o->out.stream);
-    t->crc = (uint32_t)crc32_z(t->crc, data, nbytes);
+    t->crc = libdeflate_crc32(t->crc, data, nbytes);
     t->nbytes += nbytes;
 }
 
@@ -834,7 +834,7 @@ safet_commit(struct safet_out *o, struct err *e)
     while (header.n < o->header_room)
         str_add_bytes(&header, " ", 1);
     snprintf(digits, sizeof digits, "%08x",
-             (unsigned)crc32_z(0, (Bytef *)header.text, header.n));
+             libdeflate_crc32(0, header.text, header.n));
     memcpy(header.text + self, digits, 8);
     for (int i = 0; i < LENGTH; i++)
         length[i] = (unsigned char)((uint64_t)header.n >> (8 * i));

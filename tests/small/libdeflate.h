@@ -1,22 +1,20 @@
 /*
- * zlib.h: for machines with a GPU that lack zlib: its CRC-32, bit by byte.
+ * libdeflate.h: for machines with a GPU that lack libdeflate: its CRC-32.
  *
- * Compiled in by `make gpu` where there is no zlib; the files are the same.
+ * Compiled in by `make gpu` where there is none; the files are the same.
  */
-#ifndef BUSI_TESTS_SMALL_ZLIB_H
-#define BUSI_TESTS_SMALL_ZLIB_H
+#ifndef BUSI_TESTS_SMALL_LIBDEFLATE_H
+#define BUSI_TESTS_SMALL_LIBDEFLATE_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-typedef unsigned char Bytef;
-typedef unsigned long uLong;
-
-static inline uLong
-crc32_z(uLong crc, const Bytef *p, size_t n)
+static inline uint32_t
+libdeflate_crc32(uint32_t crc, const void *data, size_t n)
 {
     static uint32_t table[256];
-    uint32_t c = ~(uint32_t)crc;
+    const uint8_t *p = data;
+    uint32_t c = ~crc;
 
     if (table[1] == 0)
         for (uint32_t i = 255; i > 0; i--) {
@@ -28,7 +26,7 @@ crc32_z(uLong crc, const Bytef *p, size_t n)
         }
     for (size_t i = 0; i < n; i++)
         c = c >> 8 ^ table[(c ^ p[i]) & 255];
-    return (uint32_t)~c;
+    return ~c;
 }
 
 #endif
