@@ -143,6 +143,7 @@ checks: $(CHECKS) $(REPLAYS) $(BUILD)/tests/plant_hostile
 # One test by name: make t-strip, make check_graph
 t-%: all
 	@sh tests/run.sh $(BUILD) tests/$@.sh
+t-export: $(BUILD)/tests/check_model
 check_%: $(BUILD)/tests/check_%
 	$<
 
