@@ -221,6 +221,9 @@ runs 2 train --fold all --select test -o x.st
 runs 2 train -m resnet19 -o x.st
 says "resnet19"
 runs 2 train --size 64 -o x.st
+runs 0 busi-train -d data.st -f folds.tsv -m ./net.model --size 16 -e 1 \
+    --device cpu -o small.st
+says "the middle alone is judged"
 runs 2 busi-train -d data.st -f folds.tsv
 runs 2 busi-train -d data.st --fold 0 -o x.st
 runs 2 train operand -o x.st

@@ -132,6 +132,9 @@ make_model(struct train_setup *s, const struct train_conf *c, struct err *e)
     if (net.size > d->h)
         return err_set(e, EXIT_USAGE, "--size %d is larger than the pictures "
                        "of '%s' (%d)", net.size, d->file.path, d->h);
+    if (4 * net.size < 3 * d->h)
+        log_warn("--size %d: of each picture of %d the middle alone is judged; "
+                 "busi-prep --resize makes small ones", net.size, d->h);
     if (net_build(&m->graph, s->net, &net, e) != 0)
         return -1;
     for (size_t i = 0; i < d->classes.n; i++)
