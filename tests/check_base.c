@@ -58,7 +58,7 @@ slurp(const char *path)
     return data;
 }
 
-/* --------------------------------------------------------------------- str */
+/* --------------------------------------------------------------------- mem */
 
 /* Also right after memory of that size was dirty. */
 START_TEST(memory_is_zero_and_aligned)
@@ -76,6 +76,8 @@ START_TEST(memory_is_zero_and_aligned)
     }
 }
 END_TEST
+
+/* --------------------------------------------------------------------- str */
 
 START_TEST(natural_order)
 {

@@ -146,11 +146,10 @@ transpose(lane8 m[LANES])
         for (int i = 0; i < LANES / 2; i++) {
             lane8 a = m[i], b = m[i + LANES / 2];
 
-            t[2 * i] = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3,
-                                               19, 4, 20, 5, 21, 6, 22, 7, 23);
-            t[2 * i + 1] = __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26,
-                                                   11, 27, 12, 28, 13, 29, 14,
-                                                   30, 15, 31);
+            t[2 * i] = VECTORS_SHUFFLE(a, b, 0, 16, 1, 17, 2, 18, 3, 19,
+                                       4, 20, 5, 21, 6, 22, 7, 23);
+            t[2 * i + 1] = VECTORS_SHUFFLE(a, b, 8, 24, 9, 25, 10, 26, 11, 27,
+                                           12, 28, 13, 29, 14, 30, 15, 31);
         }
         memcpy(m, t, sizeof t);
     }
