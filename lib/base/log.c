@@ -26,12 +26,6 @@ log_set_level(enum log_level l)
     level = l;
 }
 
-enum log_level
-log_get_level(void)
-{
-    return level;
-}
-
 static const char *
 name(void)
 {
