@@ -223,8 +223,11 @@ for o in "--lr 0.02" "-b 5" "--seed 2" "--fold 1" "--augment flip" \
     "--class-weights balanced" "--schedule cosine" "--size 36" \
     "--weight-decay 0" "--select last" "--warmup 1" "-m ./bn.model"; do
     runs 3 plain $long $o -o k.st
-    says "'k.state.st' is the state of another run"
+    says "'k.state.st' is the state of another run: .* there, .* here"
 done
+says "graph=.* there, graph=.* here"
+runs 3 plain $long -e 1 -o k.st
+says "'k.state.st' has trained [0-9]+ epochs, more than --epochs"
 cmp -s before k.state.st || bad "a refusal touches the state"
 
 # Numbers that go bad: one step is fine, the rest is not.

@@ -229,6 +229,17 @@ runs 2 busi-train -d data.st --fold 0 -o x.st
 runs 2 train operand -o x.st
 runs 3 train --fold 9 -o x.st
 says "no fold 9"
+awk -F'\t' 'BEGIN { OFS = FS }
+    NR == 1 { for (i = 1; i <= NF; i++) if ($i == "fold") f = i }
+    NR > 1 && $f > 0 { $f += 1 } { print }' folds.tsv >gap.tsv
+runs 3 busi-train -q -d data.st -f gap.tsv --fold 1 -m ./net.model -o x.st
+says "'gap.tsv' has no fold 1"
+runs 3 busi-train -q -d data.st -f gap.tsv --fold 0 -m ./net.model -o x.st
+says "no labelled row of fold 1, which chooses the epoch"
+sed '2s/\tbenign\t/\tmalignant\t/' folds.tsv >relabelled.tsv
+runs 3 busi-train -q -d data.st -f relabelled.tsv -m ./net.model -o x.st
+says "is another label in each"
+runs 2 train --init-norm half -o x.st
 runs 4 train -o no/such/folder.st
 runs 4 train -m ./none.model -o x.st
 runs 4 train --device cuda -e 1 -o x.st

@@ -30,13 +30,14 @@ folds_of(const struct dataset *d, const struct table *t, int64_t *fold,
          int *k, struct err *e)
 {
     long id = table_need(t, "id", e), at = table_need(t, "fold", e);
-    long sha = table_find(t, "sha256");
+    long sha = table_find(t, "sha256"), label = table_find(t, "label");
     size_t strangers = 0;
 
     if (id < 0 || at < 0)
         return -1;
     for (size_t i = 0; i < t->nrows; i++) {
         long row = dataset_find(d, t->row[i][id]);
+        const char *other = NULL;
         char hex[DIGEST_HEX];
         int64_t f;
 
@@ -52,9 +53,16 @@ folds_of(const struct dataset *d, const struct table *t, int64_t *fold,
         }
         hex_of(d->sha256 + 32 * row, hex);
         if (sha >= 0 && strcmp(hex, t->row[i][sha]) != 0)
+            other = "scan";
+        else if (label >= 0 && t->row[i][label][0] != '\0' &&
+                 d->labels[row] >= 0 &&
+                 strcmp(d->classes.item[d->labels[row]],
+                        t->row[i][label]) != 0)
+            other = "label";
+        if (other != NULL)
             return err_set(e, EXIT_INVALID, "'%s' and '%s' do not belong "
-                           "together: '%s' is another scan in each", t->path,
-                           d->file.path, t->row[i][id]);
+                           "together: '%s' is another %s in each", t->path,
+                           d->file.path, t->row[i][id], other);
         fold[row] = f;
     }
     for (size_t i = 0; i < d->n; i++)
@@ -74,6 +82,7 @@ parts_open(struct parts *p, const struct dataset *d, const char *path,
 {
     int64_t *of = mem_array(d->n, sizeof *of);
     struct table t = { 0 };
+    size_t there = 0;
     int rc = 0;
 
     memset(p, 0, sizeof *p);
@@ -86,7 +95,9 @@ parts_open(struct parts *p, const struct dataset *d, const char *path,
         rc = manifest_read_digest(&t, path, p->digest, e);
         if (rc == 0)
             rc = folds_of(d, &t, of, &p->k, e);
-        if (rc == 0 && fold >= p->k)
+        for (size_t i = 0; i < d->n; i++)
+            there += of[i] == fold;
+        if (rc == 0 && fold >= 0 && there == 0)
             rc = err_set(e, EXIT_INVALID, "'%s' has no fold %lld", path,
                          (long long)fold);
     }

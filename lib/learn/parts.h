@@ -18,7 +18,7 @@ struct parts {
  * Test: rows of fold `fold`; validation: of fold (fold + 1) mod k; the rest
  * trains.  fold -1: everything trains (path may be NULL).  Rows without a label
  * take part in nothing.  Errors (EXIT_INVALID, both files named): the table
- * lacks a row, or has it with another SHA-256; no such fold; no row to train
+ * lacks a row, or has it with another SHA-256 or label; no such fold; no row to train
  * on.
  */
 int parts_open(struct parts *p, const struct dataset *d, const char *path,

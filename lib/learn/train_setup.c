@@ -249,6 +249,12 @@ train_setup_open(struct train_setup *s, struct train_conf *c,
                        "needs two", s->data_path, s->data.classes.n);
     if (parts_open(&s->parts, &s->data, s->folds_path, c->fold, e) != 0)
         return -1;
+    if (c->select == SELECT_VAL && s->parts.k > 2 && c->fold >= 0 &&
+        s->parts.nval == 0)
+        return err_set(e, EXIT_INVALID, "'%s' has no labelled row of fold "
+                       "%lld, which chooses the epoch (--select)",
+                       s->folds_path,
+                       (long long)(c->fold + 1) % s->parts.k);
     if (c->select == SELECT_NONE)
         parts_train_on_val(&s->parts);
     if (make_model(s, c, e) != 0 || open_backend(s, c, *comm, e) != 0)

@@ -210,6 +210,24 @@ rows(const struct safet_tensor *x, size_t n)
     return n > 0 && x->nbytes > 0 ? x->nbytes / (n * sizeof(float)) : 1;
 }
 
+/* Say the first of "key=value key=value ..." that differs. */
+static int
+other_run(const char *path, const char *there, const char *here,
+          struct err *e)
+{
+    size_t n, m;
+
+    for (;; there += n + 1, here += m + 1) {
+        n = strcspn(there, " ");
+        m = strcspn(here, " ");
+        if (n != m || strncmp(there, here, n) != 0 || there[n] == '\0' ||
+            here[m] == '\0')
+            break;
+    }
+    return err_set(e, EXIT_USAGE, "'%s' is the state of another run: %.*s "
+                   "there, %.*s here", path, (int)n, there, (int)m, here);
+}
+
 /* Everything checked before anything is taken over. */
 static int
 check(const struct trainer *t, const struct safet *f, struct err *e)
@@ -225,8 +243,7 @@ check(const struct trainer *t, const struct safet *f, struct err *e)
         return -1;
     print = fingerprint(t);
     if (strcmp(run, print) != 0)
-        rc = err_set(e, EXIT_USAGE, "'%s' is the state of another run: "
-                     "options, dataset or folds differ", f->path);
+        rc = other_run(f->path, run, print, e);
     free(print);
     items(t, item);
     for (int i = 0; i < ITEMS && rc == 0; i++) {
@@ -251,6 +268,10 @@ take(struct trainer *t, const struct safet *f, struct err *e)
     if (numbers_parse(t, safet_meta(f, "numbers")) != 0)
         return err_set(e, EXIT_INVALID, "'%s' has no numbers of a run",
                        f->path);
+    if (t->s.epoch > t->c->sched.epochs)
+        return err_set(e, EXIT_USAGE, "'%s' has trained %lld epochs, more "
+                       "than --epochs %lld", f->path, (long long)t->s.epoch,
+                       (long long)t->c->sched.epochs);
     str_add(&t->log, safet_meta(f, "log"));
     items(t, item);
     for (int i = 0; i < ITEMS; i++) {
