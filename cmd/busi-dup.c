@@ -7,7 +7,6 @@
 #include "data/manifest.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static const char *const examples[] = {
     "busi-strip scans | busi-dup > groups.tsv",
@@ -16,12 +15,6 @@ static const char *const examples[] = {
     NULL
 };
 
-static int
-goes_to_stdout(const char *path)
-{
-    return path != NULL && strcmp(path, "-") == 0;
-}
-
 int
 main(int argc, char **argv)
 {
@@ -29,11 +22,11 @@ main(int argc, char **argv)
     struct dup_conf c = { 0 };
     int64_t jobs;
     const struct opt opts[] = {
-        { "output", 'o', OPT_TEXT, &out, "MANIFEST", "-",
+        { "output", 'o', OPT_OUT, &out, "MANIFEST", "-",
           "write the manifest here", 0, 0 },
-        { "pairs", 0, OPT_TEXT, &c.pairs, "FILE", NULL,
+        { "pairs", 0, OPT_OUT, &c.pairs, "FILE", NULL,
           "list the pairs of copies with score and kind", 0, 0 },
-        { "sheet", 0, OPT_TEXT, &c.sheet, "FILE", NULL,
+        { "sheet", 0, OPT_OUT, &c.sheet, "FILE", NULL,
           "PNG of the 60 lowest pairs that count, side by side", 0, 0 },
         { "threshold", 0, OPT_REAL, &c.threshold, "T", "0",
           "score from which a pair counts; 0: read off the scores", 0, 1 },
@@ -45,7 +38,7 @@ main(int argc, char **argv)
     const struct program program = {
         "busi-dup", "[MANIFEST]",
         "Finds near-copies among scans and ties them into groups.",
-        opts, examples
+        opts, examples, true
     };
     struct err e = { 0 };
     struct table t = { 0 };
@@ -56,9 +49,6 @@ main(int argc, char **argv)
         in = argv[at++];
     if (at < argc)
         err_set(&e, EXIT_USAGE, "one manifest, not also '%s'", argv[at]);
-    else if (goes_to_stdout(out) + goes_to_stdout(c.pairs)
-             + goes_to_stdout(c.sheet) + goes_to_stdout(c.rejects) > 1)
-        err_set(&e, EXIT_USAGE, "only one table can go to stdout");
     else if (image_cells_open(&e) == 0 && manifest_read(&t, in, &e) == 0
              && (status = dup_manifest(&t, &c, &e)) >= 0)
         table_save(&t, out, &e);

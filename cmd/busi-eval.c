@@ -67,9 +67,9 @@ main(int argc, char **argv)
 {
     struct settings s = { 0 };
     const struct opt opts[] = {
-        { "output", 'o', OPT_TEXT, &s.out, "FILE", "-",
+        { "output", 'o', OPT_OUT, &s.out, "FILE", "-",
           "write the metrics here", 0, 0 },
-        { "labels", 'l', OPT_TEXT, &s.labels, "MANIFEST", NULL,
+        { "labels", 'l', OPT_IN, &s.labels, "MANIFEST", NULL,
           "take labels and groups that are not there from here", 0, 0 },
         { "positive", 0, OPT_TEXT, &s.conf.positive, "CLASS", NULL,
           "add rows for this class against the rest", 0, 0 },
@@ -85,7 +85,7 @@ main(int argc, char **argv)
     const struct program program = {
         "busi-eval", "[PRED.tsv...]",
         "Compute metrics with 95 % intervals from tables of predictions.",
-        opts, examples
+        opts, examples, false
     };
     struct table out = { 0 };
     struct err e = { 0 };

@@ -16,16 +16,16 @@ main(int argc, char **argv)
     const struct opt opts[] = {
         { "onnx", 0, OPT_FLAG, &onnx, NULL, NULL,
           "write an ONNX file (the only format yet)", 0, 0 },
-        { "model", 'm', OPT_TEXT, &model, "MODEL", NULL,
+        { "model", 'm', OPT_IN, &model, "MODEL", NULL,
           "a model of busi-train (needed)", 0, 0 },
-        { "output", 'o', OPT_TEXT, &out, "FILE", "-",
+        { "output", 'o', OPT_OUT, &out, "FILE", "-",
           "the file to write", 0, 0 },
         OPT_END
     };
     const struct program program = {
         "busi-export", "",
         "Writes a model for other programs, all that it needs inside.",
-        opts, examples
+        opts, examples, false
     };
     struct err e = { 0 };
     struct model m = { 0 };

@@ -80,7 +80,7 @@ main(int argc, char **argv)
     const struct program program = {
         "busi-info", "FILE...",
         "Says what a file is, whether it is whole and where it comes from.",
-        opts, examples
+        opts, examples, false
     };
     struct err e = { 0 };
     int at = opt_start(&program, argc, argv);

@@ -188,7 +188,7 @@ main(int argc, char **argv)
     const struct program p = {
         "busi-phantom", "",
         "Draw synthetic breast ultrasound scans with masks, in BUSI's layout.",
-        opts, examples
+        opts, examples, false
     };
     struct err e = { 0 };
     int first = opt_start(&p, argc, argv), status;

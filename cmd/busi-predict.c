@@ -47,13 +47,13 @@ main(int argc, char **argv)
     const struct opt opts[] = {
         { "model", 'm', OPT_LIST, &p.models, "MODEL", NULL,
           "a model (needed); several are averaged", 0, 0 },
-        { "data", 'd', OPT_TEXT, &p.data, "DATA", NULL,
+        { "data", 'd', OPT_IN, &p.data, "DATA", NULL,
           "score the rows of this dataset", 0, 0 },
-        { "folds", 'f', OPT_TEXT, &p.folds, "FOLDS", NULL,
+        { "folds", 'f', OPT_IN, &p.folds, "FOLDS", NULL,
           "the table that deals the rows into folds", 0, 0 },
         { "fold", 0, OPT_INT, &fold, "I", "-1",
           "of them, score the rows of fold I", -1, 1e6 },
-        { "output", 'o', OPT_TEXT, &out, "FILE", NULL,
+        { "output", 'o', OPT_OUT, &out, "FILE", NULL,
           "where the table goes; default: standard output", 0, 0 },
         { "tta", 0, OPT_INT, &tta, "N", "1",
           "average over N views of each scan", 1, INFER_VIEWS },
@@ -69,7 +69,7 @@ main(int argc, char **argv)
           "threads of the network on a CPU; 0: all cores", 0, 1024 },
         { "jobs", 'j', OPT_INT, &jobs, "N", "0",
           "scans decoded at the same time; 0: all cores", 0, 1024 },
-        { "resume", 0, OPT_TEXT, &p.resume, "FILE", NULL,
+        { "resume", 0, OPT_OUT, &p.resume, "FILE", NULL,
           "add to FILE the scans that are not in it", 0, 0 },
         { "allow-train-rows", 0, OPT_FLAG, &p.allow_train_rows, NULL, NULL,
           "also score scans that a model was trained on", 0, 0 },
@@ -81,7 +81,7 @@ main(int argc, char **argv)
     const struct program program = {
         "busi-predict", "[PATH...]",
         "Scores scans by trained models: a row of probabilities for each.",
-        opts, examples
+        opts, examples, false
     };
     struct err e = { 0 };
     int at = opt_start(&program, argc, argv);

@@ -26,7 +26,7 @@ main(int argc, char **argv)
     int dtype, on_bad, status = 0;
     int64_t jobs;
     const struct opt opts[] = {
-        { "output", 'o', OPT_TEXT, &p.out, "FILE", NULL,
+        { "output", 'o', OPT_OUT, &p.out, "FILE", NULL,
           "the dataset to write (needed)", 0, 0 },
         { "resize", 0, OPT_TEXT, &resize, "WxH", "256x256",
           "resize to W x H; one number: fit the short side", 0, 0 },
@@ -44,7 +44,7 @@ main(int argc, char **argv)
           "classes in order; default: the labels found", 0, 0 },
         { "on-bad", 0, OPT_CHOICE, &on_bad, "fail|skip", "fail",
           "a bad scan ends the run, or is left out", 0, 0 },
-        { "marks", 0, OPT_TEXT, &p.marks, "MANIFEST", NULL,
+        { "marks", 0, OPT_OUT, &p.marks, "MANIFEST", NULL,
           "write the manifest with a column of calipers and other marks",
           0, 0 },
         OPT_REJECTS(&p.rejects),
@@ -55,7 +55,7 @@ main(int argc, char **argv)
     const struct program program = {
         "busi-prep", "[MANIFEST]",
         "Decodes, resizes and crops scans into a safetensors dataset.",
-        opts, examples
+        opts, examples, false
     };
     struct str recipe = { 0 };
     struct err e = { 0 };

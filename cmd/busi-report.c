@@ -19,9 +19,9 @@ main(int argc, char **argv)
     struct report_conf c = { 0 };
     int64_t seed, nboot;
     const struct opt opts[] = {
-        { "output", 'o', OPT_TEXT, &c.out, "FILE", "-", "write the page here",
+        { "output", 'o', OPT_OUT, &c.out, "FILE", "-", "write the page here",
           0, 0 },
-        { "labels", 'l', OPT_TEXT, &c.manifest, "MANIFEST", NULL,
+        { "labels", 'l', OPT_IN, &c.manifest, "MANIFEST", NULL,
           "manifest with labels, groups, folds and paths", 0, 0 },
         { "log", 0, OPT_LIST, &c.logs, "LOG", NULL,
           "log of busi-train; one for each fold", 0, 0 },
@@ -29,7 +29,7 @@ main(int argc, char **argv)
           "model that made predictions; one for each fold", 0, 0 },
         { "validation", 0, OPT_LIST, &c.validation, "PRED", NULL,
           "predictions of each model on its validation fold", 0, 0 },
-        { "plain", 0, OPT_TEXT, &c.plain, "METRICS", NULL,
+        { "plain", 0, OPT_IN, &c.plain, "METRICS", NULL,
           "metrics of the same training on plain folds", 0, 0 },
         { "cam", 0, OPT_TEXT, &c.cam, "DIR", NULL,
           "heat maps that busi-predict --cam made", 0, 0 },
@@ -46,7 +46,7 @@ main(int argc, char **argv)
     const struct program program = {
         "busi-report", "PRED.tsv...",
         "Writes one self-contained HTML page about a cross-validation.",
-        opts, examples
+        opts, examples, false
     };
     struct err e = { 0 };
     char *command = opt_command_line(argc, argv);

@@ -1,4 +1,5 @@
 /* busi-split: deal scans into folds for cross-validation, or prove a split. */
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/opt.h"
@@ -135,6 +136,9 @@ work(struct settings *s, const char *path, struct err *e)
         return -1;
     group = fold_group(&t, s->group);
     if (s->check || s->probe != NULL) {
+        if (file_same(path, s->out))
+            return err_set(e, EXIT_USAGE, "--output would replace the input "
+                           "'%s'", path);
         rc = examine(&t, group, s, e);
     } else {
         if (s->k == 0)
@@ -165,16 +169,16 @@ main(int argc, char **argv)
           "splits to draw: columns fold, fold_2, ...", 1, 1000 },
         { "check", 0, OPT_FLAG, &s.check, NULL, NULL,
           "prove the folds of a manifest, print counts", 0, 0 },
-        { "probe", 0, OPT_TEXT, &s.probe, "DATA", NULL,
+        { "probe", 0, OPT_IN, &s.probe, "DATA", NULL,
           "accuracy of one nearest neighbour on the folds", 0, 0 },
-        { "output", 'o', OPT_TEXT, &s.out, "FILE", "-",
+        { "output", 'o', OPT_OUT, &s.out, "FILE", "-",
           "where the table goes", 0, 0 },
         OPT_END
     };
     const struct program p = {
         "busi-split", "[MANIFEST]",
         "Add a column `fold` to a manifest: labels balanced, groups whole.",
-        opts, examples
+        opts, examples, true
     };
     struct err e = { 0 };
     int first = opt_start(&p, argc, argv), status;

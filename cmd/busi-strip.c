@@ -170,9 +170,9 @@ main(int argc, char **argv)
 {
     struct settings s = { 0 };
     const struct opt opts[] = {
-        { "output", 'o', OPT_TEXT, &s.out, "MANIFEST", "-",
+        { "output", 'o', OPT_OUT, &s.out, "MANIFEST", "-",
           "where the scans are listed", 0, 0 },
-        { "masks", 0, OPT_TEXT, &s.masks, "FILE", NULL,
+        { "masks", 0, OPT_OUT, &s.masks, "FILE", NULL,
           "list the masks, each with its scan", 0, 0 },
         { "expect", 0, OPT_TEXT, &s.expect, "CLASS=N,...", NULL,
           "fail on any other number of scans", 0, 0 },
@@ -182,7 +182,7 @@ main(int argc, char **argv)
           "PNG files of black and white alone are masks", 0, 0 },
         { "tree", 0, OPT_TEXT, &s.tree, "DIR", NULL,
           "put the scans there by hard links", 0, 0 },
-        { "hash-ids", 0, OPT_TEXT, &s.key, "KEYFILE", NULL,
+        { "hash-ids", 0, OPT_IN, &s.key, "KEYFILE", NULL,
           "ids are keyed hashes of names; keep the key", 0, 0 },
         { "delete", 0, OPT_FLAG, &s.delete, NULL, NULL,
           "remove the masks from disk; wants --yes", 0, 0 },
@@ -194,7 +194,7 @@ main(int argc, char **argv)
     const struct program p = {
         "busi-strip", "[PATH...]",
         "List the scans below folders, or those named on stdin; leave the "
-        "masks out.", opts, examples
+        "masks out.", opts, examples, false
     };
     struct err e = { 0 };
     int first = opt_start(&p, argc, argv), status;

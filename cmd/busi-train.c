@@ -65,16 +65,16 @@ main(int argc, char **argv)
     const enum train_preset p = train_setup_preset(argc, argv);
     bool paper, plain = false;
     const struct opt opts[] = {
-        { "data", 'd', OPT_TEXT, &s.data_path, "FILE", NULL,
+        { "data", 'd', OPT_IN, &s.data_path, "FILE", NULL,
           "dataset made by busi-prep (needed)", 0, 0 },
-        { "folds", 'f', OPT_TEXT, &s.folds_path, "FILE", NULL,
+        { "folds", 'f', OPT_IN, &s.folds_path, "FILE", NULL,
           "manifest with folds, made by busi-split", 0, 0 },
         { "fold", 0, OPT_TEXT, &fold, "I|all", "0",
           "test fold; fold I+1 chooses the epoch", 0, 0 },
         { "model", 'm', OPT_TEXT, &s.net, "MODEL", "resnet18",
           "resnet18, resnet34, resnet50, mobilenet_v2, vgg16, vgg16_bn, or a "
           "model text", 0, 0 },
-        { "init", 0, OPT_TEXT, &s.init.path, "FILE", NULL,
+        { "init", 0, OPT_IN, &s.init.path, "FILE", NULL,
           "start from weights of torchvision, timm or ours", 0, 0 },
         { "init-norm", 0, OPT_CHOICE, &norm, NORM_NAMES, "imagenet",
           "how the pictures were normalised that they come from", 0, 0 },
@@ -82,7 +82,7 @@ main(int argc, char **argv)
           "epochs at the start in which only the last layer learns", 0, 1e6 },
         { "lr-body", 0, OPT_REAL, &c.lr_body, "F", "1",
           "factor of the rate for all but the last layer", 0, 1e3 },
-        { "output", 'o', OPT_TEXT, &c.out, "FILE", NULL,
+        { "output", 'o', OPT_OUT, &c.out, "FILE", NULL,
           "the model to write (needed)", 0, 0 },
         { "size", 0, OPT_INT, &s.size, "N", "0",
           "side of the input; 0: the dataset's, at most 224", 0, 4096 },
@@ -168,7 +168,7 @@ main(int argc, char **argv)
           "go on from the state beside the output, if there is one", 0, 0 },
         { "profile", 0, OPT_FLAG, &c.profile, NULL, NULL,
           "print seconds by phase and by operation on stderr", 0, 0 },
-        { "log", 0, OPT_TEXT, &c.log, "FILE", NULL,
+        { "log", 0, OPT_OUT, &c.log, "FILE", NULL,
           "a line per epoch", 0, 0 },
         OPT_SEED(&c.seed),
         OPT_END
@@ -176,7 +176,7 @@ main(int argc, char **argv)
     const struct program program = {
         "busi-train", "",
         "Trains a network on a dataset, one fold left out for testing.",
-        opts, examples
+        opts, examples, false
     };
     struct err e = { 0 };
     char *command = opt_command_line(argc, argv);
@@ -202,6 +202,8 @@ main(int argc, char **argv)
     else if (s.data_path == NULL || (c.out == NULL && !s.plan))
         err_set(&e, EXIT_USAGE, "a dataset and an output are needed: use "
                 "-d FILE -o FILE");
+    else if (norm != 0 && s.init.path == NULL)
+        err_set(&e, EXIT_USAGE, "--init-norm goes with --init");
     else if (train_setup_fold(&s, &c, fold, &e) == 0) {
         if (ranks > 1 && !comm_launched())
             status = comm_launch((int)ranks, argc, copy, &e);

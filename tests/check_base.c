@@ -471,7 +471,7 @@ START_TEST(options_have_defaults)
         { "number", 'n', OPT_INT, &n, "N", "3", "three", 0, 9 },
         OPT_END
     };
-    const struct program p = { "check", "", "Checks.", opts, NULL };
+    const struct program p = { "check", "", "Checks.", opts, NULL, false };
     char *bare[] = { "check", NULL };
     char *full[] = { "check", "a", "--deep", "-n4", "-m", "net", NULL };
     struct err e = { 0 };

@@ -94,7 +94,7 @@ runs 2 busi-dup --threshold x all.tsv
 runs 2 busi-dup -j -1 all.tsv
 runs 2 busi-dup all.tsv all.tsv
 runs 2 busi-dup --pairs - all.tsv
-says 'only one'
+says "both '-'"
 runs 4 busi-dup missing.tsv
 cut -f 1,3 all.tsv >pathless.tsv
 runs 3 busi-dup pathless.tsv

@@ -13,6 +13,41 @@ inputs() {
         -exec sha256sum {} +
 }
 inputs >before
+
+# An output that is an input, or two outputs in one file, by whatever names.
+ln -s d.st link.st
+cp "scans/benign/benign (1).png" s.png
+for pair in "busi-predict -m model.st -o s.png s.png" \
+    "busi-predict -m model.st --rejects ./s.png s.png" \
+    "busi-predict -m model.st -d d.st -o model.st" \
+    "$train --device ref -o ./d.st" "$train --device ref -o link.st" \
+    "$train --log f.tsv -o x" "$train --init model.st -o model.st" \
+    "$train --log x.st -o x.st" "busi-prep -o m.tsv m.tsv" \
+    "busi-prep --marks m.tsv -o x m.tsv" "busi-dup --pairs m.tsv -o x m.tsv" \
+    "busi-dup -o x --pairs ./x m.tsv" "busi-dup --pairs - m.tsv" \
+    "busi-split --check -o f.tsv f.tsv" "busi-export -m model.st -o model.st" \
+    "busi-strip -o x --masks $PWD/x scans" "busi-eval -o p.tsv p.tsv" \
+    "busi-eval -l m.tsv -o m.tsv p.tsv" "busi-report -o p.tsv p.tsv" \
+    "busi-report --model model.st -o model.st p.tsv"; do
+    runs 2 $pair
+    says " both '| would replace the input '"
+    [ ! -e x ] || bad "a refusal left a file: $pair"
+done
+cmp -s s.png "scans/benign/benign (1).png" || bad "a scan was written over"
+rm link.st s.png
+inputs >after
+cmp -s before after || bad "an input was written over"
+
+# The mode of what is replaced stays, and so does a link to it.
+busi-split -q -k 3 m.tsv >whole 2>/dev/null
+echo old >old
+chmod 640 old
+ln -s old link
+runs 0 busi-split -q -k 3 -o link m.tsv
+cmp -s old whole || bad "not what the link points to is replaced"
+is "the mode of what is replaced" 640 "$(stat -c %a old)"
+[ -L link ] || bad "a link is replaced"
+rm -f link old whole
 strace -qq -o /dev/null true 2>/dev/null && traced=1 || traced=
 [ "$traced" ] || skip "strace cannot trace here: two runs on one output"
 

@@ -10,17 +10,14 @@ enum want { WANT_NOTHING, WANT_WORDS, WANT_FILE, WANT_FOLDER };
 static enum want
 wanted(const struct opt *o)
 {
-    static const char *const files[] = {
-        "FILE", "DATA", "FOLDS", "LOG", "MANIFEST", "METRICS", "MODEL", "PRED"
-    };
-
     if (o->kind == OPT_CHOICE)
         return WANT_WORDS;
-    if (o->kind != OPT_TEXT && o->kind != OPT_LIST)
+    if (o->kind == OPT_IN || o->kind == OPT_OUT || o->kind == OPT_LIST)
+        return WANT_FILE;
+    if (o->kind != OPT_TEXT)
         return WANT_NOTHING;
-    for (size_t i = 0; i < ARRAY_LEN(files); i++)
-        if (strcmp(o->arg, files[i]) == 0)
-            return WANT_FILE;
+    if (strcmp(o->arg, "MODEL") == 0)   /* a name or a file */
+        return WANT_FILE;
     return strcmp(o->arg, "DIR") == 0 ? WANT_FOLDER : WANT_NOTHING;
 }
 

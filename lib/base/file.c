@@ -136,6 +136,28 @@ folder_of(const char *path)
     return str_format("%.*s", (int)(base - path), path);
 }
 
+bool
+file_same(const char *a, const char *b)
+{
+    struct stat s, t;
+    bool there = stat(a, &s) == 0, same;
+    char *x, *y;
+
+    if (strcmp(a, "-") == 0 || strcmp(b, "-") == 0 ||
+        there != (stat(b, &t) == 0))
+        return false;
+    if (there)
+        return S_ISREG(s.st_mode) && s.st_dev == t.st_dev &&
+               s.st_ino == t.st_ino;
+    x = folder_of(a);
+    y = folder_of(b);
+    same = strcmp(str_base(a), str_base(b)) == 0 && stat(x, &s) == 0 &&
+           stat(y, &t) == 0 && s.st_dev == t.st_dev && s.st_ino == t.st_ino;
+    free(x);
+    free(y);
+    return same;
+}
+
 /*
  * Open and lock the part file.  Between open and lock the holder may have
  * renamed it away; then what we hold is its target, and we try again.
@@ -176,7 +198,8 @@ int
 file_out_open(struct file_out *o, const char *path, struct err *e)
 {
     struct stat st;
-    char *folder;
+    char *folder, *real;
+    bool there;
     int fd;
 
     memset(o, 0, sizeof *o);
@@ -185,14 +208,21 @@ file_out_open(struct file_out *o, const char *path, struct err *e)
         o->stream = stdout;
         return 0;
     }
-    o->path = mem_strdup(path);
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+    /* A link stays, and what it points to is replaced. */
+    real = lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? realpath(path, NULL)
+                                                        : NULL;
+    o->path = real != NULL ? real : mem_strdup(path);
+    there = stat(path, &st) == 0;
+    if (there && !S_ISREG(st.st_mode)) {
         fd = open(path, O_WRONLY | O_CLOEXEC);
     } else {
-        folder = folder_of(path);
-        o->part = str_format("%s/.%s.part", folder, str_base(path));
+        folder = folder_of(o->path);
+        o->part = str_format("%s/.%s.part", folder, str_base(o->path));
         free(folder);
-        fd = open_part(path, o->part, e);
+        fd = there && access(path, W_OK) != 0 ? -1
+                                              : open_part(path, o->part, e);
+        if (fd >= 0 && there)
+            fchmod(fd, st.st_mode & 07777);
     }
     if (fd >= 0)
         o->stream = fdopen(fd, "wb");

@@ -5,7 +5,8 @@
  * over it, and the folder is fsynced: a reader sees the old file, the new one
  * or none.  The part file is locked, so a second run on the same target ends
  * with an error that names the first; a part left behind by a killed run is
- * taken over.  "-" is stdin or stdout; a target that exists and is no regular
+ * taken over.  The new file has the mode of the old one; a target that may not
+ * be written is refused, and a link stays a link.  "-" is stdin or stdout; a target that exists and is no regular
  * file (a pipe, /dev/null) is written directly.
  */
 #ifndef BUSI_BASE_FILE_H
@@ -36,6 +37,12 @@ int file_read(const char *path, char **data, size_t *nbytes, struct err *e);
 /* The same of a regular file of at most `limit` bytes (EXIT_INVALID). */
 int file_load(const char *path, size_t limit, char **data, size_t *nbytes,
               struct err *e);
+
+/*
+ * Do two paths name one regular file, there already or still to be made?  "-"
+ * names none.
+ */
+bool file_same(const char *a, const char *b);
 
 struct file_out {
     FILE *stream;       /* write here */

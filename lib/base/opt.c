@@ -1,6 +1,7 @@
 #include "base/opt.h"
 
 #include "base/complete.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -92,6 +93,8 @@ set(const struct opt *o, const char *s, struct err *e)
         *(bool *)o->at = true;
         break;
     case OPT_TEXT:
+    case OPT_IN:
+    case OPT_OUT:
         *(const char **)o->at = s;
         break;
     case OPT_LIST:
@@ -127,7 +130,7 @@ clear(const struct opt *o)
 {
     if (o->kind == OPT_FLAG)
         *(bool *)o->at = false;
-    if (o->kind == OPT_TEXT)
+    if (o->kind == OPT_TEXT || o->kind == OPT_IN || o->kind == OPT_OUT)
         *(const char **)o->at = NULL;
 }
 
@@ -231,6 +234,49 @@ opt_parse(const struct program *p, int argc, char **argv, struct err *e)
     return rc == 0 ? optind : -1;
 }
 
+/* Is the file of output `o` that of option `q` as well? */
+static bool
+shared(const struct opt *o, const struct opt *q)
+{
+    const char *path = *(const char *const *)o->at, *other = NULL;
+    const struct str_list *list = q->at;
+    bool same = false;
+
+    if (q->kind == OPT_LIST)
+        for (size_t i = 0; i < list->n && !same; i++)
+            same = file_same(path, list->item[i]);
+    else if (q->kind == OPT_IN || q->kind == OPT_OUT)
+        other = *(const char *const *)q->at;
+    if (other != NULL)
+        same = file_same(path, other) ||
+               (q->kind == OPT_OUT && strcmp(path, "-") == 0 &&
+                strcmp(other, "-") == 0);
+    return same;
+}
+
+/* No output is an input or another output. */
+static int
+keep_apart(const struct program *p, char *const *operands, struct err *e)
+{
+    for (const struct opt *o = p->opts; o->name != NULL; o++) {
+        if (o->kind != OPT_OUT || *(const char *const *)o->at == NULL)
+            continue;
+        for (const struct opt *q = p->opts; q->name != NULL; q++)
+            if (q != o && shared(o, q))
+                return err_set(e, EXIT_USAGE, "--%s and --%s are both '%s'",
+                               o->name, q->name,
+                               *(const char *const *)o->at);
+        /* busi-split -o X X adds a column; a second output never may. */
+        if (p->in_place && strcmp(o->name, "output") == 0)
+            continue;
+        for (char *const *s = operands; *s != NULL; s++)
+            if (file_same(*(const char *const *)o->at, *s))
+                return err_set(e, EXIT_USAGE, "--%s would replace the input "
+                               "'%s'", o->name, *s);
+    }
+    return 0;
+}
+
 int
 opt_start(const struct program *p, int argc, char **argv)
 {
@@ -243,6 +289,8 @@ opt_start(const struct program *p, int argc, char **argv)
         print_completion(p, argv[2], &e);
     else
         at = opt_parse(p, argc, argv, &e);
+    if (at >= 0 && keep_apart(p, argv + at, &e) != 0)
+        at = -1;
     if (e.text[0] != '\0')
         log_error("%s (see --help)", e.text);
     if (at < 0)

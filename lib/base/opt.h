@@ -11,10 +11,14 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
+
 enum opt_kind {
     OPT_FLAG,       /* bool: set true */
     OPT_TEXT,       /* const char *: the argument itself */
-    OPT_LIST,       /* struct str_list: every use adds one */
+    OPT_IN,         /* the same, the path of a file that is read */
+    OPT_OUT,        /* the same, the path of a file that is written */
+    OPT_LIST,       /* struct str_list of files read: every use adds one */
     OPT_INT,        /* int64_t in [lo, hi] */
     OPT_REAL,       /* double in [lo, hi] */
     OPT_CHOICE      /* int: number of the word in arg, "a|b|c" */
@@ -38,12 +42,13 @@ struct program {
     const char *summary;    /* one sentence */
     const struct opt *opts;
     const char *const *examples;    /* command lines, NULL-ended */
+    bool in_place;          /* an operand may be --output as well */
 };
 
 #define OPT_SEED(at) \
     { "seed", 0, OPT_INT, at, "N", "1", "seed of all draws", 0, 0x1p53 }
 #define OPT_REJECTS(at) \
-    { "rejects", 0, OPT_TEXT, at, "FILE", NULL, \
+    { "rejects", 0, OPT_OUT, at, "FILE", NULL, \
       "list rejected inputs here, not on stderr", 0, 0 }
 #define OPT_END { NULL, 0, OPT_FLAG, NULL, NULL, NULL, NULL, 0, 0 }
 
@@ -51,7 +56,8 @@ struct program {
  * Start a program: name it for messages, make sure that descriptors 0 to 2
  * exist, set every default, parse.  Returns the index of the first operand in
  * argv, which is permuted.  -h and -V print to stdout and exit; a wrong option
- * prints one line and exits with EXIT_USAGE.
+ * prints one line and exits with EXIT_USAGE, and so does an output that is an
+ * input, or another output, too.
  */
 int opt_start(const struct program *p, int argc, char **argv);
 

@@ -31,7 +31,7 @@ static const struct opt opts[] = {
     OPT_END
 };
 static const char *const examples[] = { NULL };
-static const struct program program = { "fuzz", "", "", opts, examples };
+static const struct program program = { "fuzz", "", "", opts, examples, false };
 
 /* Would it print --help or --version, and end the program? */
 static bool
