@@ -188,6 +188,10 @@ main(int argc, char **argv)
                          argc - first);
     else if (s.check && s.probe != NULL)
         status = err_set(&e, EXIT_USAGE, "--check or --probe, not both");
+    else if ((s.check || s.probe != NULL) &&
+             (s.drop_conflicts || s.one_per_group || s.repeat > 1))
+        status = err_set(&e, EXIT_USAGE, "--check and --probe take the folds "
+                         "as they are");
     else
         status = work(&s, first < argc ? argv[first] : "-", &e);
     return opt_finish(status, &e);

@@ -95,6 +95,8 @@ for k in 1 0 -1 x 1001 2.5; do
 done
 runs 2 busi-split m.tsv m.tsv
 runs 2 busi-split --check --probe x folds.tsv
+runs 2 busi-split --check --one-per-group folds.tsv
+says "take the folds as they are"
 runs 4 busi-split none.tsv
 says "cannot open 'none.tsv'"
 : >empty.tsv
