@@ -239,6 +239,10 @@ runs 0 busi-eval f0.tsv chosen.tsv
 says "'chosen.tsv': the epoch was chosen on these very scans"
 is "chosen" "5 NA NA" "$(row selected_on_test all pooled)"
 is "not chosen" "0 NA NA" "$(row selected_on_test all 0)"
+runs 0 busi-eval --compare f1.tsv chosen.tsv
+says "'chosen.tsv': the epoch was chosen on these very scans"
+is "not chosen" "0 NA NA" "$(row selected_on_test_a all)"
+is "chosen" "5 NA NA" "$(row selected_on_test_b all)"
 
 # ------------------------------------------------------------------ comparison
 runs 0 busi-eval --compare a.tsv b.tsv

@@ -272,6 +272,15 @@ warn_absent(const struct predictions *p)
     free(seen);
 }
 
+static void
+warn_selected(const struct predictions *p)
+{
+    for (size_t i = 0; i < p->nfiles; i++)
+        if (p->file[i].selected)
+            log_warn("'%s': the epoch was chosen on these very scans, which "
+                     "flatters the results", p->file[i].table.path);
+}
+
 /* Do the files say which fold they are, each another? */
 static bool
 folds_named(const struct predictions *p)
@@ -348,10 +357,7 @@ evaluate_table(const struct predictions *p, const struct evaluate_conf *c,
         return err_set(e, EXIT_USAGE, "--positive: '%s' has no class '%s'",
                        p->file[0].table.path, c->positive);
     warn_absent(p);
-    for (size_t i = 0; i < p->nfiles; i++)
-        if (p->file[i].selected)
-            log_warn("'%s': the epoch was chosen on these very scans, which "
-                     "flatters the results", p->file[i].table.path);
+    warn_selected(p);
     if (!p->grouped)
         log_note("no column group: every scan is its own, and intervals are "
                  "too narrow if there are near-copies");
@@ -457,6 +463,7 @@ evaluate_compare(const struct predictions *p, struct table *out)
     size_t n = select_pairs(p, a, b);
 
     table_init(out, columns);
+    warn_selected(p);
     if (n < p->n / 2)
         log_warn("%zu of %zu scans were rejected and are left out",
                  p->n / 2 - n, p->n / 2);
@@ -466,6 +473,10 @@ evaluate_compare(const struct predictions *p, struct table *out)
     compare_decisions(&s, a, b, n);
     for (int c = 0; c < (int)p->classes.n; c++)
         compare_auroc(&s, a, b, n, c);
+    if (p->file[0].selected || p->file[1].selected)
+        for (int i = 0; i < 2; i++)
+            add_count(&s, i == 0 ? "selected_on_test_a" : "selected_on_test_b",
+                      "all", p->file[i].selected ? (double)n : 0, (double)n);
     free(a);
     free(b);
 }
