@@ -117,6 +117,7 @@ make(struct model *m, const char *net, int channels, int crop, int size)
     m->buffers = mem_aligned(m->graph.nbuffers, sizeof *m->buffers);
     init_params(&m->graph, 1, m->params, m->buffers);
     m->temperature = 1.5;
+    memcpy(m->select, "test", 5);
 }
 
 static struct message
@@ -166,6 +167,7 @@ START_TEST(says_what_it_is)
     ck_assert(is(prop(file, "temperature"), "1.5"));
     ck_assert(is(prop(file, "recipe"), "resize=48x48 crop=48 channels=1 "
                                        "mean=0.25 std=0.5"));
+    ck_assert(is(prop(file, "select"), "test"));
     ck_assert_uint_eq(prop(file, "content").n, 64);
     graph = need(file, 7, 0).in;
     ck_assert_int_eq(count(graph, 11), 1);
