@@ -67,6 +67,10 @@ runs 0 busi-info --verify pred.tsv
 is "kind" "prediction table" "$(fact kind)"
 is "status" "decode 1, ok 2" "$(fact status)"
 is "model" "00112233aabb" "$(fact model)"
+is "no select" "" "$(fact select)"
+sed '1s/$/	select/; 2,$s/$/	test/' pred.tsv >chosen.tsv
+runs 0 busi-info chosen.tsv
+is "select" "test 3" "$(fact select)"
 busi-eval -q -o metrics.tsv pred.tsv
 runs 0 busi-info --verify metrics.tsv
 is "kind" "metrics table" "$(fact kind)"

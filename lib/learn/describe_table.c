@@ -171,6 +171,7 @@ tell_predictions(struct description *d, const struct table *t, bool verify,
     tell_tally(f, t, "label", "labels", "(none)");
     tell_tally(f, t, "pred", "pred", "(none)");
     tell_tally(f, t, "fold", "folds", "(none)");
+    tell_tally(f, t, "select", "select", "(none)");
     tell_models(d, t);
     return verify ? predictions_check(t, e) : 0;
 }
