@@ -144,6 +144,8 @@ runs 0 busi-train -q -d data.st --fold all -m ./net.model --size 32 -e 1 \
 runs 0 train -e 2 --fold 2 -o first.st
 runs 0 $tiny -v --fold 0 -e 1 --init first.st -o second.st
 says "'first.st': [0-9]* tensors are taken as they are"
+runs 0 $tiny -v --fold 0 -e 1 --init test.st -o second-test.st
+says "the epoch of 'test.st' was chosen on its test fold"
 runs 0 train --freeze 3 -e 3 --init first.st -o frozen.st
 runs 0 train --lr-body 0 -e 3 --init first.st -o still.st
 is "frozen is no rate for the body" "$(digest frozen.st)" "$(digest still.st)"

@@ -1,5 +1,6 @@
 #include "learn/transfer.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "data/pth.h"
 #include "data/safet.h"
@@ -440,6 +441,7 @@ transfer_load(struct transfer *t, const struct graph *g,
 {
     struct job j = { .t = t, .g = g, .r = r, .params = params,
                      .buffers = buffers };
+    const char *select;
     int rc = -1;
 
     if ((pth_look(t->path) ? pth_open(&j.s, t->path, e)
@@ -449,6 +451,11 @@ transfer_load(struct transfer *t, const struct graph *g,
     if (safet_meta(&j.s, "crc32") == NULL || safet_verify(&j.s, e) == 0) {
         digest_bytes(j.s.map.data, j.s.map.nbytes, t->digest);
         rc = take_seen(&j, e) == 0 ? take_all(&j, e) : -1;
+        /* Those test rows are not among the seen. */
+        select = safet_meta(&j.s, "select");
+        if (rc == 0 && select != NULL && strcmp(select, "test") == 0)
+            log_warn("the epoch of '%s' was chosen on its test fold: results "
+                     "on that fold flatter what starts from it", t->path);
     }
     free(j.used);
     safet_close(&j.s);
