@@ -193,6 +193,9 @@ sed -e '1s/$/	fold/' -e '2,$s/$/	2/' f1.tsv >named1.tsv
 runs 0 busi-eval named0.tsv named1.tsv
 is "fold by its name" "1 0.510109 1" "$(row accuracy all 4)"
 is "fold by its name" "0.4 0.117621 0.769276" "$(row accuracy all 2)"
+runs 0 busi-eval f0.tsv named1.tsv
+is "fold by its number" "1 0.510109 1" "$(row accuracy all '#0')"
+is "... beside a name" "0.4 0.117621 0.769276" "$(row accuracy all 2)"
 sed '2s/^s3/s2/' f1.tsv >leak.tsv
 runs 3 busi-eval f0.tsv leak.tsv
 says "the id 's2' is in 'f0.tsv' and in 'leak.tsv'"

@@ -115,6 +115,12 @@ grep -q '&lt;script&gt;alert(1)&lt;/script&gt;' hostile.html ||
     bad "a class is not shown as it is called"
 LC_ALL=C grep -q "$(printf '\377')" hostile.html && bad "bytes that are no UTF-8"
 
+# A table that does not say its fold has its numbers all the same.
+awk -F'\t' -v OFS='\t' '{ $8 = NR == 1 ? "was" : $8 } 1' pred-0.tsv >unnamed.tsv
+runs 0 busi-report -q --bootstrap 0 -o mixed.html unnamed.tsv pred-1.tsv
+grep -Eo '<t[dh][^>]*>#0</t[dh]><td[^>]*>[0-9]+' mixed.html >rows
+is "a row of that table" 1 "$(wc -l <rows | tr -d ' ')"
+
 # A model that did not make the predictions: no operating points.
 runs 0 busi-report -q --validation val-1.tsv -o other.html pred-0.tsv
 grep -q 'not of the same models' other.html || bad "thresholds of another model"

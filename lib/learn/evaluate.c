@@ -281,18 +281,17 @@ warn_selected(const struct predictions *p)
                      "flatters the results", p->file[i].table.path);
 }
 
-/* Do the files say which fold they are, each another? */
-static bool
-folds_named(const struct predictions *p)
+const char *
+evaluate_fold(const struct predictions *p, size_t file, char text[FOLD_TEXT])
 {
-    for (size_t i = 0; i < p->nfiles; i++) {
-        if (p->file[i].fold == NULL)
-            return false;
-        for (size_t j = 0; j < i; j++)
-            if (strcmp(p->file[i].fold, p->file[j].fold) == 0)
-                return false;
-    }
-    return true;
+    bool named = false;
+
+    for (size_t i = 0; i < p->nfiles; i++)
+        named = named || p->file[i].fold != NULL;
+    if (p->file[file].fold != NULL)
+        return p->file[file].fold;
+    snprintf(text, FOLD_TEXT, "%s%zu", named ? "#" : "", file);
+    return text;
 }
 
 /* Mean and standard deviation of a metric over the folds that define it. */
@@ -323,12 +322,11 @@ add_folds(struct sheet *s, const struct predictions *p,
     struct metric **fold = mem_array(p->nfiles, sizeof *fold);
     struct metric *mean = mem_array(nvalues, sizeof *mean);
     struct metric *sd = mem_array(nvalues, sizeof *sd);
-    bool named = folds_named(p);
 
     for (size_t i = 0; i < p->nfiles; i++) {
-        char text[CELL];
+        char text[FOLD_TEXT];
 
-        s->fold = named ? p->file[i].fold : number(text, "%.0f", (double)i);
+        s->fold = evaluate_fold(p, i, text);
         fold[i] = evaluate_file(s, p, (long)i, c);
     }
     for (size_t i = 0; i < nvalues; i++)

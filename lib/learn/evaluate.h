@@ -27,13 +27,21 @@ struct evaluate_conf {
 
 /*
  * Metrics of settled predictions.  Of several files: of all together (fold
- * "pooled"), of each (fold: the value of its column fold where that is one and
- * no other file's, else its number from 0), and the mean and the standard
+ * "pooled"), of each (fold: see evaluate_fold()), and the mean and the standard
  * deviation (n - 1) of those (fold "mean" and "sd"; n: folds where it is
  * defined).  Errors: EXIT_USAGE for a positive class that is not there.
  */
 int evaluate_table(const struct predictions *p, const struct evaluate_conf *c,
                    struct table *out, struct err *e);
+
+/*
+ * What a file of settled predictions is called: the value of its column fold
+ * where that is one, else its number from 0, made in `text`; with a # before it
+ * where another file has a fold, which the number could be taken for.
+ */
+enum { FOLD_TEXT = 24 };
+const char *evaluate_fold(const struct predictions *p, size_t file,
+                          char text[FOLD_TEXT]);
 
 /*
  * The first file of paired predictions against the second: McNemar's exact

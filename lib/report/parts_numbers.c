@@ -2,6 +2,7 @@
 #include "report/parts.h"
 
 #include "base/mem.h"
+#include "learn/evaluate.h"
 #include "learn/stat.h"
 #include "report/curves.h"
 
@@ -145,19 +146,15 @@ by_fold(struct report *r)
         { "auroc", "macro" }, { "nll", "all" }, { "ece", "all" }
     };
     struct page_table t = { .caption = "Each fold", .columns = 7 };
-    bool named = r->p.nfiles > 0 && r->p.file[0].fold != NULL;
 
     page_cell(&t, "fold");
     page_cell(&t, "n");
     for (size_t j = 0; j < ARRAY_LEN(metrics); j++)
         page_cell(&t, "%s", metrics[j][0]);
     for (size_t i = 0; i < r->p.nfiles; i++) {
-        char number[24];
-        const char *fold = number;
+        char text[FOLD_TEXT];
+        const char *fold = evaluate_fold(&r->p, i, text);
 
-        snprintf(number, sizeof number, "%zu", i);
-        if (named && r->p.file[i].fold != NULL)
-            fold = r->p.file[i].fold;
         page_cell(&t, "%s", fold);
         page_cell(&t, "%s", report_metric(&r->metrics, "n", "all", fold,
                                           "value"));
