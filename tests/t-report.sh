@@ -115,6 +115,23 @@ grep -q '&lt;script&gt;alert(1)&lt;/script&gt;' hostile.html ||
     bad "a class is not shown as it is called"
 LC_ALL=C grep -q "$(printf '\377')" hostile.html && bad "bytes that are no UTF-8"
 
+# What has no points is not drawn: a class that no test scan has, a log of one
+# epoch, nothing scored at all.
+grep -v '^[^	]*	normal' pred-0.tsv >two.tsv
+head -n 2 log-0.tsv >epoch.tsv
+runs 0 busi-report -q --bootstrap 0 --log epoch.tsv -o two.html two.tsv
+is "gnuplot is silent" "" "$(cat err)"
+awk -F'\t' -v OFS='\t' 'NR > 1 { $3 = "decode" } 1' pred-0.tsv >rejected.tsv
+runs 0 busi-report -q --bootstrap 0 -o rejected.html rejected.tsv
+is "gnuplot is silent" "" "$(cat err)"
+is "diagrams that say why there is none" 4 \
+    "$(grep -c 'No diagram: there are no numbers' rejected.html)"
+mkdir stub
+printf '#!/bin/sh\necho >&2\necho "  line 7: no ink" >&2\nexit 1\n' >stub/gnuplot
+chmod +x stub/gnuplot
+runs 4 env PATH="$scratch/stub:$PATH" busi-report -q -o none.html pred-0.tsv
+is "why gnuplot failed" "busi-report: gnuplot failed: line 7: no ink" "$(cat err)"
+
 # A table that does not say its fold has its numbers all the same.
 awk -F'\t' -v OFS='\t' '{ $8 = NR == 1 ? "was" : $8 } 1' pred-0.tsv >unnamed.tsv
 runs 0 busi-report -q --bootstrap 0 -o mixed.html unnamed.tsv pred-1.tsv

@@ -54,7 +54,9 @@ curves_roc(const struct scored *s, size_t n, double *x, double *y)
     struct counts c = totals(s, n);
     size_t m = 1;
 
-    x[0] = y[0] = 0;
+    /* 0, or NaN if no scan is positive, or negative. */
+    x[0] = 0 / c.nneg;
+    y[0] = 0 / c.npos;
     for (size_t i = 0; i < n; i++) {
         c.tp += s[i].positive;
         c.fp += !s[i].positive;

@@ -27,8 +27,8 @@ struct counts {
 
 /*
  * Points of the ROC curve: x[i] = 1 - specificity, y[i] = sensitivity, a point
- * at every distinct probability, from (0,0) to (1,1).  x, y [n + 1]; returns
- * how many.
+ * at every distinct probability, from (0,0) to (1,1); NaN where there is no scan
+ * to divide by.  x, y [n + 1]; returns how many.
  */
 size_t curves_roc(const struct scored *s, size_t n, double *x, double *y);
 

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Colours that stay apart for the colour-blind (Okabe, Ito 2008). */
@@ -19,6 +20,7 @@ struct plot_line {
     char title[48];             /* "": not in the key */
     enum plot_colour colour;
     enum { PLOT_LINE, PLOT_DASHED, PLOT_THIN, PLOT_MARKS } look;
+                                /* dashed: what to compare with */
     double *x, *y;              /* [n]; NaN breaks the line */
     size_t n;
 };
@@ -35,6 +37,9 @@ struct plot {
 struct plot_line *plot_add(struct plot *p, const char *title,
                            enum plot_colour colour, size_t n);
 void plot_release(struct plot *p);
+
+/* Is there no point, but for what to compare with? */
+bool plot_empty(const struct plot *p);
 
 /* 1: gnuplot is not installed.  Errors: EXIT_IO when it fails. */
 int plot_svg(const struct plot *p, struct str *svg, struct err *e);

@@ -55,20 +55,21 @@ void
 report_plot(struct report *r, struct plot *p, const char *caption)
 {
     struct str svg = { 0 };
+    bool empty = plot_empty(p);
     int rc = 1;
 
     str_add(&r->page, "<figure>");
-    if (!r->no_plots && r->failed.status == 0)
+    if (!empty && !r->no_plots && r->failed.status == 0)
         rc = plot_svg(p, &svg, &r->failed);
-    if (rc == 1 && !r->no_plots && r->failed.status == 0) {
+    if (!empty && rc == 1 && !r->no_plots && r->failed.status == 0) {
         r->no_plots = true;
         log_warn("gnuplot is not installed: the page has no diagrams");
     }
     if (rc == 0)
         page_image(&r->page, "image/svg+xml", svg.text, svg.n, caption, 0);
     else
-        page_paragraph(&r->page, "note", "No diagram: gnuplot is not "
-                       "installed.");
+        page_paragraph(&r->page, "note", "No diagram: %s.", empty
+                       ? "there are no numbers" : "gnuplot is not installed");
     str_add(&r->page, "<figcaption>");
     page_text(&r->page, caption);
     str_add(&r->page, "</figcaption></figure>\n");
