@@ -567,6 +567,9 @@ safet_open(struct safet *s, const char *path, struct err *e)
     const char *why;
 
     memset(s, 0, sizeof *s);
+    if (strcmp(path, "-") == 0)
+        return err_set(e, EXIT_USAGE, "'-': models and datasets do not come "
+                       "through a pipe; name a file");
     if (file_map(&s->map, path, e) != 0)
         return -1;
     s->path = mem_strdup(path);
