@@ -138,6 +138,19 @@ runs 0 busi-report -q --bootstrap 0 -o mixed.html unnamed.tsv pred-1.tsv
 grep -Eo '<t[dh][^>]*>#0</t[dh]><td[^>]*>[0-9]+' mixed.html >rows
 is "a row of that table" 1 "$(wc -l <rows | tr -d ' ')"
 
+# Any one table may come through a pipe; a model may not.
+for o in "-l - pred-0.tsv <folds.tsv" "--log - pred-0.tsv <log-0.tsv" \
+    "--plain - pred-0.tsv <metrics.tsv" "- <pred-0.tsv" \
+    "--validation - pred-0.tsv <val-0.tsv"; do
+    runs 0 sh -c "busi-report -q --bootstrap 0 -o piped.html $o"
+    grep -Eq "standard input</td><td[^>]*>$(sha256sum <"${o#*<}" | cut -d' ' -f1)" \
+        piped.html || bad "$o: no digest of standard input"
+done
+runs 3 sh -c "busi-report -q --model - -o none.html pred-0.tsv <folds.tsv"
+says "'-' is no model"
+runs 2 sh -c "busi-predict -m - -d data.st <fold-0.st"
+says "models and datasets do not come through a pipe; name a file"
+
 # A model that did not make the predictions: no operating points.
 runs 0 busi-report -q --validation val-1.tsv -o other.html pred-0.tsv
 grep -q 'not of the same models' other.html || bad "thresholds of another model"

@@ -161,14 +161,17 @@ int
 table_read(struct table *t, const char *path, struct err *e)
 {
     bool standard = strcmp(path, "-") == 0;
-    char *text;
+    char *text, digest[DIGEST_HEX];
     size_t nbytes;
     int rc;
 
     memset(t, 0, sizeof *t);
     if (file_read(path, &text, &nbytes, e) != 0)
         return -1;
+    digest_bytes(text, nbytes, digest);
     rc = table_parse(t, standard ? "standard input" : path, text, nbytes, e);
+    if (rc == 0)
+        memcpy(t->digest, digest, sizeof digest);
     free(text);
     return rc;
 }

@@ -9,6 +9,7 @@
 #ifndef BUSI_BASE_TABLE_H
 #define BUSI_BASE_TABLE_H
 
+#include "base/digest.h"
 #include "base/err.h"
 
 #include <stdbool.h>
@@ -22,10 +23,12 @@ struct table {
     size_t ncolumns;
     char ***row;        /* [nrows][ncolumns] */
     size_t nrows, room;
+    char digest[DIGEST_HEX];    /* of the text, if table_read() read it */
 };
 
 /* An empty table of the named columns; the list ends with NULL. */
 void table_init(struct table *t, const char *const *columns);
+/* From a file, read once; "-" is stdin. */
 int table_read(struct table *t, const char *path, struct err *e);
 /* From text in memory, which is changed; `name` is for messages. */
 int table_parse(struct table *t, const char *name, char *text, size_t nbytes,

@@ -1,6 +1,5 @@
 #include "data/manifest.h"
 
-#include "base/file.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -52,33 +51,22 @@ manifest_check(const struct table *t, struct err *e)
 }
 
 int
-manifest_read_digest(struct table *t, const char *path, char hex[DIGEST_HEX],
-                     struct err *e)
+manifest_read(struct table *t, const char *path, struct err *e)
 {
-    const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
-    char *text;
-    size_t nbytes;
-    int rc;
-
-    memset(t, 0, sizeof *t);
-    if (file_read(path, &text, &nbytes, e) != 0)
-        return -1;
-    digest_bytes(text, nbytes, hex);
-    rc = table_parse(t, name, text, nbytes, e);
-    free(text);
-    if (rc != 0 || manifest_check(t, e) != 0) {
-        table_release(t);
-        return -1;
-    }
-    return 0;
+    if (table_read(t, path, e) == 0 && manifest_check(t, e) == 0)
+        return 0;
+    table_release(t);
+    return -1;
 }
 
 int
-manifest_read(struct table *t, const char *path, struct err *e)
+manifest_read_digest(struct table *t, const char *path, char hex[DIGEST_HEX],
+                     struct err *e)
 {
-    char hex[DIGEST_HEX];
-
-    return manifest_read_digest(t, path, hex, e);
+    if (manifest_read(t, path, e) != 0)
+        return -1;
+    memcpy(hex, t->digest, sizeof t->digest);
+    return 0;
 }
 
 void

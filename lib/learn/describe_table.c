@@ -1,6 +1,5 @@
 #include "learn/describe.h"
 
-#include "base/file.h"
 #include "base/mem.h"
 #include "data/fold.h"
 #include "data/manifest.h"
@@ -292,19 +291,12 @@ int
 describe_table(struct description *d, const struct describe_conf *c,
                struct err *e)
 {
-    const char *name = strcmp(d->path, "-") == 0 ? "standard input" : d->path;
     struct table t;
-    char *text;
-    size_t nbytes;
     int rc;
 
-    if (file_read(d->path, &text, &nbytes, e) != 0)
+    if (table_read(&t, d->path, e) != 0)
         return -1;
-    digest_bytes(text, nbytes, d->digest);
-    rc = table_parse(&t, name, text, nbytes, e);
-    free(text);
-    if (rc != 0)
-        return -1;
+    memcpy(d->digest, t.digest, sizeof d->digest);
     rc = tell(d, &t, c->verify, e);
     table_release(&t);
     facts_text(&d->facts, "sha256", d->digest);

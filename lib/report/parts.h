@@ -18,6 +18,7 @@ struct report {
     struct table metrics;       /* of busi-eval */
     int positive;               /* class */
     bool no_plots;              /* gnuplot is not installed */
+    struct page_table sources;  /* the files read, and their digests */
     size_t left_out;            /* logs and pictures that could not be read */
     struct err failed;          /* what went wrong with a diagram */
 };
@@ -31,6 +32,9 @@ void report_short(char to[16], const char *number);
 /* "0.712 (0.675 to 0.746)", of the pooled folds. */
 char *report_interval(const struct report *r, const char *metric,
                       const char *class);
+/* Provenance will tell of this file, which was read. */
+void report_source(struct report *r, const char *what, const char *path,
+                   const char *digest);
 /* A diagram with its caption, or why there is none; ends the plot. */
 void report_plot(struct report *r, struct plot *p, const char *caption);
 
@@ -47,6 +51,6 @@ int part_leaks(struct report *r, struct err *e);
 void part_mistakes(struct report *r);
 int part_models(struct report *r, struct err *e);
 void part_checklists(struct report *r);
-int part_provenance(struct report *r, struct err *e);
+void part_provenance(struct report *r);
 
 #endif

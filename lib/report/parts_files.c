@@ -172,8 +172,9 @@ part_training(struct report *r)
 
         if (table_read(&t, paths->item[i], &e) == 0 &&
             table_find(&t, "train_loss") < 0)
-            err_set(&e, EXIT_INVALID, "'%s' is no training log",
-                    paths->item[i]);
+            err_set(&e, EXIT_INVALID, "'%s' is no training log", t.path);
+        if (t.path != NULL)
+            report_source(r, "log", t.path, t.digest);
         if (e.status != 0) {
             left_out(r, &e);
         } else {
@@ -257,6 +258,7 @@ part_leaks(struct report *r, struct err *e)
         table_release(&plain);
         return -1;
     } else {
+        report_source(r, "plain folds", plain.path, plain.digest);
         page_cell(&t, "metric");
         page_cell(&t, "groups whole");
         page_cell(&t, "plain folds");
@@ -405,9 +407,17 @@ part_models(struct report *r, struct err *e)
     for (size_t i = 0; i < paths->n; i++) {
         struct page_table t = { .caption = paths->item[i], .columns = 2 };
         struct description d = { 0 };
+        char digest[DIGEST_HEX];
 
         if (describe_open(&d, paths->item[i], &conf, e) != 0)
             return -1;
+        if (d.kind != FILE_MODEL)
+            err_set(e, EXIT_INVALID, "'%s' is no model", paths->item[i]);
+        if (e->status != 0 || digest_file(paths->item[i], digest, e) != 0) {
+            describe_release(&d);
+            return -1;
+        }
+        report_source(r, "model", paths->item[i], digest);
         page_cell(&t, "what");
         page_cell(&t, "value");
         for (size_t k = 1; k < d.facts.n; k++) {
@@ -554,39 +564,10 @@ part_checklists(struct report *r)
 
 /* -------------------------------------------------------------- provenance */
 
-static int
-source(struct page_table *t, const char *what, const char *path,
-       struct err *e)
-{
-    char hex[DIGEST_HEX];
-
-    if (path == NULL)
-        return 0;
-    if (digest_file(path, hex, e) != 0)
-        return -1;
-    page_cell(t, "%s", what);
-    page_cell(t, "%s", path);
-    page_cell(t, "%s", hex);
-    return 0;
-}
-
-static int
-sources(struct page_table *t, const char *what, const struct str_list *l,
-        struct err *e)
-{
-    for (size_t i = 0; i < l->n; i++)
-        if (source(t, what, l->item[i], e) != 0)
-            return -1;
-    return 0;
-}
-
-int
-part_provenance(struct report *r, struct err *e)
+void
+part_provenance(struct report *r)
 {
     const struct report_conf *c = r->c;
-    struct page_table t = { .caption = "SHA-256 of the files read",
-                            .columns = 3 };
-    int rc = 0;
 
     page_section(&r->page, "Provenance");
     page_paragraph(&r->page, "", "busi-report %s; bootstrap of %zu "
@@ -595,22 +576,6 @@ part_provenance(struct report *r, struct err *e)
     str_add(&r->page, "<p><code>");
     page_text(&r->page, c->command);
     str_add(&r->page, "</code></p>\n");
-    page_cell(&t, "what");
-    page_cell(&t, "file");
-    page_cell(&t, "SHA-256");
-    for (size_t i = 0; i < c->npreds && rc == 0; i++)
-        rc = source(&t, "predictions", c->preds[i], e);
-    if (rc == 0)
-        rc = source(&t, "manifest", c->manifest, e);
-    if (rc == 0)
-        rc = sources(&t, "log", &c->logs, e);
-    if (rc == 0)
-        rc = sources(&t, "model", &c->models, e);
-    if (rc == 0)
-        rc = sources(&t, "validation", &c->validation, e);
-    if (rc == 0)
-        rc = source(&t, "plain folds", c->plain, e);
-    page_table(&r->page, &t);
+    page_table(&r->page, &r->sources);
     page_end(&r->page);
-    return rc;
 }

@@ -384,9 +384,13 @@ part_operating(struct report *r, struct err *e)
         page_paragraph(&r->page, "note", "Not given: --validation, tables of "
                        "each model on its validation fold. A threshold chosen "
                        "on test scans would flatter.");
-    for (size_t i = 0; i < paths->n && rc == 0; i++)
+    for (size_t i = 0; i < paths->n && rc == 0; i++) {
         rc = predictions_add(&v, paths->item[i],
                              r->has_manifest ? &r->labels : NULL, e);
+        if (rc == 0)
+            report_source(r, "validation", v.file[i].table.path,
+                          v.file[i].table.digest);
+    }
     if (rc == 0 && paths->n > 0)
         rc = predictions_settle(&v, e);
     if (rc == 0 && paths->n > 0)
