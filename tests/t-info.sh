@@ -78,6 +78,10 @@ is "accuracy" 1 "$(fact accuracy)"
 printf 'epoch\tlr\ttrain_loss\n1\t0.1\t1\n' >log.tsv
 runs 0 busi-info log.tsv
 is "kind" "training log" "$(fact kind)"
+printf '2\tNA\tabc\n' >>log.tsv
+runs 0 busi-info log.tsv
+runs 3 busi-info --verify log.tsv
+says "'log.tsv' line 3: train_loss 'abc' is no number"
 
 # ------------------------------------------------------------- other files
 # A safetensors file of someone else, made by hand.

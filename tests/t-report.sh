@@ -95,6 +95,11 @@ is "what is left out is said" "$(grep -c 'left out' err)" \
 says "left out: cannot .*scans/.*: No such file"
 says "left out: 'pred-0.tsv' is no training log"
 
+sed '3s/^[0-9]*/x/' log-0.tsv >words.tsv
+runs 1 busi-report -q --bootstrap 0 --log words.tsv -o less.html pred-0.tsv
+grep -q "words.tsv&#39; line 3: epoch &#39;x&#39; is no number" less.html ||
+    bad "a log with a word for an epoch: $(grep 'Left out' less.html)"
+
 # Predictions alone; what is missing is said.
 runs 0 busi-report -q --bootstrap 0 -o bare.html pred-0.tsv
 is "what is not given is named" "--cam --log --model --plain --validation -l" \

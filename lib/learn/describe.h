@@ -13,6 +13,7 @@
 
 #include "base/digest.h"
 #include "base/err.h"
+#include "base/table.h"
 #include "learn/facts.h"
 
 #include <stdbool.h>
@@ -69,6 +70,9 @@ void describe_release(struct description *d);
  * or model than those given; a fold table does not fit a dataset.
  */
 int describe_relate(struct description *d, size_t n, struct err *e);
+
+/* Is this a log of busi-train, all numbers (or NA)? */
+int describe_check_log(const struct table *t, struct err *e);
 
 /* For describe_table.c. */
 void describe_parent(struct description *d, enum file_kind kind,

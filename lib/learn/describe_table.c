@@ -200,23 +200,46 @@ tell_metric(struct facts *f, const struct table *t, const char *metric,
     }
 }
 
+/* Is every cell of these columns, where they are there, a number or NA? */
 static int
-verify_metrics(const struct table *t, struct err *e)
+verify_numbers(const struct table *t, const char *const *column, size_t n,
+               struct err *e)
 {
-    static const char *const column[] = { "value", "lo", "hi", "n" };
+    double value;
 
-    for (size_t k = 0; k < ARRAY_LEN(column); k++) {
-        long at = table_need(t, column[k], e);
-        double value;
+    for (size_t k = 0; k < n; k++) {
+        long at = table_find(t, column[k]);
 
-        if (at < 0)
-            return -1;
-        for (size_t i = 0; i < t->nrows; i++)
+        for (size_t i = 0; i < t->nrows && at >= 0; i++)
             if (strcmp(t->row[i][at], "NA") != 0 &&
                 table_real(t, i, (size_t)at, &value, e) != 0)
                 return -1;
     }
     return 0;
+}
+
+static int
+verify_metrics(const struct table *t, struct err *e)
+{
+    static const char *const column[] = { "value", "lo", "hi", "n" };
+
+    for (size_t k = 0; k < ARRAY_LEN(column); k++)
+        if (table_need(t, column[k], e) < 0)
+            return -1;
+    return verify_numbers(t, column, ARRAY_LEN(column), e);
+}
+
+int
+describe_check_log(const struct table *t, struct err *e)
+{
+    static const char *const column[] = {
+        "epoch", "lr", "train_loss", "train_acc", "val_loss", "val_acc",
+        "val_balanced_acc", "seconds", "images_per_second"
+    };
+
+    if (table_find(t, "train_loss") < 0)
+        return err_set(e, EXIT_INVALID, "'%s' is no training log", t->path);
+    return verify_numbers(t, column, ARRAY_LEN(column), e);
 }
 
 static int
@@ -282,6 +305,8 @@ tell(struct description *d, const struct table *t, bool verify,
         return tell_predictions(d, t, verify, e);
     case FILE_METRICS:
         return tell_metrics(d, t, verify, e);
+    case FILE_LOG:
+        return verify ? describe_check_log(t, e) : 0;
     default:
         return 0;
     }

@@ -170,11 +170,10 @@ part_training(struct report *r)
         struct table t = { 0 };
         struct err e = { 0 };
 
-        if (table_read(&t, paths->item[i], &e) == 0 &&
-            table_find(&t, "train_loss") < 0)
-            err_set(&e, EXIT_INVALID, "'%s' is no training log", t.path);
-        if (t.path != NULL)
+        if (table_read(&t, paths->item[i], &e) == 0) {
             report_source(r, "log", t.path, t.digest);
+            describe_check_log(&t, &e);
+        }
         if (e.status != 0) {
             left_out(r, &e);
         } else {
