@@ -75,6 +75,11 @@ busi-eval -q -o metrics.tsv pred.tsv
 runs 0 busi-info --verify metrics.tsv
 is "kind" "metrics table" "$(fact kind)"
 is "accuracy" 1 "$(fact accuracy)"
+sed -n '1p;2p' pred.tsv >pred-a.tsv
+sed -n '1p;3p' pred.tsv | sed 's/bb$/cc/' >pred-b.tsv
+busi-eval -q -o folded.tsv pred-a.tsv pred-b.tsv
+runs 0 busi-info folded.tsv
+is "folds" 2 "$(fact folds)"
 printf 'epoch\tlr\ttrain_loss\n1\t0.1\t1\n' >log.tsv
 runs 0 busi-info log.tsv
 is "kind" "training log" "$(fact kind)"

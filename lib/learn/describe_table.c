@@ -242,6 +242,26 @@ describe_check_log(const struct table *t, struct err *e)
     return verify_numbers(t, column, ARRAY_LEN(column), e);
 }
 
+/* pooled, mean and sd are of all folds. */
+static void
+tell_metric_folds(struct facts *f, const struct table *t)
+{
+    long at = table_find(t, "fold");
+    struct tally y;
+    size_t n;
+
+    if (at < 0)
+        return;
+    tally_column(&y, t, (size_t)at);
+    n = y.name.n;
+    for (size_t i = 0; i < y.name.n; i++)
+        n -= strcmp(y.name.item[i], "pooled") == 0 ||
+             strcmp(y.name.item[i], "mean") == 0 ||
+             strcmp(y.name.item[i], "sd") == 0;
+    facts_number(f, "folds", (int64_t)n);
+    tally_release(&y);
+}
+
 static int
 tell_metrics(struct description *d, const struct table *t, bool verify,
              struct err *e)
@@ -249,7 +269,7 @@ tell_metrics(struct description *d, const struct table *t, bool verify,
     struct facts *f = &d->facts;
 
     tell_distinct(f, t, "metric", "metrics");
-    tell_distinct(f, t, "fold", "folds");
+    tell_metric_folds(f, t);
     tell_metric(f, t, "n", "all");
     tell_metric(f, t, "accuracy", "all");
     tell_metric(f, t, "balanced_accuracy", "all");
