@@ -209,6 +209,26 @@ busi-strip others | busi-split -q -k 3 -o others.tsv
 runs 3 busi-info --verify others.tsv data.safetensors
 says "'others.tsv' and 'data.safetensors' do not belong together"
 
+for at in label fold; do
+    awk -F'\t' -v OFS='\t' -v at=$at 'NR == 1 { for (i = 1; i <= NF; i++) c[$i] = i }
+        NR == 2 { $c[at] = at == "fold" ? 1 - ($c[at] > 0) : "normal" } 1' \
+        folds.tsv >$at.tsv
+done
+runs 3 busi-info --verify label.tsv data.safetensors
+says "'label.tsv' and 'data.safetensors' do not belong together: .* label"
+awk -F'\t' -v OFS='\t' '{ print $1, $3, $5, NR == 1 ? "pred" : $3,
+    NR == 1 ? "p_benign" : 0, NR == 1 ? "p_malignant" : 0,
+    NR == 1 ? "p_normal" : 1 }' \
+    folds.tsv >scored.tsv
+runs 0 busi-info --verify scored.tsv folds.tsv
+for f in label fold; do
+    runs 3 busi-info --verify $f.tsv scored.tsv
+    says "'scored.tsv' and '$f.tsv' do not .* has $f '.*' in the one and"
+done
+sed 2d folds.tsv >fewer.tsv
+runs 3 busi-info --verify scored.tsv fewer.tsv
+says "'scored.tsv' and 'fewer.tsv' do not belong together: the second lacks"
+
 # --------------------------------------------------------------- JSON, names
 runs 0 busi-info --json --verify folds.tsv data.safetensors
 has out '"kind": "fold table", "rows": 15, '

@@ -3,8 +3,10 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "data/dataset.h"
+#include "data/manifest.h"
 #include "learn/model.h"
 #include "learn/parts.h"
+#include "learn/predictions.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -383,20 +385,64 @@ relate_parent(struct description *d, const struct parent *p,
                    kind_name[p->kind]);
 }
 
+/*
+ * What `path` says of a scan, its label or fold, must be what the fold table
+ * says; an empty cell contradicts nothing.
+ */
 static int
-relate_folds(const struct description *data, const struct description *folds,
-             struct err *e)
+same_cell(const char *path, const char *id, const char *column,
+          const char *text, const struct labels *folds, struct err *e)
+{
+    long at = table_find(&folds->table, column);
+    long row = labels_find(folds, id);
+    const char *known = at >= 0 && row >= 0 ? folds->table.row[row][at] : "";
+
+    if (row < 0)
+        return err_set(e, EXIT_INVALID, "'%s' and '%s' do not belong "
+                       "together: the second lacks '%s'", path,
+                       folds->table.path, id);
+    if (*text == '\0' || *known == '\0' || strcmp(text, known) == 0)
+        return 0;
+    return err_set(e, EXIT_INVALID, "'%s' and '%s' do not belong together: "
+                   "'%s' has %s '%s' in the one and '%s' in the other", path,
+                   folds->table.path, id, column, text, known);
+}
+
+static int
+relate_dataset(const char *path, const char *folds, struct err *e)
 {
     struct dataset d;
     struct parts p;
     int rc;
 
-    if (dataset_open(&d, data->path, e) != 0)
+    if (dataset_open(&d, path, e) != 0)
         return -1;
-    rc = parts_open(&p, &d, folds->path, -1, e);
+    rc = parts_open(&p, &d, folds, -1, e);
     if (rc == 0)
         parts_release(&p);
     dataset_close(&d);
+    return rc;
+}
+
+static int
+relate_predictions(const char *path, const char *folds, struct err *e)
+{
+    static const char *const column[] = { "label", "fold" };
+    struct table t = { 0 };
+    struct labels l;
+    int rc = labels_read(&l, folds, e);
+
+    if (rc == 0)
+        rc = manifest_read(&t, path, e);
+    for (size_t i = 0; rc == 0 && i < t.nrows; i++)
+        for (size_t k = 0; rc == 0 && k < ARRAY_LEN(column); k++) {
+            long at = table_find(&t, column[k]);
+
+            rc = same_cell(path, t.row[i][table_find(&t, "id")], column[k],
+                           at >= 0 ? t.row[i][at] : "", &l, e);
+        }
+    table_release(&t);
+    labels_release(&l);
     return rc;
 }
 
@@ -407,11 +453,16 @@ describe_relate(struct description *d, size_t n, struct err *e)
         for (size_t k = 0; k < d[i].nparents; k++)
             if (relate_parent(&d[i], &d[i].parent[k], d, n, e) != 0)
                 return -1;
-        for (size_t k = 0; k < n; k++)
-            if (d[i].kind == FILE_DATASET && d[k].kind == FILE_FOLDS &&
-                strcmp(d[k].path, "-") != 0 &&
-                relate_folds(&d[i], &d[k], e) != 0)
+        for (size_t k = 0; k < n; k++) {
+            if (d[k].kind != FILE_FOLDS || strcmp(d[k].path, "-") == 0 ||
+                strcmp(d[i].path, "-") == 0)
+                continue;
+            if ((d[i].kind == FILE_DATASET &&
+                 relate_dataset(d[i].path, d[k].path, e) != 0) ||
+                (d[i].kind == FILE_PREDICTIONS &&
+                 relate_predictions(d[i].path, d[k].path, e) != 0))
                 return -1;
+        }
     }
     return 0;
 }

@@ -67,7 +67,8 @@ void describe_release(struct description *d);
 /*
  * Add facts that say which of the n files are parents of which.  Errors
  * (EXIT_INVALID, both named): a file was made from another dataset, fold table
- * or model than those given; a fold table does not fit a dataset.
+ * or model than those given; a fold table lacks a scan of a dataset or of
+ * predictions, or has another label or fold for it.
  */
 int describe_relate(struct description *d, size_t n, struct err *e);
 

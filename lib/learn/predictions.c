@@ -45,6 +45,16 @@ labels_read(struct labels *l, const char *path, struct err *e)
     return 0;
 }
 
+long
+labels_find(const struct labels *l, const char *id)
+{
+    const struct labelled key = { id, 0 }, *found;
+
+    found = bsearch(&key, l->by_id, l->table.nrows, sizeof key,
+                    by_labelled_id);
+    return found != NULL ? (long)found->row : -1;
+}
+
 void
 labels_release(struct labels *l)
 {
@@ -161,19 +171,17 @@ join(const struct table *t, size_t row, const struct layout *at,
     if (at->marks >= 0)
         r->marks = t->row[row][at->marks];
     if (l != NULL) {
-        const struct labelled key = { id, 0 }, *found;
+        long found = labels_find(l, id);
 
-        found = bsearch(&key, l->by_id, l->table.nrows, sizeof key,
-                        by_labelled_id);
-        if (found == NULL)
+        if (found < 0)
             return err_set(e, EXIT_INVALID,
                            "'%s' line %zu: the id '%s' is not in '%s'",
                            t->path, row + 2, id, l->table.path);
-        known = cell(&l->table, found->row, l->label);
+        known = cell(&l->table, (size_t)found, l->label);
         if (r->group == NULL)
-            r->group = cell(&l->table, found->row, l->group);
+            r->group = cell(&l->table, (size_t)found, l->group);
         if (r->marks == NULL && l->marks >= 0)
-            r->marks = l->table.row[found->row][l->marks];
+            r->marks = l->table.row[found][l->marks];
     }
     if (*label != NULL && known != NULL && strcmp(*label, known) != 0)
         return err_set(e, EXIT_INVALID,

@@ -57,6 +57,8 @@ struct labels {
 };
 
 int labels_read(struct labels *l, const char *path, struct err *e);
+/* Row of an id, or -1. */
+long labels_find(const struct labels *l, const char *id);
 void labels_release(struct labels *l);
 
 /*
