@@ -108,6 +108,14 @@ common_checks() {
     if command -v mandoc >/dev/null; then
         is "mandoc -T lint man/$1.1" "" "$(mandoc -T lint -W warning \
             "$top/man/$1.1" 2>&1)"
+        # A lone dot or bracket of a command keeps its blanks.
+        mandoc -T utf8 -O width=500 "$top/man/$1.1" |
+            tr -s ' \t' ' ' >page
+        sed -n 's/^\.Dl \(.*[^\]\)$/\1/p' "$top/man/$1.1" |
+            sed 's/\\&//g; s/\\e/\\/g; s/  */ /g' >commands
+        while read -r line; do
+            grep -Fq -- "$line" page || bad "man/$1.1 does not show: $line"
+        done <commands
     else
         skip "mandoc is not installed: man/$1.1 not linted"
     fi
