@@ -104,6 +104,7 @@ common_checks() {
     if [ -e /dev/full ]; then
         "$1" --help >/dev/full 2>err
         is "$1 --help to a full device" 4 $?
+        says "^$1: cannot write 'stdout': "
     fi
     if command -v mandoc >/dev/null; then
         is "mandoc -T lint man/$1.1" "" "$(mandoc -T lint -W warning \

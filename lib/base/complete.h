@@ -2,8 +2,8 @@
  * complete: what a shell needs to complete a program's options, made from its
  * option tables.
  *
- * Every program prints it with `--completion bash`, `zsh` or `fish`, which is
- * for `make install` and not listed by --help.
+ * Every program prints it with `--completion bash`, `zsh` or `fish`; `make
+ * install` asks for it.
  */
 #ifndef BUSI_BASE_COMPLETE_H
 #define BUSI_BASE_COMPLETE_H

@@ -25,6 +25,8 @@ static const struct opt common[] = {
       "say more; end with version, seconds and peak memory", 0, 0 },
     { "help", 'h', OPT_FLAG, NULL, NULL, NULL, "print this help", 0, 0 },
     { "version", 'V', OPT_FLAG, NULL, NULL, NULL, "print the version", 0, 0 },
+    { "completion", 0, OPT_CHOICE, NULL, "bash|zsh|fish", NULL,
+      "print what that shell needs to complete options", 0, 0 },
     OPT_END
 };
 
@@ -134,10 +136,31 @@ clear(const struct opt *o)
         *(const char **)o->at = NULL;
 }
 
+/* Help, version or completion is all that was asked for. */
 static void
-set_common(const struct program *p, char key)
+end_print(void)
 {
-    switch (key) {
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        exit(EXIT_DONE);
+    log_error("cannot write 'stdout': %s", strerror(errno));
+    exit(EXIT_IO);
+}
+
+static int
+print_completion(const struct program *p, const char *shell, struct err *e)
+{
+    if (complete_print(p, common, shell, stdout) != 0)
+        return err_set(e, EXIT_USAGE,
+                       "--completion wants one of bash|zsh|fish, not '%s'",
+                       shell);
+    end_print();
+    return 0;
+}
+
+static int
+set_common(const struct program *p, const struct opt *o, struct err *e)
+{
+    switch (o->key) {
     case 'q':
         log_set_level(LOG_QUIET);
         break;
@@ -146,11 +169,16 @@ set_common(const struct program *p, char key)
         break;
     case 'V':
         printf("%s %s\n", p->name, BUSI_VERSION);
-        exit(fflush(stdout) == 0 && !ferror(stdout) ? EXIT_DONE : EXIT_IO);
+        end_print();
+        break;
     case 'h':
         print_help(p);
-        exit(fflush(stdout) == 0 && !ferror(stdout) ? EXIT_DONE : EXIT_IO);
+        end_print();
+        break;
+    default:
+        return print_completion(p, optarg, e);
     }
+    return 0;
 }
 
 /* getopt_long's form of one table, appended. */
@@ -181,30 +209,20 @@ guard_descriptors(void)
             open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
 }
 
-/* Not among the options: made for `make install`, not for people. */
-static int
-print_completion(const struct program *p, const char *shell, struct err *e)
-{
-    if (complete_print(p, common, shell, stdout) != 0)
-        return err_set(e, EXIT_USAGE,
-                       "--completion wants one of bash|zsh|fish, not '%s'",
-                       shell);
-    exit(fflush(stdout) == 0 ? EXIT_DONE : EXIT_IO);
-}
-
 /* One option that getopt_long has found: c as in translate(). */
 static int
 take(const struct program *p, size_t nown, int c, struct err *e)
 {
-    if (c >= LONG_ONLY + (int)nown) {
-        set_common(p, common[c - LONG_ONLY - (int)nown].key);
-        return 0;
-    }
-    for (const struct opt *o = p->opts; o->name != NULL; o++)
+    const struct opt *o;
+
+    if (c >= LONG_ONLY + (int)nown)
+        return set_common(p, &common[c - LONG_ONLY - (int)nown], e);
+    for (o = p->opts; o->name != NULL; o++)
         if (o->key == c || o - p->opts == c - LONG_ONLY)
             return set(o, optarg, e);
-    set_common(p, (char)c);
-    return 0;
+    for (o = common; o->key != c; o++)
+        ;
+    return set_common(p, o, e);
 }
 
 int
@@ -281,14 +299,11 @@ int
 opt_start(const struct program *p, int argc, char **argv)
 {
     struct err e = { 0 };
-    int at = -1;
+    int at;
 
     guard_descriptors();
     log_open(p->name);
-    if (argc == 3 && strcmp(argv[1], "--completion") == 0)
-        print_completion(p, argv[2], &e);
-    else
-        at = opt_parse(p, argc, argv, &e);
+    at = opt_parse(p, argc, argv, &e);
     if (at >= 0 && keep_apart(p, argv + at, &e) != 0)
         at = -1;
     if (e.text[0] != '\0')

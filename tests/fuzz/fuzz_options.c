@@ -33,12 +33,13 @@ static const struct opt opts[] = {
 static const char *const examples[] = { NULL };
 static const struct program program = { "fuzz", "", "", opts, examples, false };
 
-/* Would it print --help or --version, and end the program? */
+/* Would it print --help, --version or --completion, and end the program? */
 static bool
 ends(const char *word)
 {
     return word[0] == '-' && (strpbrk(word, "hV") != NULL ||
-                              strncmp(word, "--v", 3) == 0);
+                              strncmp(word, "--v", 3) == 0 ||
+                              strncmp(word, "--co", 4) == 0);
 }
 
 int
