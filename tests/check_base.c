@@ -201,6 +201,10 @@ START_TEST(table_takes)
     ck_assert_str_eq(t.column[1], "n");
     ck_assert_str_eq(t.row[1][1], "2");
     table_release(&t);
+    spill("bom", "\xef\xbb\xbfid\tn\na\t1\n");
+    ck_assert_int_eq(table_read(&t, "bom", &e), 0);
+    ck_assert_int_eq(table_find(&t, "id"), 0);
+    table_release(&t);
     spill("header", "id\n");
     ck_assert_int_eq(table_read(&t, "header", &e), 0);
     ck_assert_uint_eq(t.nrows, 0);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define BOM "\xef\xbb\xbf"     /* what some editors put before UTF-8 */
+
 void
 table_init(struct table *t, const char *const *columns)
 {
@@ -138,6 +140,10 @@ table_parse(struct table *t, const char *name, char *text, size_t nbytes,
 
     memset(t, 0, sizeof *t);
     t->path = mem_strdup(name);
+    if (nbytes >= strlen(BOM) && memcmp(text, BOM, strlen(BOM)) == 0) {
+        text += strlen(BOM);
+        nbytes -= strlen(BOM);
+    }
     if (nbytes == 0)
         rc = err_set(e, EXIT_INVALID, "'%s' is empty: no header line",
                      t->path);

@@ -3,8 +3,9 @@
  *
  * Columns are found by name.  In cells, tab, newline, carriage return and
  * backslash are written \t \n \r \\.  All else is bytes, whatever their
- * encoding.  A row with another number of cells than the header, an unknown
- * escape, a NUL byte or a column named twice makes the table invalid.
+ * encoding; a byte order mark of UTF-8 before the header is skipped.  A row with
+ * another number of cells than the header, an unknown escape, a NUL byte or a
+ * column named twice makes the table invalid.
  */
 #ifndef BUSI_BASE_TABLE_H
 #define BUSI_BASE_TABLE_H
