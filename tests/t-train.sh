@@ -207,6 +207,7 @@ for bad in "--link 10" "--link x" "--link 1GB/s,2" "--link 0GB/s" \
     "--gpus 2,x" "--gpus 0"; do
     # shellcheck disable=SC2086
     runs 2 train --plan $bad
+    is "no table in part: $bad" "" "$(cat out)"
 done
 
 # ------------------------------------------------------------------- refusals

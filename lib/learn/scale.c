@@ -197,6 +197,19 @@ say_line(const struct scale_conf *c, struct backend *b, const struct graph *g,
     return 0;
 }
 
+/* The next number of a list like 2,4,8, or -1. */
+static int
+take_number(const char **list)
+{
+    char *end;
+    long n = strtol(*list, &end, 10);
+
+    if (end == *list || n < 1 || n > 4096 || (*end != ',' && *end != '\0'))
+        return -1;
+    *list = *end == ',' ? end + 1 : end;
+    return (int)n;
+}
+
 int
 scale_say(const struct scale_conf *c, struct backend *b,
           const struct graph *g, const float *params, size_t batch,
@@ -206,23 +219,22 @@ scale_say(const struct scale_conf *c, struct backend *b,
     struct link l;
     double one = 0;
 
+    while (*list != '\0')
+        if (take_number(&list) < 0)
+            return err_set(e, EXIT_USAGE, "--gpus wants numbers like 2,4,8, "
+                           "not '%s'", c->gpus);
     if (read_link(c->link, &l, e) != 0)
         return -1;
     fputs("gpus\tbatch_each\tcompute_ms\texchange_ms\texposed_ms\tstep_ms\t"
           "images_per_second\tspeedup\tefficiency\tepoch_seconds\n", out);
     if (say_line(c, b, g, params, batch, rows, 1, &l, &one, out, e) != 0)
         return -1;
-    while (*list != '\0') {
-        char *end;
-        long n = strtol(list, &end, 10);
+    for (list = c->gpus; *list != '\0';) {
+        int n = take_number(&list);
 
-        if (end == list || n < 1 || n > 4096 || (*end != ',' && *end != '\0'))
-            return err_set(e, EXIT_USAGE, "--gpus wants numbers like 2,4,8, "
-                           "not '%s'", c->gpus);
-        if (n > 1 && say_line(c, b, g, params, batch, rows, (int)n, &l, &one,
-                              out, e) != 0)
+        if (n > 1 && say_line(c, b, g, params, batch, rows, n, &l, &one, out,
+                              e) != 0)
             return -1;
-        list = *end == ',' ? end + 1 : end;
     }
     return 0;
 }
