@@ -158,13 +158,24 @@ refuses(const void *data, size_t nbytes, const char *words)
 
 START_TEST(others_are_refused)
 {
+    enum { IHDR_END = 33 };
+    static const uint8_t two_frames[] = {       /* a chunk acTL */
+        0x00, 0x00, 0x00, 0x08, 0x61, 0x63, 0x54, 0x4c, 0x00, 0x00,
+        0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0xf3, 0x8d, 0x93, 0x70
+    };
+    uint8_t apng[sizeof png_gray + sizeof two_frames];
     struct err e = { 0 };
 
+    memcpy(apng, png_gray, IHDR_END);
+    memcpy(apng + IHDR_END, two_frames, sizeof two_frames);
+    memcpy(apng + IHDR_END + sizeof two_frames, png_gray + IHDR_END,
+           sizeof png_gray - IHDR_END);
     ck_assert_int_eq(image_vips_open(&e), 0);
     refuses(gif, sizeof gif, "no PNG, JPEG");
     refuses("", 0, "empty");
     refuses("id\tpath\nx\ty\n", 12, "no PNG, JPEG");
     refuses(tiff_2, sizeof tiff_2, "2 pages");
+    refuses(apng, sizeof apng, "2 pages");
 }
 END_TEST
 

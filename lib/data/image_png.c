@@ -66,6 +66,9 @@ image_png_check(const void *data, size_t nbytes, struct err *e)
             be32(c.data + c.nbytes))
             return err_set(e, EXIT_INVALID, "is damaged: CRC-32 of a part "
                            "of the PNG differs");
+        if (is_type(&c, "acTL") && c.nbytes >= 4 && be32(c.data) > 1)
+            return err_set(e, EXIT_INVALID, "has %u pages (an animated PNG); "
+                           "one picture a file is taken", be32(c.data));
         if (first && (!is_type(&c, "IHDR") || c.nbytes != HEADER))
             break;
         if (is_type(&c, "IEND"))

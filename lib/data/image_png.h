@@ -15,8 +15,8 @@
 #include <stdbool.h>
 
 /*
- * Is every chunk whole, and the last one the end?  Holds for any PNG, also
- * those that image_png_decode() does not take.
+ * Is every chunk whole, and the last one the end, and is there one picture?
+ * Holds for any PNG, also those that image_png_decode() does not take.
  */
 int image_png_check(const void *data, size_t nbytes, struct err *e);
 
