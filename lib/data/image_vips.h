@@ -2,12 +2,14 @@
  * image_vips: picture files, decoded and encoded by libvips.
  *
  * Whatever comes in (palette, 16-bit, alpha, CMYK, ...) leaves as 8-bit gray or
- * RGB; alpha is flattened on black.  A file that is truncated, damaged, of an
- * unknown format, larger than the limits or a decompression bomb is refused;
- * nothing is ever made up.  The header is read and checked before any pixel.
- * Only PNG, JPEG, TIFF and WebP files of one page are opened at all; BMP and
- * DICOM have homes of their own (image_bmp.h, image_dicom.h), and all come
- * through here.  An orientation in EXIF is not heeded.
+ * RGB; alpha is flattened on black.  A file that is truncated, of an unknown
+ * format, larger than the limits or a decompression bomb is refused, and one
+ * that is damaged as far as its decoder notices: of PNG every bit, the others
+ * have no checksums.  Pixels that are missing are not made up.  The header is
+ * read and checked before any pixel.  Only PNG, JPEG, TIFF and WebP files of one
+ * page are opened at all; BMP and DICOM have homes of their own (image_bmp.h,
+ * image_dicom.h), and all come through here.  An orientation in EXIF is not
+ * heeded.
  *
  * A path may name a frame of a DICOM file: `FILE.dcm#3`, from 1.
  */
