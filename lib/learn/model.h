@@ -32,7 +32,8 @@ struct model {
     char init[DIGEST_HEX];      /* SHA-256 of the file it started from */
     char folds[DIGEST_HEX];     /* SHA-256 of the fold table */
     int64_t fold;               /* test fold; -1: trained on everything */
-    char select[16];            /* what chose the epoch: val, test, last */
+    char select[16];            /* what chose the epoch: val, test, last,
+                                   none */
     int64_t epoch;              /* that was chosen, from 1 */
     int64_t seed;
     char *command;              /* line that made it; may be NULL */
