@@ -71,7 +71,7 @@ save_masks(const struct scan_list *l, const char *path, struct err *e)
     for (size_t i = 0; i < l->n; i++) {
         const struct scan *m = &l->item[i];
         const char *cells[] = {
-            m->path, m->of != NULL ? m->of->id : "",
+            m->path, m->of != NULL ? m->of : "",
             m->mask == SCAN_MASK_NAME ? "name" : "content"
         };
 
@@ -150,9 +150,9 @@ strip(const struct settings *s, char **paths, struct err *e)
         goto done;
     if (s->expect != NULL && scan_expect(&l, s->expect, e) != 0)
         goto done;
-    if (s->tree != NULL && scan_tree(&l, s->tree, e) != 0)
-        goto done;
     if (s->key != NULL && hash_ids(&l, s->key, e) != 0)
+        goto done;
+    if (s->tree != NULL && scan_tree(&l, s->tree, e) != 0)
         goto done;
     if (save_masks(&l, s->masks, e) != 0 || save_scans(&l, s->out, e) != 0)
         goto done;

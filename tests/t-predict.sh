@@ -96,6 +96,8 @@ is "marks of one and of two models" 3 \
 "$maker" order.st tiny 1 malignant,benign,normal "$small"
 runs 3 busi-predict -m m.st -m order.st scans
 says "'m.st' and 'order.st'.*classes"
+runs 3 busi-predict -m m.st scans/benign scans/malignant scans/benign
+says "would have the same id 'benign \(1\).png'"
 runs 0 busi-predict -m m.st --tta 2 --device ref scans
 cmp -s out folder && bad "--tta makes no difference"
 runs 2 busi-predict -m m.st --tta 17 scans

@@ -262,3 +262,25 @@ printf 'short' >weak
 runs 3 busi-strip --hash-ids weak scans
 says "'weak' is no key"
 runs 4 busi-strip --hash-ids gone scans
+busi-phantom -q -o ph --benign 12 --malignant 3 --normal 1
+busi-strip -q --masks masks.tsv -o plain.tsv ph
+runs 0 busi-strip --hash-ids key --masks hidden.tsv --tree tree -o hashed.tsv ph
+# scans PLACES MANIFEST: each mask with the path of its scan
+scans() {
+    awk -F'\t' 'NR == FNR { path[$1] = $2; next }
+        FNR > 1 { print $1, path[$2] }' "$2" "$1"
+}
+is "masks belong to the same scans" "$(scans masks.tsv plain.tsv)" \
+    "$(scans hidden.tsv hashed.tsv)"
+is "the tree has hashed names" \
+    "$(sed 1d hashed.tsv | awk -F'\t' '{ print $3 "/" $1 ".png" }' | sort)" \
+    "$(cd tree && find . -type f | sed 's=^\./==' | sort)"
+
+# -------------------------------------------------- links that lead nowhere
+ln -s "$PWD/unplugged" ph/normal2
+runs 1 busi-strip -o out.tsv ph
+says "ph/normal2.*unreadable"
+rm ph/normal2
+ln -s ph/benign twice
+runs 0 busi-strip --delete --yes -o out.tsv ph twice
+is "masks reached by two ways are gone" "" "$(find ph -name '*_mask*')"

@@ -32,6 +32,7 @@ scan_release(struct scan_list *l)
         free(l->item[i].id);
         free(l->item[i].path);
         free(l->item[i].label);
+        free(l->item[i].of);
         free(l->item[i].detail);
     }
     free(l->item);
@@ -166,7 +167,8 @@ visit(struct scan_list *l, const struct folder *f, const char *name,
             log_note("passed over '%s': the output", path);
         else
             rc = walk(l, &sub, avoid, e);
-    } else if (scan_ending(name) != NULL) {
+    } else if (scan_ending(name) != NULL || !there) {
+        /* What is not there may be a folder of scans that is not mounted. */
         add_file(l, path, id);
     } else {
         log_note("passed over '%s': no picture", path);
@@ -229,7 +231,7 @@ scan_add(struct scan_list *l, const char *path, const char *avoid,
     if (scan_ending(str_base(path)) != NULL)
         add_file(l, path, id);
     else
-        log_note("passed over '%s': no picture", path);
+        log_warn("passed over '%s': no picture by its name", path);
     return 0;
 }
 
@@ -347,15 +349,19 @@ pair_masks(struct scan_list *l)
     for (size_t i = 0; i < l->n; i++)
         if (l->item[i].mask == SCAN_NO_MASK) {
             const char *id = l->item[i].id;
-            int length = (int)(strrchr(id, '.') - id);
+            const char *end = strrchr(id, '.');
 
-            stems[n].text = str_format("%.*s", length, id);
+            stems[n].text = str_format("%.*s", end != NULL ? (int)(end - id)
+                                       : (int)strlen(id), id);
             stems[n++].scan = &l->item[i];
         }
     qsort(stems, n, sizeof *stems, by_stem);
     for (size_t i = 0; i < l->n; i++)
-        if (l->item[i].mask != SCAN_NO_MASK)
-            l->item[i].of = scan_of(&l->item[i], stems, n);
+        if (l->item[i].mask != SCAN_NO_MASK) {
+            const struct scan *s = scan_of(&l->item[i], stems, n);
+
+            l->item[i].of = s != NULL ? mem_strdup(s->id) : NULL;
+        }
     for (size_t i = 0; i < n; i++)
         free(stems[i].text);
     free(stems);
@@ -467,13 +473,14 @@ scan_hash_ids(struct scan_list *l, const void *key, size_t nkey,
 {
     for (size_t i = 0; i < l->n; i++) {
         struct scan *s = &l->item[i];
+        char **id = s->mask != SCAN_NO_MASK ? &s->of : &s->id;
         char hex[DIGEST_HEX];
 
-        if (s->mask != SCAN_NO_MASK)
+        if (*id == NULL)
             continue;
-        digest_hmac(key, nkey, s->id, strlen(s->id), hex);
-        free(s->id);
-        s->id = str_format("%.24s", hex);
+        digest_hmac(key, nkey, *id, strlen(*id), hex);
+        free(*id);
+        *id = str_format("%.24s", hex);
     }
     return scan_sort(l, e);
 }
@@ -591,7 +598,10 @@ scan_tree(const struct scan_list *l, const char *folder, struct err *e)
                            s->id, folder);
         from = scan_file(s->path, &frame);
         id = scan_file(s->id, &frame);
-        to = str_format("%s/%s", folder, id);
+        to = scan_ending(id) != NULL
+                 ? str_format("%s/%s", folder, id)
+                 : str_format("%s/%s/%s%s", folder, s->label, id,
+                              scan_ending(str_base(from)));
         rc = place(from, s->sha256, to, e);
         free(from);
         free(id);
@@ -604,7 +614,9 @@ int
 scan_delete_masks(const struct scan_list *l, struct err *e)
 {
     for (size_t i = 0; i < l->n; i++)
-        if (l->item[i].mask != SCAN_NO_MASK && unlink(l->item[i].path) != 0)
+        /* One that is gone was reached by two ways. */
+        if (l->item[i].mask != SCAN_NO_MASK &&
+            unlink(l->item[i].path) != 0 && errno != ENOENT)
             return err_errno(e, "cannot remove '%s'", l->item[i].path);
     return 0;
 }

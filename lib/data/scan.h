@@ -28,7 +28,7 @@ struct scan {
     char *label;
     char sha256[DIGEST_HEX];    /* of the bytes; scans only */
     enum scan_mask mask;        /* how it was found to be one */
-    const struct scan *of;      /* of a mask: its scan, or NULL */
+    char *of;                   /* of a mask: the id of its scan, or NULL */
     const char *reason;         /* why it is rejected, or NULL */
     char *detail;               /* the same as a sentence */
 };
@@ -43,7 +43,9 @@ void scan_release(struct scan_list *l);
 /*
  * Add a picture or all pictures below a folder.  Links are followed, circles
  * are not walked twice.  `avoid` (or NULL) is a folder that is passed over.
- * Errors (EXIT_IO): the path or a folder below it cannot be read.
+ * What cannot be looked at (a link to nothing, a path too long) is added too,
+ * for scan_read() to reject.  Errors (EXIT_IO): the path or a folder below it
+ * cannot be read.
  */
 int scan_add(struct scan_list *l, const char *path, const char *avoid,
              struct err *e);
@@ -73,13 +75,14 @@ int scan_hash_ids(struct scan_list *l, const void *key, size_t nkey,
 int scan_expect(const struct scan_list *l, const char *text, struct err *e);
 
 /*
- * Put every scan into `folder` under its id, by a hard link, by a copy where
+ * Put every scan into `folder` under its id, LABEL/ID with the ending of its
+ * file where ids are hashed, by a hard link, by a copy where
  * links cannot be made.  A file that is there with the same bytes stays; one
  * with others is EXIT_INVALID.
  */
 int scan_tree(const struct scan_list *l, const char *folder, struct err *e);
 
-/* Remove the masks from disk. */
+/* Remove the masks from disk, those behind links too. */
 int scan_delete_masks(const struct scan_list *l, struct err *e);
 
 /*

@@ -96,6 +96,34 @@ push_path(struct input_list *l, const char *path)
     push(l, id, path);
 }
 
+static int
+by_id(const void *a, const void *b)
+{
+    const struct input *const *x = a, *const *y = b;
+
+    return (*x)->id == NULL || (*y)->id == NULL
+               ? ((*x)->id != NULL) - ((*y)->id != NULL)
+               : strcmp((*x)->id, (*y)->id);
+}
+
+/* Folders with files of the same names would give rows of the same id. */
+static int
+check_ids(const struct input_list *l, struct err *e)
+{
+    const struct input **by = mem_array(l->n, sizeof *by);
+    int rc = 0;
+
+    for (size_t i = 0; i < l->n; i++)
+        by[i] = &l->item[i];
+    qsort(by, l->n, sizeof *by, by_id);
+    for (size_t i = 1; i < l->n && rc == 0; i++)
+        if (by[i]->id != NULL && by_id(&by[i - 1], &by[i]) == 0)
+            rc = err_set(e, EXIT_INVALID, "'%s' and '%s' would have the same "
+                         "id '%s'", by[i - 1]->path, by[i]->path, by[i]->id);
+    free(by);
+    return rc;
+}
+
 int
 inputs_open_paths(struct inputs *in, char *const *paths, bool nul,
                   struct err *e)
@@ -117,7 +145,7 @@ inputs_open_paths(struct inputs *in, char *const *paths, bool nul,
             push_path(&in->given, *paths);
         }
     in->total = stream ? SIZE_MAX : in->given.n;
-    return 0;
+    return check_ids(&in->given, e);
 }
 
 static void
