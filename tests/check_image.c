@@ -158,6 +158,8 @@ refuses(const void *data, size_t nbytes, const char *words)
 
 START_TEST(others_are_refused)
 {
+    static const uint8_t photometric[] = { 6, 1, 3, 0, 1, 0, 0, 0 };
+    uint8_t ycc[sizeof tiff], *at;
     enum { IHDR_END = 33 };
     static const uint8_t two_frames[] = {       /* a chunk acTL */
         0x00, 0x00, 0x00, 0x08, 0x61, 0x63, 0x54, 0x4c, 0x00, 0x00,
@@ -175,6 +177,11 @@ START_TEST(others_are_refused)
     refuses("", 0, "empty");
     refuses("id\tpath\nx\ty\n", 12, "no PNG, JPEG");
     refuses(tiff_2, sizeof tiff_2, "2 pages");
+    memcpy(ycc, tiff, sizeof tiff);
+    at = memmem(ycc, sizeof ycc, photometric, sizeof photometric);
+    ck_assert_ptr_nonnull(at);
+    at[sizeof photometric] = 6;
+    refuses(ycc, sizeof ycc, "YCbCr");
     refuses(apng, sizeof apng, "2 pages");
 }
 END_TEST

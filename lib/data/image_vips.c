@@ -216,6 +216,40 @@ say_failure(struct err *e)
     g_free(text);
 }
 
+/* A number of a TIFF file, 2 or 4 bytes at `at`; 0 behind its end. */
+static uint32_t
+tiff_number(const uint8_t *p, size_t nbytes, size_t at, int width)
+{
+    uint32_t v = 0;
+
+    if (at > nbytes || nbytes - at < (size_t)width)
+        return 0;
+    for (int i = 0; i < width; i++)
+        v = v << 8 | p[at + (size_t)(p[0] == 'I' ? width - 1 - i : i)];
+    return v;
+}
+
+/*
+ * libvips takes YCbCr for RGB, but where libjpeg unpacks it.  Tags of TIFF 6.0:
+ * 259 compression (6 and 7: JPEG), 262 photometric interpretation (6: YCbCr).
+ */
+static bool
+tiff_of_ycc(const uint8_t *p, size_t nbytes)
+{
+    size_t at = tiff_number(p, nbytes, 4, 4);
+    uint32_t n = tiff_number(p, nbytes, at, 2), packed = 1, means = 0;
+
+    for (at += 2; n-- > 0; at += 12) {
+        uint32_t tag = tiff_number(p, nbytes, at, 2);
+
+        if (tag == 259)
+            packed = tiff_number(p, nbytes, at + 8, 2);
+        else if (tag == 262)
+            means = tiff_number(p, nbytes, at + 8, 2);
+    }
+    return means == 6 && packed != 6 && packed != 7;
+}
+
 /* What needs no libvips; 1: that does. */
 static int
 decode_own(struct image *m, const void *data, size_t nbytes, struct err *e)
@@ -228,6 +262,8 @@ decode_own(struct image *m, const void *data, size_t nbytes, struct err *e)
     if (load == NULL)
         return invalid(e, nbytes == 0 ? "is empty" : "is no PNG, JPEG, TIFF, "
                        "WebP, BMP or DICOM picture");
+    if (load == vips_tiffload_buffer && tiff_of_ycc(data, nbytes))
+        return invalid(e, "is a TIFF file of YCbCr pixels");
     if (load != vips_pngload_buffer)
         return 1;
     return image_png_check(data, nbytes, e) != 0
