@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -399,6 +400,7 @@ check_seen(const struct inputs *in, const struct input_rows *r,
     for (size_t k = 0; k < r->nmodels; k++) {
         const struct model *m = &r->models[k];
         const char *first = NULL;
+        char fold[24];
         size_t n = 0;
 
         for (size_t i = 0; i < in->given.n; i++) {
@@ -409,12 +411,14 @@ check_seen(const struct inputs *in, const struct input_rows *r,
             if (n++ == 0)
                 first = it->id;
         }
+        snprintf(fold, sizeof fold, "%lld", (long long)m->fold);
         if (n > 0 && !r->seen)
             return err_set(e, EXIT_INVALID, "'%s' has seen %zu of these %zu "
                            "rows of '%s' in training, the first is '%s' "
-                           "(its test fold: %lld); --allow-train-rows scores "
+                           "(its test fold: %s); --allow-train-rows scores "
                            "them all the same", r->names[k], n, in->given.n,
-                           r->data->file.path, first, (long long)m->fold);
+                           r->data->file.path, first,
+                           m->fold >= 0 ? fold : "none");
         if (n > 0)
             log_warn("'%s' has seen %zu of these %zu rows in training",
                      r->names[k], n, in->given.n);
