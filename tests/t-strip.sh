@@ -284,3 +284,9 @@ rm ph/normal2
 ln -s ph/benign twice
 runs 0 busi-strip --delete --yes -o out.tsv ph twice
 is "masks reached by two ways are gone" "" "$(find ph -name '*_mask*')"
+
+# ------------------------------------------ a file below a hidden folder, named
+mkdir .hidden
+cp "$(find ph/benign -name '*.png' | head -n 1)" .hidden/x.png
+runs 0 busi-strip --tree shown .hidden/x.png
+is "it keeps its place" ./.hidden/x.png "$(cd shown && find . -type f)"

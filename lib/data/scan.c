@@ -349,7 +349,7 @@ pair_masks(struct scan_list *l)
     for (size_t i = 0; i < l->n; i++)
         if (l->item[i].mask == SCAN_NO_MASK) {
             const char *id = l->item[i].id;
-            const char *end = strrchr(id, '.');
+            const char *end = scan_ending(str_base(id));
 
             stems[n].text = str_format("%.*s", end != NULL ? (int)(end - id)
                                        : (int)strlen(id), id);
@@ -598,7 +598,7 @@ scan_tree(const struct scan_list *l, const char *folder, struct err *e)
                            s->id, folder);
         from = scan_file(s->path, &frame);
         id = scan_file(s->id, &frame);
-        to = scan_ending(id) != NULL
+        to = scan_ending(str_base(id)) != NULL
                  ? str_format("%s/%s", folder, id)
                  : str_format("%s/%s/%s%s", folder, s->label, id,
                               scan_ending(str_base(from)));
