@@ -143,7 +143,10 @@ checks: $(CHECKS) $(REPLAYS) $(BUILD)/tests/plant_hostile
 # One test by name: make t-strip, make check_graph
 t-%: all
 	@sh tests/run.sh $(BUILD) tests/$@.sh
-t-export: $(BUILD)/tests/check_model
+t-dicom t-export t-pairs t-predict: $(BUILD)/tests/check_model
+t-dicom: $(BUILD)/tests/check_dicom
+t-hostile: $(BUILD)/tests/plant_hostile
+t-fuzz: $(REPLAYS)
 check_%: $(BUILD)/tests/check_%
 	$<
 
