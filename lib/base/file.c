@@ -222,7 +222,7 @@ file_out_open(struct file_out *o, const char *path, struct err *e)
         fd = there && access(path, W_OK) != 0 ? -1
                                               : open_part(path, o->part, e);
         if (fd >= 0 && there)
-            fchmod(fd, st.st_mode & 07777);
+            fchmod(fd, st.st_mode & 0777);
     }
     if (fd >= 0)
         o->stream = fdopen(fd, "wb");

@@ -5,9 +5,10 @@
  * over it, and the folder is fsynced: a reader sees the old file, the new one
  * or none.  The part file is locked, so a second run on the same target ends
  * with an error that names the first; a part left behind by a killed run is
- * taken over.  The new file has the mode of the old one; a target that may not
- * be written is refused, and a link stays a link.  "-" is stdin or stdout; a target that exists and is no regular
- * file (a pipe, /dev/null) is written directly.
+ * taken over.  The new file has the permissions of the old one; a target that
+ * may not be written is refused, and a link stays a link.  "-" is stdin or
+ * stdout; a target that exists and is no regular file (a pipe, /dev/null) is
+ * written directly.
  */
 #ifndef BUSI_BASE_FILE_H
 #define BUSI_BASE_FILE_H
