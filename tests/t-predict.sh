@@ -341,3 +341,30 @@ says "'r.tsv' cannot be added to: it has other columns"
 runs 5 busi-predict -m nan.st --device ref --resume new.tsv grow
 cmp -s r.tsv before || bad "a failed --resume changes the table"
 is "nothing is left behind" "" "$(find . -name '.*.part' -o -name new.tsv)"
+
+# Asked to stop, it keeps what it has; a path that comes twice is one row.
+mkfifo line
+busi-predict -m m.st --device ref --resume stopped.tsv <line 2>err &
+pid=$!
+exec 9>line
+printf '%s\n' grow/a.png grow/b.png grow/a.png >&9
+n=0
+until [ "$(cat .stopped.tsv.*.part 2>/dev/null | wc -l)" = 3 ] || [ $n = 100 ]
+do
+    sleep 0.1
+    n=$((n + 1))
+done
+kill -INT $pid
+wait $pid
+is "a stopped --resume ends with 128 + SIGINT" 130 $?
+exec 9>&-
+says "asked to stop: 2 rows more are in 'stopped.tsv'"
+is "and keeps its rows" "grow/a.png grow/b.png" \
+    "$(sed 1d stopped.tsv | cut -f 1 | paste -s -d ' ')"
+runs 0 busi-predict -m m.st --device ref --resume stopped.tsv grow/a.png \
+    grow/c.png
+is "and goes on from there" "grow/a.png grow/b.png grow/c.png" \
+    "$(sed 1d stopped.tsv | cut -f 1 | paste -s -d ' ')"
+cp grow/a.png grow/a_mask.png
+runs 0 busi-predict -m m.st --device ref grow/a_mask.png
+says "only masks were named [(]1[)]"

@@ -10,8 +10,8 @@
 
 enum { HUGE_PAGE = 2 << 20 };
 
-static void *
-must(void *p, size_t nbytes)
+void *
+mem_must(void *p, size_t nbytes)
 {
     if (p == NULL) {
         log_error("out of memory (%zu bytes wanted)", nbytes);
@@ -26,14 +26,14 @@ product(size_t n, size_t size)
     size_t nbytes;
 
     if (__builtin_mul_overflow(n, size, &nbytes) || nbytes > PTRDIFF_MAX)
-        must(NULL, SIZE_MAX);
+        mem_must(NULL, SIZE_MAX);
     return nbytes > 0 ? nbytes : 1;
 }
 
 void *
 mem_alloc(size_t nbytes)
 {
-    return must(malloc(nbytes > 0 ? nbytes : 1), nbytes);
+    return mem_must(malloc(nbytes > 0 ? nbytes : 1), nbytes);
 }
 
 void *
@@ -41,7 +41,7 @@ mem_array(size_t n, size_t size)
 {
     size_t nbytes = product(n, size);
 
-    return must(calloc(1, nbytes), nbytes);
+    return mem_must(calloc(1, nbytes), nbytes);
 }
 
 void *
@@ -49,7 +49,7 @@ mem_grow(void *p, size_t n, size_t size)
 {
     size_t nbytes = product(n, size);
 
-    return must(realloc(p, nbytes), nbytes);
+    return mem_must(realloc(p, nbytes), nbytes);
 }
 
 char *
@@ -65,7 +65,7 @@ aligned(size_t to, size_t n, size_t size)
 {
     size_t nbytes = (product(n, size) + to - 1) / to * to;
 
-    return must(aligned_alloc(to, nbytes), nbytes);
+    return mem_must(aligned_alloc(to, nbytes), nbytes);
 }
 
 void *

@@ -21,6 +21,9 @@ void *mem_array(size_t n, size_t size) NEVER_NULL;
 void *mem_grow(void *p, size_t n, size_t size) NEVER_NULL;
 char *mem_strdup(const char *s) NEVER_NULL;
 
+/* What a library allocated: p, or the end of the program where it is NULL. */
+void *mem_must(void *p, size_t nbytes) NEVER_NULL;
+
 /* Aligned to 64 bytes, zeros: for numbers that vector code reads. */
 void *mem_aligned(size_t n, size_t size) NEVER_NULL;
 /* The same on pages of 2 MB, for what is large and walked over and over. */

@@ -140,7 +140,7 @@ table_parse(struct table *t, const char *name, char *text, size_t nbytes,
 
     memset(t, 0, sizeof *t);
     t->path = mem_strdup(name);
-    if (nbytes >= strlen(BOM) && memcmp(text, BOM, strlen(BOM)) == 0) {
+    while (nbytes >= strlen(BOM) && memcmp(text, BOM, strlen(BOM)) == 0) {
         text += strlen(BOM);
         nbytes -= strlen(BOM);
     }

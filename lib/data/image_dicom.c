@@ -60,7 +60,8 @@ spawn(pid_t *pid, const char *const *args, int in, int out, int said)
 {
     extern char **environ;
     const char *argv[24] = {
-        "sh", "-c", "ulimit -v 2097152; ulimit -t 60; exec \"$@\"", "sh"
+        "sh", "-c", "trap '' INT; ulimit -v 2097152; ulimit -t 60; "
+                    "exec \"$@\"", "sh"
     };
     posix_spawn_file_actions_t a;
     int rc;

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/stop.h"
 #include "base/str.h"
 #include "data/manifest.h"
 #include "data/scan.h"
@@ -14,6 +15,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { ASK_MS = 100 };      /* how often one who waits asks for signals */
 
 void
 input_release(struct input *i)
@@ -77,7 +80,7 @@ push_folder(struct input_list *l, const char *path)
 
 /* A file need not look like a picture: whoever names it means it. */
 static void
-push_path(struct input_list *l, const char *path)
+push_path(struct inputs *in, struct input_list *l, const char *path)
 {
     const char *id = path;
     struct stat st;
@@ -89,6 +92,7 @@ push_path(struct input_list *l, const char *path)
     }
     if (scan_mask_name(str_base(path), &stem)) {
         log_note("passed over '%s': a mask", path);
+        in->masks++;
         return;
     }
     while (strncmp(id, "./", 2) == 0)
@@ -143,7 +147,7 @@ inputs_open_paths(struct inputs *in, char *const *paths, bool nul,
             stream = true;
             push(&in->given, NULL, NULL);
         } else {
-            push_path(&in->given, *paths);
+            push_path(in, &in->given, *paths);
         }
     in->total = stream ? SIZE_MAX : in->given.n;
     return check_ids(&in->given, e);
@@ -195,19 +199,20 @@ line_length(const struct inputs *in)
     return end != NULL ? (size_t)(end - from) + 1 : in->end ? left : 0;
 }
 
-/* 1: there is more to read, or its end; 0: not now; -1: we are to stop. */
-static int
+/* Is there more to read, or its end?  Not now, or we are to stop: no. */
+static bool
 readable(const struct inputs *in, bool wait)
 {
     struct pollfd fd[2] = {
         { .fd = in->stop[0], .events = POLLIN },
         { .fd = STDIN_FILENO, .events = POLLIN }
     };
+    int n;
 
-    while (poll(fd, 2, wait ? -1 : 0) < 0)
-        if (errno != EINTR)
-            return 1;           /* read() will say what is wrong */
-    return fd[0].revents != 0 ? -1 : fd[1].revents != 0;
+    while ((n = poll(fd, 2, wait ? ASK_MS : 0)) <= 0 && stop_signal() == 0)
+        if (n < 0 ? errno != EINTR : !wait)
+            return n < 0;       /* read() will say what is wrong */
+    return n > 0 && fd[0].revents == 0;
 }
 
 static int
@@ -248,7 +253,7 @@ take_line(struct inputs *in, size_t length)
         input_reject(push(&in->below, line, line), "unreadable",
                      "its line has a NUL byte in it (-0 ends paths so)");
     else if (*line != '\0')
-        push_path(&in->below, line);
+        push_path(in, &in->below, line);
 }
 
 int
@@ -256,8 +261,9 @@ inputs_next(struct inputs *in, bool wait, struct input *out, struct err *e)
 {
     for (;;) {
         size_t length;
-        int ready;
 
+        if (stop_signal() != 0)
+            return INPUT_END;
         if (in->below.at < in->below.n) {
             *out = in->below.item[in->below.at++];
             return INPUT_THERE;
@@ -272,12 +278,10 @@ inputs_next(struct inputs *in, bool wait, struct input *out, struct err *e)
             take_line(in, length);
         } else if (in->end) {
             in->given.at++;
-        } else {
-            ready = readable(in, wait);
-            if (ready <= 0)
-                return ready == 0 ? INPUT_LATER : INPUT_END;
-            if (read_more(in, e) != 0)
-                return -1;
+        } else if (!readable(in, wait)) {
+            return wait ? INPUT_END : INPUT_LATER;
+        } else if (read_more(in, e) != 0) {
+            return -1;
         }
     }
 }

@@ -39,6 +39,7 @@ struct input_list {
 struct inputs {
     struct input_list given, below;     /* below: of a folder on stdin */
     size_t total;           /* SIZE_MAX: not known, stdin is read */
+    size_t masks;           /* named, and passed over */
     bool nul;               /* lines of stdin end with NUL */
     bool end;               /* of stdin */
     char *text;             /* [room], of it [begin, nbytes) not used yet */
@@ -76,7 +77,8 @@ enum input_next { INPUT_END, INPUT_THERE, INPUT_LATER };
 
 /*
  * The next one, which the caller releases.  Without `wait`, INPUT_LATER when it
- * is not known yet whether there is one.  -1: stdin cannot be read.
+ * is not known yet whether there is one.  INPUT_END also when we are asked to
+ * end (base/stop.h).  -1: stdin cannot be read.
  */
 int inputs_next(struct inputs *in, bool wait, struct input *out,
                 struct err *e);

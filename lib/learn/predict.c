@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/reject.h"
+#include "base/stop.h"
 #include "base/table.h"
 #include "data/image_vips.h"
 #include "data/manifest.h"
@@ -15,6 +16,7 @@
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,7 +41,7 @@ struct run {
     struct inputs inputs;
     struct infer infer;
     struct table old;           /* what --resume found */
-    const char **old_ids;       /* [old.nrows] in order of bytes */
+    void *known;                /* ids that need no row any more: a tree */
     char mark[MARK];            /* the column model */
     const char *select;         /* "test", or NULL: no such column */
     struct file_out out;
@@ -117,14 +119,22 @@ take_scan(void *ctx, size_t k, int thread)
 static int
 by_bytes(const void *a, const void *b)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+    return strcmp(a, b);
 }
 
+/* A table that is added to has a row for each id. */
 static bool
-is_old(const struct run *r, const char *id)
+is_known(struct run *r, const char *id)
 {
-    return r->old.nrows > 0 && bsearch(&id, r->old_ids, r->old.nrows,
-                                       sizeof id, by_bytes) != NULL;
+    char *copy;
+
+    if (r->p->resume == NULL)
+        return false;
+    if (tfind(id, &r->known, by_bytes) != NULL)
+        return true;
+    copy = mem_strdup(id);
+    mem_must(tsearch(copy, &r->known, by_bytes), sizeof copy);
+    return false;
 }
 
 /*
@@ -145,7 +155,7 @@ fill(void *ctx)
         b->rc = inputs_next(&r->inputs, b->n == 0, &i, &b->err);
         if (b->rc != INPUT_THERE)
             break;
-        if (is_old(r, i.id)) {
+        if (is_known(r, i.id)) {
             b->skipped++;
             input_release(&i);
         } else {
@@ -462,16 +472,13 @@ open_old(struct run *r, const struct str_list *columns, struct err *e)
     if (!same)
         return err_set(e, EXIT_INVALID, "'%s' cannot be added to: it has "
                        "other columns", t->path);
-    r->old_ids = mem_array(t->nrows, sizeof *r->old_ids);
     for (size_t i = 0; i < t->nrows; i++) {
         if (strcmp(t->row[i][mark], r->mark) != 0)
             return err_set(e, EXIT_INVALID, "'%s' cannot be added to: line "
                            "%zu was made by another model or another --tta "
                            "or --dtype", t->path, i + 2);
-        r->old_ids[i] = t->row[i][id];
+        is_known(r, t->row[i][id]);
     }
-    if (t->nrows > 0)
-        qsort(r->old_ids, t->nrows, sizeof *r->old_ids, by_bytes);
     return 0;
 }
 
@@ -548,7 +555,7 @@ release(struct run *r)
     inputs_close(&r->inputs);
     dataset_close(&r->data);
     table_release(&r->old);
-    free(r->old_ids);
+    tdestroy(r->known, free);
     for (size_t i = 0; i < r->nmodels; i++)
         model_release(&r->model[i]);
     free(r->model);
@@ -563,6 +570,21 @@ release(struct run *r)
     image_vips_close();
 }
 
+/* Say what the table does not, and return the status. */
+static int
+sum_up(const struct run *r)
+{
+    if (stop_signal() != 0) {
+        log_warn("asked to stop: %zu rows more are in '%s'; the same command "
+                 "goes on from there", r->done, r->out.path);
+        return 128 + stop_signal();
+    }
+    if (r->done == 0 && r->known == NULL && r->inputs.masks > 0)
+        log_warn("only masks were named (%zu), and they are passed over",
+                 r->inputs.masks);
+    return r->rejects.n > 0 ? EXIT_REJECTS : EXIT_DONE;
+}
+
 int
 predict_run(const struct predict *p, struct err *e)
 {
@@ -570,6 +592,8 @@ predict_run(const struct predict *p, struct err *e)
     struct progress bar;
     int rc = -1;
 
+    if (p->resume != NULL)
+        stop_install();
     if (open_models(&r, e) != 0 || open_inputs(&r, e) != 0)
         goto done;
     make_room(&r);
@@ -582,8 +606,8 @@ predict_run(const struct predict *p, struct err *e)
                                                             : r.inputs.total);
     rc = score_all(&r, &bar, e);
     progress_close(&bar);
-    if (rc == 0 && r.rejects.n > 0)
-        rc = EXIT_REJECTS;
+    if (rc == 0)
+        rc = sum_up(&r);
     if (rc >= 0 && (file_out_close(&r.out, e) != 0 ||
                     reject_close(&r.rejects, e) != 0))
         rc = -1;

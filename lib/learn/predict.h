@@ -44,7 +44,9 @@ struct predict {
 
 /*
  * Returns EXIT_DONE, or EXIT_REJECTS when scans could not be scored, or -1.
- * What has been written to a stream by then stays written.
+ * What has been written to a stream by then stays written.  With `resume`
+ * SIGTERM and SIGINT end it at the next block: the table has the rows so far,
+ * and the status is 128 + the signal.
  */
 int predict_run(const struct predict *p, struct err *e);
 
