@@ -37,6 +37,7 @@ info(char *const *paths, size_t n, const struct describe_conf *c, bool json,
      struct err *e)
 {
     struct description *d = mem_array(n, sizeof *d);
+    struct err apart = { 0 };
     struct file_out out;
     size_t good = 0;
 
@@ -51,8 +52,11 @@ info(char *const *paths, size_t n, const struct describe_conf *c, bool json,
             log_error("%s", why.text);
         err_set(e, why.status, "%s", why.text);
     }
-    if (c->verify)
-        describe_relate(d, good, e);
+    if (c->verify && describe_relate(d, good, &apart) != 0) {
+        if (e->status != 0)
+            log_error("%s", apart.text);
+        err_set(e, apart.status, "%s", apart.text);
+    }
     if (file_out_open(&out, "-", e) == 0) {
         print(d, good, json, out.stream);
         file_out_close(&out, e);

@@ -8,7 +8,6 @@
 #include "data/image_vips.h"
 #include "data/phantom.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -93,21 +92,6 @@ draw(void *ctx, size_t i, int thread)
     pthread_mutex_unlock(&r->lock);
 }
 
-/* Is there anything in the folder but hidden files? */
-static bool
-holds_files(const char *path)
-{
-    DIR *d = opendir(path);
-    const struct dirent *entry;
-    bool any = false;
-
-    while (d != NULL && !any && (entry = readdir(d)) != NULL)
-        any = entry->d_name[0] != '.';
-    if (d != NULL)
-        closedir(d);
-    return any;
-}
-
 /*
  * Phantoms bear the names of BUSI's scans: what lies there and was not drawn
  * here, which a mark in the folder tells, is not to be overwritten.
@@ -122,7 +106,7 @@ claim(const struct settings *s, struct err *e)
     for (int c = 0; c < PHANTOM_CLASSES && access(mark, F_OK) != 0; c++) {
         char *folder = str_format("%s/%s", s->out, phantom_class_name(c));
 
-        if (s->n[c] > 0 && holds_files(folder))
+        if (s->n[c] > 0 && !file_folder_empty(folder))
             rc = err_set(e, EXIT_USAGE, "'%s' holds files that busi-phantom "
                          "has not drawn: take another folder", folder);
         free(folder);

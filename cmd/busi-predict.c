@@ -34,6 +34,10 @@ check(const struct predict *p, bool fold, bool out, struct err *e)
                        "out");
     if (p->resume != NULL && strcmp(p->resume, "-") == 0)
         return err_set(e, EXIT_USAGE, "--resume wants a file");
+    if (p->resume == NULL && !out && p->rejects != NULL &&
+        strcmp(p->rejects, "-") == 0)
+        return err_set(e, EXIT_USAGE, "the table goes to the standard output: "
+                       "--rejects wants a file");
     return 0;
 }
 

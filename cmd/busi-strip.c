@@ -40,7 +40,12 @@ add_stdin(struct scan_list *l, const struct settings *s, struct reject *r,
         if (end == NULL)
             end = data + nbytes;
         *end = '\0';
-        if (*p != '\0' && scan_add(l, p, s->tree, &one) != 0)
+        if (strlen(p) < (size_t)(end - p))
+            err_set(&one, EXIT_INVALID, "its line has a NUL byte in it (-0 "
+                    "ends paths so)");
+        else if (*p != '\0')
+            scan_add(l, p, s->tree, &one);
+        if (one.status != 0)
             reject_add(r, p, "unreadable", one.text);
     }
     free(data);

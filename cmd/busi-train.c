@@ -43,9 +43,9 @@ run(struct train_setup *s, struct train_conf *c, int *stopped, struct err *e)
     if (comm == NULL)
         return -1;
     if (train_setup_open(s, c, &comm, e) == 0)
-        rc = s->plan ? train_setup_plan(s, c, e)
-                     : train_run(c, &s->model, &s->data, &s->parts,
-                                 s->backend, comm, stopped, e);
+        rc = !s->plan ? train_run(c, &s->model, &s->data, &s->parts,
+                                  s->backend, comm, stopped, e)
+             : comm->rank == 0 ? train_setup_plan(s, c, e) : 0;
     comm->class->close(comm, rc != 0);
     train_setup_close(s);
     return rc;

@@ -20,13 +20,14 @@ at(const struct pix *s, int n, int g)
            (size_t)(g * V % s->block);
 }
 
+/* Written so that NaN stays NaN, here and below. */
 static inline vf
 act(enum act a, vf x)
 {
     if (a == ACT_NONE)
         return x;
-    x = (vf)((vi)x & (vi)(x > 0));
-    return a == ACT_RELU ? x : vpick((vi)(x < 6), x, vset(6));
+    x = vpick((vi)(x <= 0), vset(0), x);
+    return a == ACT_RELU ? x : vpick((vi)(x > 6), vset(6), x);
 }
 
 /* Where the activation passes its gradient, read off what it read or made. */
@@ -35,7 +36,7 @@ passes(enum act a, vf y)
 {
     if (a == ACT_NONE)
         return ~(vi){ 0 };
-    return a == ACT_RELU ? (vi)(y > 0) : (vi)(y > 0) & (vi)(y < 6);
+    return a == ACT_RELU ? ~(vi)(y <= 0) : ~((vi)(y <= 0) | (vi)(y >= 6));
 }
 
 #include "kernels/cpu_bn.h"

@@ -305,7 +305,10 @@ END_TEST
 
 /* ----------------------------------------------------- packed parameters */
 
-/* Dense, grouped, depthwise, of odd sizes, with a bias and ReLU, 1 x 1. */
+/*
+ * Dense, grouped, depthwise, of odd sizes, 1 x 1; with a bias and a ReLU that
+ * stands behind another convolution, so that its unit ends after that one's.
+ */
 static const char packed[] =
     "input x channels=3 size=12\n"
     "conv c1 x out=13 kernel=3 pad=1\nbn b1 c1\nrelu r1 b1\n"
@@ -314,8 +317,9 @@ static const char packed[] =
     "conv c3 r2 out=18 kernel=1\nbn b3 c3\nrelu r3 b3\n"
     "conv c4 r3 out=10 kernel=3 stride=2 pad=1 groups=2\n"
     "bn b4 c4\nrelu r4 b4\n"
-    "conv c5 r4 out=16 kernel=3 pad=1 bias=1\nrelu r5 c5\n"
-    "avgpool p r5 size=1\nlinear fc p out=3";
+    "conv c5 r4 out=16 kernel=3 pad=1 bias=1\n"
+    "conv c6 r4 out=16 kernel=1\nbn b6 c6\nrelu r5 c5\nadd a6 b6 r5\n"
+    "avgpool p a6 size=1\nlinear fc p out=3";
 
 /* Softmax and gradients of a step; caller frees. */
 static float *

@@ -451,6 +451,9 @@ write_model(int argc, char **argv)
             snprintf(m.select, sizeof m.select, "%s", value);
         else if (strncmp(argv[i], "nan", 3) == 0)
             m.params[0] = NAN;
+        else if (strncmp(argv[i], "huge", 4) == 0)  /* no sum is a number */
+            for (size_t k = 0; k < m.graph.nparams; k++)
+                m.params[k] = k % 2 ? 3e38f : -3e38f;
         else
             read_seen(&m, value);
     }

@@ -259,6 +259,33 @@ START_TEST(mixup_mixes_pictures_and_targets_alike)
 }
 END_TEST
 
+/* The mean of a draw's larger share: 1/2 + 4^-a / (a B(a, a)). */
+START_TEST(mixup_draws_from_the_beta_distribution)
+{
+    static const double of[] = { 1e-5, 0.1, 0.3, 1, 1.5, 4, 30 };
+    static const size_t partner[2] = { 6, 7 };
+    enum { DRAWS = 20000 };
+    const struct loader l = { .seed = 3, .partners = partner,
+                              .npartners = 2 };
+
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        double a = of[i], sum = 0, share;
+        double want = 0.5 + exp(-a * log(4) - log(a) - 2 * lgamma(a) +
+                                lgamma(2 * a));
+
+        for (uint32_t k = 0; k < DRAWS; k++) {
+            const struct look look = { AUGMENT_NONE, a, k };
+
+            loader_partner(&l, &look, k % 8, &share);
+            ck_assert(share >= 0.5 && share <= 1);
+            sum += share;
+        }
+        /* Five standard errors at the widest, of a uniform share. */
+        ck_assert_float_eq_tol((float)(sum / DRAWS), (float)want, 0.0055f);
+    }
+}
+END_TEST
+
 START_TEST(a_damaged_row_is_an_error)
 {
     static const size_t rows[3] = { 0, 3, 1 };
@@ -444,7 +471,8 @@ END_TEST
 
 CHECK_MAIN("train", 30, targets_are_those_of_pytorch, a_batch_is_its_rows,
            threads_and_company_make_no_difference,
-           mixup_mixes_pictures_and_targets_alike, a_damaged_row_is_an_error,
+           mixup_mixes_pictures_and_targets_alike,
+           mixup_draws_from_the_beta_distribution, a_damaged_row_is_an_error,
            folds_say_what_a_row_does, the_table_is_named_by_its_text,
            what_does_not_belong_together_is_refused,
            something_must_be_left_to_train_on)

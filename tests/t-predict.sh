@@ -213,14 +213,17 @@ done
 exec 9>&-
 wait $! || bad "the stream's end"
 # Numbers that are none, while the decoder waits for more of the stream.
-model nan.st 1 nan=1
-busi-predict -m nan.st --device ref <pipe >out 2>err &
+model huge.st 1 huge=1
+busi-predict -m huge.st --device ref <pipe >out 2>err &
 exec 9>pipe
 echo odd/1.png >&9
 wait $!
 is "NaN" 5 $?
 exec 9>&-
 says "'odd/1.png' is no number"
+model nan.st 1 nan=1
+runs 5 busi-predict -m nan.st odd/1.png
+says "'nan.st' has weights that are no numbers"
 
 peak() {
     i=0
@@ -338,7 +341,7 @@ says "'r.tsv' cannot be added to: line 2 was made by another model"
 runs 3 busi-predict -m m.st --tta 2 --device ref --resume r.tsv grow
 runs 3 busi-predict -m order.st --device ref --resume r.tsv grow
 says "'r.tsv' cannot be added to: it has other columns"
-runs 5 busi-predict -m nan.st --device ref --resume new.tsv grow
+runs 5 busi-predict -m huge.st --device ref --resume new.tsv grow
 cmp -s r.tsv before || bad "a failed --resume changes the table"
 is "nothing is left behind" "" "$(find . -name '.*.part' -o -name new.tsv)"
 

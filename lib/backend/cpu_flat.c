@@ -58,7 +58,7 @@ static void
 relu_forward(const float *x, float *y, size_t n, bool six)
 {
     for (size_t i = 0; i < n; i++) {
-        y[i] = x[i] > 0 ? x[i] : 0;
+        y[i] = x[i] <= 0 ? 0 : x[i];    /* NaN stays NaN */
         if (six && y[i] > 6)
             y[i] = 6;
     }
@@ -68,7 +68,7 @@ static void
 relu_backward(const struct cpu_flat *f, size_t n, bool six)
 {
     for (size_t i = 0; i < n; i++)
-        f->dx[i] = f->y[i] > 0 && (!six || f->y[i] < 6) ? f->dy[i] : 0;
+        f->dx[i] = f->y[i] <= 0 || (six && f->y[i] >= 6) ? 0 : f->dy[i];
 }
 
 /* ---------------------------------------------------------------- the loss */

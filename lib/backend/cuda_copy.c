@@ -6,19 +6,26 @@
 #include <stdlib.h>
 
 /*
- * Where each packed tensor goes.  By the graph and the vector's place alone, so
- * that plans for batches of any size agree.  Returns the bytes.
+ * Where each packed tensor goes, in the order of the flat vector, which is that
+ * of the units' first ops; the units stand in that of their last.  By the graph
+ * and the vector's place alone, so that plans for batches of any size agree.
+ * Returns the bytes.
  */
 static size_t
 lay_out(struct cuda_plan *p, struct cuda_packing *list, struct cuda_copy *k)
 {
+    int nops = p->u.head.graph->nops;
+    const struct unit **of = mem_array((size_t)nops, sizeof *of);
     size_t at = 0;
 
-    for (int i = 0; i < 2 * p->u.nunits; i++) {
-        struct cuda_unit *m = cuda_mine(&p->u.unit[i / 2]);
-        struct cuda_packing *one = i % 2 ? &m->bias : &m->packing;
+    for (int i = 0; i < p->u.nunits; i++)
+        of[p->u.unit[i].op] = &p->u.unit[i];
+    for (int i = 0; i < 2 * nops; i++) {
+        struct cuda_unit *m = of[i / 2] != NULL ? cuda_mine(of[i / 2]) : NULL;
+        struct cuda_packing *one = m == NULL ? NULL
+                                   : i % 2 ? &m->bias : &m->packing;
 
-        if (i % 2 ? one->flat == NULL : !m->packed)
+        if (m == NULL || (i % 2 ? one->flat == NULL : !m->packed))
             continue;
         one->packed = at;
         one->block = k->blocks;
@@ -26,6 +33,7 @@ lay_out(struct cuda_plan *p, struct cuda_packing *list, struct cuda_copy *k)
         k->blocks += cuda_packing_blocks(one);
         list[k->to.n++] = *one;
     }
+    free(of);
     return at;
 }
 

@@ -3,8 +3,10 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,6 +196,27 @@ open_part(const char *path, const char *part, struct err *e)
     }
 }
 
+/* What a link points to, also if that is not there yet; caller frees. */
+static char *
+follow(const char *path)
+{
+    char *real = realpath(path, NULL), to[PATH_MAX], *folder;
+    ssize_t n;
+
+    if (real != NULL)
+        return real;
+    n = readlink(path, to, sizeof to - 1);
+    if (n <= 0)
+        return NULL;
+    to[n] = '\0';
+    if (to[0] == '/')
+        return mem_strdup(to);
+    folder = folder_of(path);
+    real = str_format("%s/%s", folder, to);
+    free(folder);
+    return real;
+}
+
 int
 file_out_open(struct file_out *o, const char *path, struct err *e)
 {
@@ -209,7 +232,7 @@ file_out_open(struct file_out *o, const char *path, struct err *e)
         return 0;
     }
     /* A link stays, and what it points to is replaced. */
-    real = lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? realpath(path, NULL)
+    real = lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? follow(path)
                                                         : NULL;
     o->path = real != NULL ? real : mem_strdup(path);
     there = stat(path, &st) == 0;
@@ -242,8 +265,9 @@ sync_folder(const char *path, struct err *e)
     char *folder = folder_of(path);
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
 
-    /* Some file systems cannot fsync a folder; the rename is done anyway. */
-    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL && errno != EROFS))
+    /* Some folders cannot be read or synced; the rename is done anyway. */
+    if (fd < 0 ? errno != EACCES
+               : fsync(fd) != 0 && errno != EINVAL && errno != EROFS)
         rc = err_errno(e, "cannot sync the folder '%s'", folder);
     if (fd >= 0)
         close(fd);
@@ -293,10 +317,13 @@ file_out_drop(struct file_out *o)
 int
 file_make_folder(const char *path, struct err *e)
 {
-    char *copy = mem_strdup(path);
+    char *copy;
     struct stat st;
     int rc = 0;
 
+    if (path[0] == '\0')
+        return err_set(e, EXIT_IO, "'' is not a folder");
+    copy = mem_strdup(path);
     for (char *p = copy + 1;; p++) {
         char c = *p;
 
@@ -313,4 +340,18 @@ file_make_folder(const char *path, struct err *e)
         rc = err_set(e, EXIT_IO, "'%s' is not a folder", path);
     free(copy);
     return rc;
+}
+
+bool
+file_folder_empty(const char *path)
+{
+    DIR *d = opendir(path);
+    const struct dirent *entry;
+    bool any = false;
+
+    while (d != NULL && !any && (entry = readdir(d)) != NULL)
+        any = entry->d_name[0] != '.';
+    if (d != NULL)
+        closedir(d);
+    return !any;
 }

@@ -407,10 +407,10 @@ mpi_sum(struct comm *c, float *x, size_t n, struct err *e)
     int rc = 0;
 
     pthread_mutex_lock(&m->lock);
-    if (m->failed.status != 0)
-        rc = err_set(e, m->failed.status, "%s", m->failed.text);
     while (m->njobs == m->room)
         pthread_cond_wait(&m->change, &m->lock);
+    if (m->failed.status != 0)
+        rc = err_set(e, m->failed.status, "%s", m->failed.text);
     if (rc == 0) {
         m->job[(m->first + m->njobs++) % m->room] = (struct job){ x, n };
         pthread_cond_broadcast(&m->change);

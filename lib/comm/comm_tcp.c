@@ -340,14 +340,32 @@ listen_at(const char *port, struct err *e)
             fd = -1;
         }
     }
+    if (fd < 0)
+        err_errno(e, "cannot listen on port %s", port);
     if (a != NULL)
         freeaddrinfo(a);
     return fd;
 }
 
+/* A connection within the time left, of which a try takes two seconds. */
+static bool
+connects(int fd, const struct addrinfo *a, double left)
+{
+    struct pollfd p = { fd, POLLOUT, 0 };
+    int why = 0;
+    socklen_t n = sizeof why;
+
+    if (connect(fd, a->ai_addr, a->ai_addrlen) == 0)
+        return true;
+    return errno == EINPROGRESS &&
+           poll(&p, 1, left > 2 ? 2000 : left > 0 ? (int)(1000 * left) : 0)
+               == 1 &&
+           getsockopt(fd, SOL_SOCKET, SO_ERROR, &why, &n) == 0 && why == 0;
+}
+
 /* One try to reach rank 0; -1: not yet. */
 static int
-try_master(const char *host, const char *port)
+try_master(const char *host, const char *port, double limit)
 {
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *all = NULL;
     int fd = -1;
@@ -355,8 +373,9 @@ try_master(const char *host, const char *port)
     if (getaddrinfo(host, port, &hints, &all) != 0)
         return -1;
     for (struct addrinfo *a = all; a != NULL && fd < 0; a = a->ai_next) {
-        fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen) != 0) {
+        fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                    0);
+        if (fd >= 0 && !connects(fd, a, limit - clock_seconds())) {
             close(fd);
             fd = -1;
         }
@@ -374,7 +393,7 @@ meet_master(struct tcp *t, const char *host, const char *port, double limit,
                       0, 0 };
     int fd;
 
-    while ((fd = try_master(host, port)) < 0) {
+    while ((fd = try_master(host, port, limit)) < 0) {
         if (clock_seconds() > limit)
             return err_set(e, EXIT_IO, "rank 0 does not listen at %s:%s",
                            host, port);

@@ -38,6 +38,7 @@ enum {
 };
 
 #define SHM "/dev/shm"
+#define OURS ".busi-ranks-"    /* and six letters: a folder of a run there */
 
 enum pressure { RUN, ASKED, TOLD, KILLED };
 
@@ -149,11 +150,13 @@ sweep(void)
 
     while (shm != NULL && (d = readdir(shm)) != NULL) {
         char *path = str_format(SHM "/%s", d->d_name);
-        int fd = strncmp(d->d_name, "busi-", 5) != 0 ? -1
+        int fd = strncmp(d->d_name, OURS, strlen(OURS)) != 0 ||
+                 strlen(d->d_name) != strlen(OURS "XXXXXX") ? -1
                  : open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
         /* A young one may just be on its way to its lock. */
-        if (fd >= 0 && fstat(fd, &st) == 0 && st.st_mtime < time(NULL) - 60 &&
+        if (fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == geteuid() &&
+            st.st_mtime < time(NULL) - 60 &&
             flock(fd, LOCK_EX | LOCK_NB) == 0)
             nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
         if (fd >= 0)
@@ -173,7 +176,7 @@ static void
 make_folder(struct launch *l)
 {
     sweep();
-    snprintf(l->folder, sizeof l->folder, SHM "/busi-XXXXXX");
+    snprintf(l->folder, sizeof l->folder, SHM "/" OURS "XXXXXX");
     l->lock = -1;
     if (mkdtemp(l->folder) == NULL)
         l->folder[0] = '\0';

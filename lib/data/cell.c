@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "data/image_vips.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -101,14 +102,14 @@ filter(void)
         SYS_lseek, SYS_brk, SYS_munmap, SYS_mremap, SYS_madvise, SYS_futex,
         SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
         SYS_sched_yield, SYS_sched_getaffinity, SYS_setitimer, SYS_getpid,
-        SYS_gettid, SYS_tgkill, SYS_getrandom, SYS_clock_gettime,
+        SYS_gettid, SYS_getrandom, SYS_clock_gettime,
         SYS_gettimeofday, SYS_getrusage, SYS_sysinfo, SYS_set_robust_list,
 #if defined(SANITIZED)
         SYS_sigaltstack,        /* of each thread */
 #endif
         SYS_rseq, SYS_exit, SYS_exit_group
     };
-    enum { HEAD = 4, TAIL = 11, N = ARRAY_LEN(allowed) };
+    enum { HEAD = 4, TAIL = 14, N = ARRAY_LEN(allowed) };
     struct sock_filter f[HEAD + N + TAIL] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data,
                                                     arch)),
@@ -117,6 +118,11 @@ filter(void)
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))
     };
     const struct sock_filter tail[TAIL] = {
+        /* Signals to its own threads: abort() sends one. */
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_tgkill, 0, 2),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+                 offsetof(struct seccomp_data, args[0])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)getpid(), 10, 9),
         /* Threads, but no processes; clone3's flags cannot be seen. */
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
@@ -232,6 +238,7 @@ static void __attribute__((noreturn))
 be_warden(const struct cell_class *classes, int fd)
 {
     int null = open("/dev/null", O_RDWR);
+    sigset_t none;
 
     for (int i = 0; i < 3; i++)
         dup2(null, i);
@@ -243,6 +250,9 @@ be_warden(const struct cell_class *classes, int fd)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
+    signal(SIGALRM, SIG_DFL);   /* a cell's clock, whatever the caller did */
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
     for (;;) {
         int class, fds[2];
         union {
@@ -272,6 +282,7 @@ cell_open(const struct cell_class *classes, struct err *e)
 {
     int fd[2];
 
+    signal(SIGXFSZ, SIG_IGN);   /* a limit of files is an error, no end */
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd) != 0)
         return err_errno(e, "cannot make a socket");
     fflush(NULL);
@@ -454,7 +465,8 @@ take_reply(const struct cell *c, struct reply *r, struct image *m,
                        "%s", r->text);
     }
     if (r->w < 1 || r->h < 1 || (r->c != 1 && r->c != 3) ||
-        r->w > CELL_MAX_OUT || r->h > CELL_MAX_OUT / r->w / r->c)
+        r->w > IMAGE_MAX_SIDE || r->h > IMAGE_MAX_SIDE ||
+        (int64_t)r->w * r->h > IMAGE_MAX_PIXELS)
         return err_set(e, EXIT_INVALID, "its decoder made no picture of it");
     n = (size_t)r->w * (size_t)r->h * (size_t)r->c;
     m->w = r->w;

@@ -233,13 +233,19 @@ match_add(struct matches *l, const struct match *m)
     l->item[l->n++] = *m;
 }
 
-static bool
-shares_earlier_band(const struct index *x, uint64_t p, uint64_t q, int band)
+/* The first entry of a run that is not of a scan before b. */
+static const struct entry *
+before(const struct entry *it, const struct entry *end, size_t b)
 {
-    for (int b = 0; b < band; b++)
-        if (band_of(x, p, b) == band_of(x, q, b))
-            return true;
-    return false;
+    while (it < end) {
+        const struct entry *mid = it + (end - it) / 2;
+
+        if (mid->scan < b)
+            it = mid + 1;
+        else
+            end = mid;
+    }
+    return it;
 }
 
 static void
@@ -254,15 +260,18 @@ look_up(const struct index *x, size_t b, const struct landmark *mark,
         const struct entry *it = x->entry[band] + x->first[band][run];
         const struct entry *end = x->entry[band] + x->first[band][run + 1];
 
-        if ((size_t)(end - it) > x->most)
-            continue;
+        /* Of a crowded run the scans just before b: copies make chains. */
+        if ((size_t)(end - it) > x->most) {
+            end = before(it, end, b);
+            if ((size_t)(end - it) > x->most)
+                it = end - x->most;
+        }
         /* Entries are in order of scans: each pair is met once. */
         for (; it < end && it->scan < b; it++) {
             const struct landmark *o = &x->scan[it->scan].mark[it->mark];
             int apart = __builtin_popcountll(o->bits ^ bits);
 
-            if (apart <= MOST_DISTANCE
-                && !shares_earlier_band(x, o->bits, bits, band))
+            if (apart <= MOST_DISTANCE)
                 match_add(l, &(struct match){ it->scan, mirror, o->x, o->y,
                                               bx, mark->y,
                                               mark->size / o->size });
@@ -318,6 +327,7 @@ query(void *ctx, size_t b, int thread)
     const struct dup_scan *scan = s->index.scan, *own = &scan[b];
     double slack = SLACK * sqrt((double)own->w * own->h);
     struct matches l = { 0 };
+    size_t n = 0;
 
     (void)thread;
     for (size_t k = 0; k < own->nmarks; k++)
@@ -325,10 +335,14 @@ query(void *ctx, size_t b, int thread)
             look_up(&s->index, b, &own->mark[k], mirror, &l);
     if (l.n > 1)
         qsort(l.item, l.n, sizeof *l.item, by_scan);
-    for (size_t i = 0, end; i < l.n; i = end) {
+    /* Met in several bands, it counts once. */
+    for (size_t i = 0; i < l.n; i++)
+        if (n == 0 || by_scan(&l.item[n - 1], &l.item[i]) != 0)
+            l.item[n++] = l.item[i];
+    for (size_t i = 0, end; i < n; i = end) {
         struct dup_pair p = { .a = l.item[i].a, .b = b };
 
-        for (end = i + 1; end < l.n && l.item[end].a == l.item[i].a
+        for (end = i + 1; end < n && l.item[end].a == l.item[i].a
              && l.item[end].mirror == l.item[i].mirror;)
             end++;
         if (end - i < LEAST_VOTES)

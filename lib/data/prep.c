@@ -137,7 +137,7 @@ take_scan(void *ctx, size_t i, int thread)
     else if (!same_file(s, wanted, data, nbytes))
         reject(s, "changed", "changed since the manifest was written");
     else if (image_decode(&m, data, nbytes, frame, &e) != 0)
-        reject(s, "invalid", e.text);
+        reject(s, e.status == EXIT_IO ? "unreadable" : "invalid", e.text);
     else
         make_row(r, s, &m);
     if (m.px != NULL && r->p->marks != NULL)

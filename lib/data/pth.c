@@ -617,12 +617,12 @@ add_tensor(struct safet *s, size_t *room, struct machine *m, struct bytes key,
 
 static int
 gather(struct safet *s, size_t *room, struct machine *m, size_t dict,
-       int depth)
+       bool *seen, int depth)
 {
     static const char *const inner[] = { "state_dict", "model_state_dict",
                                          "model", "net" };
 
-    for (size_t i = 0; i < m->npairs; i++) {
+    for (size_t i = 0; i < m->npairs && !seen[dict]; i++) {
         const struct pair *p = &m->pair[i];
 
         if (p->dict != dict)
@@ -633,9 +633,10 @@ gather(struct safet *s, size_t *room, struct machine *m, size_t dict,
         for (size_t k = 0; k < ARRAY_LEN(inner); k++)
             if (p->value.kind == V_DICT && depth < NESTED_MAX &&
                 same(p->key, inner[k]) &&
-                gather(s, room, m, p->value.first, depth + 1) != 0)
+                gather(s, room, m, p->value.first, seen, depth + 1) != 0)
                 return -1;
     }
+    seen[dict] = true;
     return 0;
 }
 
@@ -646,6 +647,8 @@ load(struct safet *s, struct zip *z, struct machine *m)
     struct value root;
     const char *why;
     size_t room = 0;
+    bool *seen;
+    int rc;
 
     if (z->file.n >= 4 && little(z->file.p, 4) == OLD_MAGIC)
         return "it has the format before PyTorch 1.6 "
@@ -666,7 +669,10 @@ load(struct safet *s, struct zip *z, struct machine *m)
         return m->why;
     if (root.kind != V_DICT)
         return "it holds no dictionary of tensors (torch.save a state_dict)";
-    if (gather(s, &room, m, root.first, 0) != 0)
+    seen = mem_array(m->ndicts, sizeof *seen);
+    rc = gather(s, &room, m, root.first, seen, 0);
+    free(seen);
+    if (rc != 0)
         return m->why;
     if (s->ntensors == 0)
         return "it holds no tensors (torch.save a state_dict)";

@@ -834,6 +834,11 @@ safet_commit(struct safet_out *o, struct err *e)
                 "%zu were kept", o->out.path, header.n, o->header_room);
         goto done;
     }
+    if (header.n > HEADER_MAX) {
+        err_set(e, EXIT_IO, "cannot write '%s': its header would be longer "
+                "than 16 MB", o->out.path);
+        goto done;
+    }
     while (header.n < o->header_room)
         str_add_bytes(&header, " ", 1);
     snprintf(digits, sizeof digits, "%08x",

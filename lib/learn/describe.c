@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "data/dataset.h"
 #include "data/manifest.h"
+#include "learn/infer.h"
 #include "learn/model.h"
 #include "learn/parts.h"
 #include "learn/predictions.h"
@@ -355,16 +356,41 @@ describe_release(struct description *d)
 
 /* -------------------------------------------------------- several together */
 
+/* Predictions bear a mark of the model, its views and its numbers. */
+static bool
+marked_by(const char *mark, const struct description *model)
+{
+    static const char *const dtype[] = { "f32", "bf16", "tf32" };
+    char one[PREDICTIONS_MARK];
+
+    for (size_t i = 0; i < ARRAY_LEN(dtype); i++)
+        for (int tta = 1; tta <= INFER_VIEWS; tta++) {
+            predictions_mark(model->digest, tta, dtype[i], one);
+            if (strcmp(mark, one) == 0)
+                return true;
+        }
+    return false;
+}
+
+static bool
+is_parent(const struct parent *p, const struct description *a)
+{
+    if (p->kind == FILE_MODEL && a->kind == FILE_MODEL &&
+        strlen(p->digest) == PREDICTIONS_MARK - 1)
+        return marked_by(p->digest, a);
+    return strncmp(a->digest, p->digest, strlen(p->digest)) == 0;
+}
+
 /* Find a parent among the files; another of its kind instead is an error. */
 static int
 relate_parent(struct description *d, const struct parent *p,
               const struct description *all, size_t n, struct err *e)
 {
     const struct description *other = NULL;
-    size_t nothers = 0, digits = strlen(p->digest);
+    size_t nothers = 0;
 
     for (size_t i = 0; i < n; i++) {
-        if (strncmp(all[i].digest, p->digest, digits) == 0) {
+        if (is_parent(p, &all[i])) {
             facts_text(&d->facts, parent_key[p->kind], all[i].path);
             return 0;
         }

@@ -131,6 +131,15 @@ facts_print(const struct facts *f, FILE *to)
     }
 }
 
+/* The next fact from `from` on with this key; n: there is none. */
+static size_t
+next_of(const struct facts *f, const char *key, size_t from)
+{
+    while (from < f->n && strcmp(f->fact[from].key, key) != 0)
+        from++;
+    return from;
+}
+
 void
 facts_json(const struct facts *f, FILE *to)
 {
@@ -138,10 +147,20 @@ facts_json(const struct facts *f, FILE *to)
 
     fputs("{", to);
     for (size_t i = 0; i < f->n; i++) {
+        const char *name = f->fact[i].key;
+        size_t next = next_of(f, name, i + 1);
+        bool several = next < f->n;
+
+        if (next_of(f, name, 0) < i)
+            continue;
         key.n = 0;
-        str_add_json(&key, f->fact[i].key);
-        fprintf(to, "%s%s: %s", i > 0 ? ", " : "", key.text,
-                f->fact[i].json);
+        str_add_json(&key, name);
+        fprintf(to, "%s%s: %s%s", i > 0 ? ", " : "", key.text,
+                several ? "[" : "", f->fact[i].json);
+        for (; next < f->n; next = next_of(f, name, next + 1))
+            fprintf(to, ", %s", f->fact[next].json);
+        if (several)
+            fputs("]", to);
     }
     fputs("}", to);
     str_release(&key);

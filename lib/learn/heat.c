@@ -9,6 +9,7 @@
 #include "learn/cam.h"
 
 #include <math.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -97,7 +98,58 @@ same_file(const char *a, const char *b)
 }
 
 int
-heat_write(const struct heat *h, const char *id, const char *path,
+heat_open(struct heat *h, const char *folder, const struct recipe *r,
+          struct err *e)
+{
+    char *mark = str_format("%s/.busi-heat", folder);
+    struct file_out out;
+    int rc = file_make_folder(folder, e);
+
+    *h = (struct heat){ .folder = folder, .recipe = r };
+    if (rc == 0 && access(mark, F_OK) != 0 && file_folder_empty(folder) &&
+        (rc = file_out_open(&out, mark, e)) == 0) {
+        fputs("The pictures in this folder are heat maps.\n", out.stream);
+        rc = file_out_close(&out, e);
+    }
+    h->ours = access(mark, F_OK) == 0;
+    free(mark);
+    return rc;
+}
+
+void
+heat_close(struct heat *h)
+{
+    tdestroy(h->written, free);
+    h->written = NULL;
+}
+
+static int
+by_bytes(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+/* May the map of scan `id` be written there? */
+static int
+check_target(struct heat *h, const char *id, const char *path,
+             const char *to, struct err *e)
+{
+    if (path != NULL && same_file(path, to))
+        return err_set(e, EXIT_USAGE, "the heat map of '%s' would overwrite "
+                       "the scan: take another folder for --cam", path);
+    if (!h->ours && access(to, F_OK) == 0)
+        return err_set(e, EXIT_USAGE, "the heat map of '%s' would replace "
+                       "'%s', which may be none: take another folder for "
+                       "--cam", id, to);
+    if (tfind(to, &h->written, by_bytes) != NULL)
+        return err_set(e, EXIT_INVALID, "the heat map of '%s' would replace "
+                       "'%s', that of another scan", id, to);
+    mem_must(tsearch(mem_strdup(to), &h->written, by_bytes), strlen(to));
+    return 0;
+}
+
+int
+heat_write(struct heat *h, const char *id, const char *path,
            const uint8_t *px, const float *map,
            struct heat_fit *fit, struct err *e)
 {
@@ -110,10 +162,8 @@ heat_write(const struct heat *h, const char *id, const char *path,
     fit->inside = mask != NULL ? cam_inside(map, mask, r->crop) : NAN;
     fit->area = mask != NULL ? mask_area(mask, r->crop) : NAN;
     folder = str_format("%.*s", (int)(strrchr(to, '/') - to), to);
-    if (path != NULL && same_file(path, to)) {
-        rc = err_set(e, EXIT_USAGE, "the heat map of '%s' would overwrite the "
-                     "scan: take another folder for --cam", path);
-    } else {
+    rc = check_target(h, id, path, to, e);
+    if (rc == 0) {
         cam_paint(&m, px, r->channels, r->crop, map, mask);
         rc = file_make_folder(folder, e);
         if (rc == 0)

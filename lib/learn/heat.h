@@ -7,12 +7,23 @@
 #include "base/err.h"
 #include "data/recipe.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct heat {
-    const char *folder;         /* made where it is not there */
+    const char *folder;
     const struct recipe *recipe;    /* of the models */
+    bool ours;                  /* maps may be replaced in it */
+    void *written;              /* a tree of paths */
 };
+
+/*
+ * Make the folder where it is not there, and mark it as one of heat maps if it
+ * was empty.  Without the mark nothing in it is ever replaced.
+ */
+int heat_open(struct heat *h, const char *folder, const struct recipe *r,
+              struct err *e);
+void heat_close(struct heat *h);
 
 /* How a map lies to the lesion's mask; NaN: there is none. */
 struct heat_fit {
@@ -25,9 +36,11 @@ struct heat_fit {
  * FOLDER/ID, with ".png" behind if it ends otherwise; leading slashes go, and
  * ".." becomes "__".  `path` opens the scan, or is NULL.  If masks lie beside
  * it (scan.h), their outline is drawn and *fit says how much of the map is in
- * them.  Errors: cannot be written, or would overwrite the scan.
+ * them.  Errors: cannot be written; would replace the scan, a map of this run
+ * (of another id that gives the same name), or a file in a folder that is not
+ * of heat maps.
  */
-int heat_write(const struct heat *h, const char *id, const char *path,
+int heat_write(struct heat *h, const char *id, const char *path,
                const uint8_t *px, const float *map,
                struct heat_fit *fit, struct err *e);
 

@@ -95,19 +95,28 @@ take(const struct job *j, size_t row, double share, float *image,
 }
 
 /*
- * The larger side of a Beta(a, a) draw, by Joehnk's method: u^(1/a) against
- * v^(1/a) where their sum is at most 1.  After many misses (a large a): 1/2.
+ * The larger side of a Beta(a, a) draw.  Up to a = 1 by Joehnk's method:
+ * u^(1/a) against v^(1/a) where their sum is at most 1, which half of the draws
+ * or more are; where both are too small for a double one is all there is.
+ * Above by Ulrich's: 1/2 + cos(2 pi v) sqrt(1 - u^(2 / (2a - 1))) / 2
+ * (Applied Statistics 33, 1984; both in Devroye, Non-Uniform Random Variate
+ * Generation, 1986, chapter IX).
  */
 static double
 draw_share(struct rng *r, double a)
 {
-    for (int i = 0; i < 100; i++) {
-        double u = pow(rng_real(r), 1 / a), v = pow(rng_real(r), 1 / a);
+    double u, v;
 
-        if (u + v > 0 && u + v <= 1)
-            return fmax(u, v) / (u + v);
+    if (a > 1) {
+        u = pow(rng_real(r), 2 / (2 * a - 1));
+        v = cos(2 * M_PI * rng_real(r));
+        return 0.5 + 0.5 * fabs(v) * sqrt(1 - u);
     }
-    return 0.5;
+    do {
+        u = pow(rng_real(r), 1 / a);
+        v = pow(rng_real(r), 1 / a);
+    } while (u + v > 1);
+    return u + v > 0 ? fmax(u, v) / (u + v) : 1;
 }
 
 size_t

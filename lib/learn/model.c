@@ -6,6 +6,8 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -209,6 +211,23 @@ model_open(struct model *m, const char *path, struct err *e)
     if (rc != 0)
         model_release(m);
     return rc;
+}
+
+bool
+all_finite(const float *x, size_t n)
+{
+    bool all = true;
+
+    for (size_t i = 0; i < n; i++)
+        all &= fabsf(x[i]) <= FLT_MAX;
+    return all;
+}
+
+bool
+model_is_finite(const struct model *m)
+{
+    return all_finite(m->params, m->graph.nparams) &&
+           all_finite(m->buffers, m->graph.nbuffers);
 }
 
 void

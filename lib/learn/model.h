@@ -41,6 +41,9 @@ struct model {
 
 /* Errors: EXIT_INVALID with the file's name and the reason. */
 int model_open(struct model *m, const char *path, struct err *e);
+/* Are all weights and statistics numbers? */
+bool model_is_finite(const struct model *m);
+bool all_finite(const float *x, size_t n);
 void model_release(struct model *m);
 
 /* Fills m->digest too.  Whole or not at all. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 void
 parts_release(struct parts *p)
@@ -52,7 +53,8 @@ folds_of(const struct dataset *d, const struct table *t, int64_t *fold,
             continue;
         }
         hex_of(d->sha256 + 32 * row, hex);
-        if (sha >= 0 && strcmp(hex, t->row[i][sha]) != 0)
+        if (sha >= 0 && t->row[i][sha][0] != '\0' &&
+            strcasecmp(hex, t->row[i][sha]) != 0)
             other = "scan";
         else if (label >= 0 && t->row[i][label][0] != '\0' &&
                  d->labels[row] >= 0 &&

@@ -12,6 +12,7 @@
 #include "learn/heat.h"
 #include "learn/infer.h"
 #include "learn/inputs.h"
+#include "learn/predictions.h"
 
 #include <errno.h>
 #include <math.h>
@@ -20,8 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { MARK = 13 };     /* digits of the column model, and the NUL */
 
 /* Scans on their way, and their pixels. */
 struct block {
@@ -40,9 +39,10 @@ struct run {
     struct dataset data;
     struct inputs inputs;
     struct infer infer;
+    struct heat heat;
     struct table old;           /* what --resume found */
     void *known;                /* ids that need no row any more: a tree */
-    char mark[MARK];            /* the column model */
+    char mark[PREDICTIONS_MARK];            /* the column model */
     const char *select;         /* "test", or NULL: no such column */
     struct file_out out;
     struct reject rejects;
@@ -90,7 +90,8 @@ take_file(const struct run *r, struct input *i, uint8_t *px)
         input_reject(i, "seen", "seen in training (--allow-train-rows scores "
                      "it all the same)");
     else if (image_decode(&m, data, nbytes, frame, &e) != 0)
-        input_reject(i, "invalid", e.text);
+        input_reject(i, e.status == EXIT_IO ? "unreadable" : "invalid",
+                     e.text);
     else if (recipe_apply(&r->model[0].recipe, &m, px, &e) != 0)
         input_reject(i, "size", e.text);
     image_release(&m);
@@ -246,12 +247,11 @@ put_map(struct run *r, const struct input *i, size_t k,
         struct heat_fit *fit, struct err *e)
 {
     const struct recipe *recipe = &r->model[0].recipe;
-    const struct heat h = { r->p->cam, recipe };
     size_t one = (size_t)recipe->crop * (size_t)recipe->crop;
 
     if (r->maps == NULL)
         return 0;
-    return heat_write(&h, i->id, i->path, r->good + k * r->npixels,
+    return heat_write(&r->heat, i->id, i->path, r->good + k * r->npixels,
                       r->maps + k * one, fit, e);
 }
 
@@ -350,6 +350,9 @@ open_models(struct run *r, struct err *e)
         if (model_agree(&r->model[0], names->item[0], &r->model[i],
                         names->item[i], e) != 0)
             return -1;
+        if (!model_is_finite(&r->model[i]))
+            return err_set(e, EXIT_NUMBERS, "'%s' has weights that are no "
+                           "numbers", names->item[i]);
         if (strcmp(r->model[i].select, "test") == 0) {
             log_warn("the epoch of '%s' was chosen on its test fold: results "
                      "on that fold flatter it", names->item[i]);
@@ -362,26 +365,14 @@ open_models(struct run *r, struct err *e)
     return 0;
 }
 
-/* One model seen plainly has its own digest as mark. */
 static void
-make_mark(struct run *r, const char *dtype)
+make_mark(struct run *r)
 {
-    char hex[DIGEST_HEX];
-    struct digest d;
     struct str s = { 0 };
 
     for (size_t i = 0; i < r->nmodels; i++)
         str_add(&s, r->model[i].digest);
-    if (r->p->tta > 1)
-        str_addf(&s, " tta=%d", r->p->tta);
-    if (strcmp(dtype, "f32") != 0)
-        str_addf(&s, " dtype=%s", dtype);
-    digest_init(&d);
-    digest_add(&d, s.text, s.n);
-    digest_end(&d, hex);
-    if (s.n == DIGEST_HEX - 1)
-        memcpy(hex, s.text, DIGEST_HEX);
-    memcpy(r->mark, hex, MARK - 1);
+    predictions_mark(s.text, r->p->tta, r->infer.backend->dtype, r->mark);
     str_release(&s);
 }
 
@@ -552,6 +543,7 @@ release(struct run *r)
     file_out_drop(&r->out);
     reject_drop(&r->rejects);
     infer_close(&r->infer);
+    heat_close(&r->heat);
     inputs_close(&r->inputs);
     dataset_close(&r->data);
     table_release(&r->old);
@@ -599,7 +591,10 @@ predict_run(const struct predict *p, struct err *e)
     make_room(&r);
     if (open_infer(&r, e) != 0)
         goto done;
-    make_mark(&r, r.infer.backend->dtype);
+    make_mark(&r);
+    if (p->cam != NULL &&
+        heat_open(&r.heat, p->cam, &r.model[0].recipe, e) != 0)
+        goto done;
     if (open_out(&r, e) != 0 || reject_open(&r.rejects, p->rejects, e) != 0)
         goto done;
     progress_open(&bar, "scans", r.inputs.total == SIZE_MAX ? 0

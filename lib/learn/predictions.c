@@ -1,5 +1,6 @@
 #include "learn/predictions.h"
 
+#include "base/digest.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "data/manifest.h"
@@ -10,6 +11,27 @@
 
 #define CLASS_PREFIX "p_"
 #define SUM_SLACK (1e-3 + 1e-9)    /* printed digits; 0.999 is still in */
+
+void
+predictions_mark(const char *digests, int tta, const char *dtype,
+                 char mark[PREDICTIONS_MARK])
+{
+    char hex[DIGEST_HEX];
+    struct digest d;
+    struct str s = { 0 };
+
+    str_add(&s, digests);
+    if (tta > 1)
+        str_addf(&s, " tta=%d", tta);
+    if (strcmp(dtype, "f32") != 0)
+        str_addf(&s, " dtype=%s", dtype);
+    digest_init(&d);
+    digest_add(&d, s.text, s.n);
+    digest_end(&d, hex);
+    memcpy(mark, s.n == DIGEST_HEX - 1 ? s.text : hex, PREDICTIONS_MARK - 1);
+    mark[PREDICTIONS_MARK - 1] = '\0';
+    str_release(&s);
+}
 
 /* ------------------------------------------------------------------ labels */
 

@@ -20,6 +20,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+enum { PREDICTIONS_MARK = 13 };     /* digits of a mark, and the NUL */
+
+/*
+ * The column model: the first digits of the model's digest.  Of several models
+ * (their digests behind each other), of more than one view, or of another dtype
+ * than "f32", those of a digest over all of these.
+ */
+void predictions_mark(const char *digests, int tta, const char *dtype,
+                      char mark[PREDICTIONS_MARK]);
+
 struct prediction {
     const char *id;
     const char *group;          /* NULL: it is its own */

@@ -149,6 +149,15 @@ gradients(struct trainer *t, const size_t *rows, size_t n, double *loss,
     return 0;
 }
 
+/* In an epoch. */
+static size_t
+batches(const struct trainer *t)
+{
+    size_t b = (size_t)t->c->batch;
+
+    return (t->parts->ntrain + b - 1) / b;
+}
+
 /* What a step does to body and head; a frozen body's is empty. */
 static void
 updates(const struct trainer *t, int64_t step, struct update u[UPDATES])
@@ -170,6 +179,8 @@ updates(const struct trainer *t, int64_t step, struct update u[UPDATES])
                                                  (10.0 + (double)step));
     u[1] = u[0];
     u[0].end = t->s.epoch >= c->freeze ? head : 0;
+    /* AdamW corrects its moments by the steps that they are made of. */
+    u[0].step -= c->freeze * (int64_t)batches(t);
     u[1].begin = head;
     u[1].end = t->model->graph.nparams;
     u[1].lr = (float)lr;
@@ -252,14 +263,6 @@ step(struct trainer *t, const size_t *rows, size_t n, int *stop,
 }
 
 /* ------------------------------------------------- steps of the backend's own */
-
-static size_t
-batches(const struct trainer *t)
-{
-    size_t b = (size_t)t->c->batch;
-
-    return (t->parts->ntrain + b - 1) / b;
-}
 
 /* How many of them are the backend's steps: those with pictures for every
  * rank.  A last one that has fewer is the host's. */
@@ -495,8 +498,9 @@ better(const struct trainer *t, const struct score *s)
            (score == t->s.best_score && s->loss < t->s.best_loss);
 }
 
-static void
-keep_best(struct trainer *t, const struct score *s)
+/* A ReLU of a library may take what is no number for 0: so look at the weights. */
+static int
+keep_best(struct trainer *t, const struct score *s, struct err *e)
 {
     const struct backend_class *k = t->backend->class;
 
@@ -508,6 +512,12 @@ keep_best(struct trainer *t, const struct score *s)
            t->model->graph.nparams);
     memcpy(t->best_buffers, t->model->buffers,
            t->model->graph.nbuffers * sizeof *t->best_buffers);
+    if (all_finite(t->best_params, t->model->graph.nparams) &&
+        all_finite(t->best_buffers, t->model->graph.nbuffers))
+        return 0;
+    return err_set(e, EXIT_NUMBERS, "the weights are no numbers any more "
+                   "(epoch %lld); a lower --lr may help",
+                   (long long)t->s.epoch + 1);
 }
 
 /* Evaluate, keep the best, move the schedule; then the epoch is done. */
@@ -524,8 +534,8 @@ end_epoch(struct trainer *t, double start, struct err *e)
                  e) != 0)
         return -1;
     spend(t, PHASE_EVALUATE, &clock);
-    if (better(t, &s))
-        keep_best(t, &s);
+    if (better(t, &s) && keep_best(t, &s, e) != 0)
+        return -1;
     t->s.seconds += clock_seconds() - start;
     if (train_log_epoch(t, &s, e) != 0)
         return -1;
@@ -692,7 +702,7 @@ open_trainer(struct trainer *t, struct err *e)
     const struct graph *g = &t->model->graph;
     const struct backend_class *k = t->backend->class;
     size_t np = g->nparams, nb = g->nbuffers;
-    int64_t eval = c->batch < 32 ? c->batch : 32;
+    int64_t eval = c->batch < 32 ? c->batch : 32, room;
 
     /* Shards of a fixed size, whatever the ranks. */
     if (c->shards > 0)
@@ -730,7 +740,9 @@ open_trainer(struct trainer *t, struct err *e)
     };
     for (int i = 0; i < 2 && c->profile; i++)
         t->spent[i] = mem_array((size_t)g->nops, sizeof *t->spent[i]);
-    loader_open(&t->loader, (int)(c->batch > eval ? c->batch : eval));
+    room = c->batch < (int64_t)t->parts->ntrain ? c->batch
+                                                : (int64_t)t->parts->ntrain;
+    loader_open(&t->loader, (int)(room > eval ? room : eval));
     sched_init(&t->sched, &c->sched);
     /* Evaluation reads the average of the weights where there is one. */
     t->eval = k->plan(t->backend, g, (int)eval, MODE_EVAL,

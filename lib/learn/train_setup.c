@@ -207,7 +207,7 @@ open_backend(struct train_setup *s, struct train_conf *c,
         return err_set(e, EXIT_USAGE, "--deterministic wants --grad-dtype "
                        "f32: with bf16 the bits depend on the ranks");
     c->shards = s->deterministic && cpu ? SHARDS : 0;
-    c->sync_bn = conf.sync_bn || c->shards > 0;
+    c->sync_bn = s->sync_bn || c->shards > 0;
     return 0;
 }
 

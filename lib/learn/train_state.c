@@ -42,7 +42,7 @@ fingerprint(const struct trainer *t)
         "momentum=%.17g decay=%.17g smoothing=%.17g balanced=%d augment=%d "
         "mixup=%.17g init=%s freeze=%lld lr_body=%.17g "
         "ema=%.17g select=%d best=%d seed=%lld dtype=%s epochs=%lld "
-        "shards=%d",
+        "shards=%d sync_bn=%d half=%d",
         hex, t->data->digest, t->parts->digest, (long long)c->fold,
         (long long)c->batch, (int)c->rule, s->lr, (int)s->kind,
         (long long)s->warmup, (long long)s->patience,
@@ -51,7 +51,8 @@ fingerprint(const struct trainer *t)
         t->model->init, (long long)c->freeze, c->lr_body, c->ema,
         (int)c->select,
         (int)c->best, (long long)c->seed, t->backend->dtype,
-        s->kind == SCHED_COSINE ? (long long)s->epochs : 0, c->shards);
+        s->kind == SCHED_COSINE ? (long long)s->epochs : 0, c->shards,
+        c->sync_bn, c->half_gradients);
     return text;
 }
 
@@ -93,10 +94,10 @@ numbers_parse(struct trainer *t, const char *text)
     s.batch = i[1];
     s.step = i[2];
     s.best_epoch = i[3];
-    s.ended = ended != 0;
     h.plateau_bad = i[4];
     h.since_best = i[5];
     h.ended = i[6];
+    s.ended = sched_stop(&h);   /* by --early-stop as it is now */
     t->s = s;
     t->sched = h;
     return 0;
