@@ -244,6 +244,41 @@ START_TEST(copies_of_copies_are_one_group)
 }
 END_TEST
 
+/* Frames of a still loop: every landmark of each is in all the others. */
+START_TEST(many_copies_are_one_group)
+{
+    enum { COPIES = 200, SIDE = 160 };
+    struct dup_scan *scan = mem_array(COPIES, sizeof *scan);
+    struct dup_pairs l;
+    struct phantom p;
+    struct image m;
+    size_t group[COPIES];
+
+    phantom_draw(&p, 11, PHANTOM_BENIGN, 0);
+    image_init(&m, SIDE, SIDE, 1);
+    for (int y = 0; y < SIDE; y++)
+        for (int x = 0; x < SIDE; x++)
+            m.px[y * SIDE + x] = p.scan.px[((y + p.scan.h / 3) * p.scan.w +
+                                            x + p.scan.w / 3) * p.scan.c];
+    phantom_release(&p);
+    for (int i = 0; i < COPIES; i++) {
+        m.px[i] ^= 1;
+        dup_scan_init(&scan[i], &m);
+    }
+    image_release(&m);
+    dup_candidates(scan, COPIES, 2, &l);
+    for (size_t i = 0; i < l.n; i++)
+        l.item[i].score = 1;
+    dup_groups(&l, 0.6, COPIES, group);
+    for (size_t i = 0; i < COPIES; i++) {
+        ck_assert_uint_eq(group[i], 0);
+        dup_scan_release(&scan[i]);
+    }
+    free(l.item);
+    free(scan);
+}
+END_TEST
+
 START_TEST(sheet_shows_the_lowest_pairs_first)
 {
     struct dup_scan scan[2];
@@ -277,4 +312,5 @@ END_TEST
 CHECK_MAIN("dup", 120, finds_what_is_planted_and_nothing_else,
            pictures_without_landmarks, mirror_flips_known_bits,
            threshold_is_in_the_widest_gap, copies_of_copies_are_one_group,
+           many_copies_are_one_group,
            sheet_shows_the_lowest_pairs_first)

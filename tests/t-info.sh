@@ -88,6 +88,38 @@ runs 0 busi-info log.tsv
 runs 3 busi-info --verify log.tsv
 says "'log.tsv' line 3: train_loss 'abc' is no number"
 
+# ------------------------------------- predictions, and whose they are
+busi-prep -q --resize 32x32 --crop 32 -o small.st folds.tsv
+cat >net.model <<'END'
+input x channels=@channels size=@size
+avgpool p x size=8
+linear fc p out=@classes
+END
+for seed in 1 2; do
+    busi-train -q -d small.st -f folds.tsv -m ./net.model -e 1 -b 4 \
+        --seed $seed --device ref -o model$seed.st
+done
+for how in "--tta 1" "--tta 3" "--device cpu --dtype bf16"; do
+    busi-predict -q -m model1.st -d small.st --device ref $how \
+        -f folds.tsv --fold 0 -o p1.tsv
+    runs 0 busi-info --verify model1.st p1.tsv
+    is "its model" model1.st "$(fact model_file 2)"
+    runs 3 busi-info --verify model2.st p1.tsv
+    says "made from another model"
+done
+runs 4 busi-info --verify gone model2.st p1.tsv
+says "made from another model"
+busi-predict -q -m model2.st -d small.st --device ref -f folds.tsv --fold 0 |
+    sed '1d; s/^/2/' | cat p1.tsv - >joined.tsv
+runs 0 busi-info --json joined.tsv
+has out '"model": ."[0-9a-f]{12}", "[0-9a-f]{12}".,'
+# Digests in capitals, or none, are no others.
+awk -F '\t' -v OFS='\t' 'NR == 1 { while ($++n != "sha256"); }
+    NR > 1 { $n = NR % 2 ? "" : toupper($n) } { print }' folds.tsv >loud.tsv
+runs 0 busi-info --verify small.st loud.tsv
+runs 0 busi-train -q -d small.st -f loud.tsv -m ./net.model -e 1 \
+    --device ref -o model1.st
+
 # ------------------------------------------------------------- other files
 # A safetensors file of someone else, made by hand.
 header='{"__metadata__":{"k":"v\u001b[31m"},"a":{"dtype":"F32","shape":[2],'

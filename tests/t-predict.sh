@@ -371,3 +371,17 @@ is "and goes on from there" "grow/a.png grow/b.png grow/c.png" \
 cp grow/a.png grow/a_mask.png
 runs 0 busi-predict -m m.st --device ref grow/a_mask.png
 says "only masks were named [(]1[)]"
+
+# A folder that is not of heat maps keeps its files.
+mkdir from into
+cp grow/a.png from/x.png
+cp grow/c.png into/x.png
+runs 2 busi-predict -m m.st --device ref --cam into from
+says "would replace 'into/x.png'"
+cmp -s grow/c.png into/x.png || bad "--cam has replaced a scan"
+runs 0 busi-predict -m m.st --device ref --cam maps from
+runs 0 busi-predict -m m.st --device ref --cam maps from
+cp from/x.png from/x
+runs 3 busi-predict -m m.st --device ref --cam maps from/x from/x.png
+says "that of another scan"
+runs 2 busi-predict -m m.st --rejects - from

@@ -290,3 +290,8 @@ mkdir .hidden
 cp "$(find ph/benign -name '*.png' | head -n 1)" .hidden/x.png
 runs 0 busi-strip --tree shown .hidden/x.png
 is "it keeps its place" ./.hidden/x.png "$(cd shown && find . -type f)"
+
+# ----------------------------------------- -0 forgotten: nothing goes unsaid
+find ph/benign -name '*.png' -print0 | busi-strip >out 2>err
+is "no scan" 3 $?
+says "unreadable.*its line has a NUL byte in it"

@@ -50,6 +50,15 @@ runs 0 train -e 30 --lr 0.05 --augment none --label-smoothing 0 \
 awk -F'\t' 'NR == 2 { first = least = $3 } NR > 2 && $3 < least { least = $3 }
     END { exit !(least < 0.85 * first) }' long.tsv || bad "30 epochs do not lower the training loss: $(cat long.tsv)"
 
+# --early-stop may change from one start to the next.
+stops="--schedule constant -e 30 --lr 0.1"
+runs 0 train $stops --early-stop 8 --log long.tsv -o early.st
+runs 0 train $stops --early-stop 2 --log short.tsv -o early2.st
+[ "$(wc -l <short.tsv)" -lt "$(wc -l <long.tsv)" ] ||
+    bad "--early-stop 2 does not stop before 8"
+runs 0 train $stops --early-stop 8 --resume --log short.tsv -o early2.st
+is "--early-stop 2, then 8" "$(numbers long.tsv)" "$(numbers short.tsv)"
+
 cp four.st first.st
 runs 0 train -e 4 --schedule constant --log four.tsv -o four.st
 cmp -s four.st first.st || bad "the same command gives another model"
@@ -406,4 +415,9 @@ is "SIGTERM to all ranks" 143 $?
 runs 0 busi-info --verify stop.state.st
 runs 0 train $long --resume --log stop.tsv -o stop.st
 is "... and all go on to the same model" "$(digest whole.st)" "$(digest stop.st)"
+runs 0 train --ranks 2 -e 1 --schedule constant --sync-bn -o sync.st
+runs 3 train --ranks 2 -e 2 --schedule constant --resume -o sync.st
+says "sync_bn=1 there, sync_bn=0 here"
+runs 0 train --plan --gpus 2 --gflops 100 --ranks 2 -o plan.st
+is "--plan is one table" "$(head -n 1 out)" "$(grep -F "$(head -n 1 out)" out)"
 runs 5 train -m ./nobn.model --ranks 2 -e 9 --lr 1000 --warmup 0 -o nan.st

@@ -1,6 +1,8 @@
 /* Feed files to a fuzz target: replay FILE... */
 #include "fuzz.h"
 
+#include <unistd.h>
+
 int
 main(int argc, char **argv)
 {
@@ -15,6 +17,7 @@ main(int argc, char **argv)
         }
         n = fread(data, 1, sizeof data, f);
         fclose(f);
+        alarm(20);              /* SIGALRM: it takes for ever */
         LLVMFuzzerTestOneInput(data, n);
         /* And every cut of it, if it is short. */
         for (size_t k = 0; k < n && n < 4096; k++)
