@@ -26,7 +26,7 @@ analyze: lint
 lint: analyze-deps
 	@shellcheck -s sh $(ANALYZE_SH)
 	@cppcheck -q -j $$(nproc) --std=c11 --enable=warning --inline-suppr \
-	    --error-exitcode=1 -D_GNU_SOURCE -DARRAY_LEN\(a\)=2 -I. -Ilib lib cmd
+	    --error-exitcode=1 -D_GNU_SOURCE -DARRAY_LEN\(a\)=2 -D__attribute__\(a\)= -I. -Ilib lib cmd
 	@found=$$(mandoc -T lint -W warning man/*.[157] 2>&1) || \
 	    { echo "$$found"; exit 1; }
 

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Build, check and time the GPU backend: sh pipelines/gpu.sh DIR [steps|trainings]
+# Build, check and time the GPU backend: sh pipelines/gpu.sh DIR [WHAT]
 #
 #   steps       check, training steps beside PyTorch's (the default)
 #   trainings   100 epochs beside PyTorch's and the paper's; five folds of four
 #               networks
+#   sanitize    the check under compute-sanitizer
 #
 # Each is one call of MOST seconds (570) at most: what building and checking
 # leave is for the timing.  Built is for the GPU that is here; what cuDNN chose
@@ -11,14 +12,16 @@
 # the tables.  Needs a compiler, CUDA and cuDNN (pipelines/cuda.mk
 # says where they are looked for); for the peer PEERS_PYTHON (default python3)
 # with PyTorch and torchvision, and the scripts in PEERS (default shared/peers,
-# here or beside this folder).
+# here or beside this folder).  NETS and BATCHES choose fewer steps: compiling
+# PyTorch's takes minutes.
 set -u
-usage='usage: gpu.sh DIR [steps|trainings]'
+usage='usage: gpu.sh DIR [steps|trainings|sanitize]'
 out=${1:?$usage}
 what=${2:-steps}
 case $what in
 steps) parts=steps ;;
 trainings) parts="epochs folds" ;;
+sanitize) parts= ;;
 *)
     echo "$usage" >&2
     exit 2
@@ -53,10 +56,16 @@ make -j"$jobs" CUDA=1 BUILD="$BUILD" gpu >"$out/build.log" 2>&1 || {
     tail -n 20 "$out/build.log"
     exit 1
 }
+if [ "$what" = sanitize ]; then
+    timeout "$(left 2)" make CUDA=1 BUILD="$BUILD" sanitize-gpu \
+        >"$out/sanitize.log" 2>&1
+    checked=$?
+    tail -n 20 "$out/sanitize.log"
+    exit $checked
+fi
 rest=10
 if [ "$what" = steps ]; then
-    rest=100                    # for the sanitizer, at the end
-    timeout 240 make CUDA=1 BUILD="$BUILD" SANITIZE=0 check-gpu \
+    timeout 240 make CUDA=1 BUILD="$BUILD" SANITIZE=0 PLANS=0 check-gpu \
         >"$out/check.log" 2>&1
     checked=$?
     tail -n 40 "$out/check.log"
@@ -68,10 +77,5 @@ export STEPS_MOST EPOCHS_MOST FOLDS_MOST
 timeout "$(left $((rest - 5)))" make CUDA=1 BUILD="$BUILD" PARTS="$parts" \
     bench-gpu >"$out/bench-$what.log" 2>&1 || checked=$((checked + $?))
 tar czf "$out/bench-$what.tgz" -C "$BUILD" bench-gpu
-if [ "$what" = steps ]; then
-    timeout "$(left 2)" make CUDA=1 BUILD="$BUILD" sanitize-gpu \
-        >"$out/sanitize.log" 2>&1 || checked=$((checked + $?))
-    tail -n 5 "$out/sanitize.log"
-fi
 cat "$out/bench-$what.log"
 [ "$checked" = 0 ]

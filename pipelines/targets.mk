@@ -48,7 +48,8 @@ help:
 #|     100 epochs, five folds of four networks: PARTS="steps epochs folds"
 #|     NETS="resnet18 ..." BATCHES="64 128" STEPS_MOST=240 EPOCHS_MOST=180
 #|     FOLDS_MOST=280 (seconds)
-#| sh pipelines/gpu.sh DIR [trainings]    build, check and time, logs into DIR
+#| sh pipelines/gpu.sh DIR [trainings|sanitize]
+#|                        build, check and time on a GPU, logs into DIR
 #| make fuzz              every parser under libFuzzer (clang): FUZZ_SECONDS=60
 #| make sanitize          ASan, UBSan, TSan, valgrind (long); make analyze reads
 #| make torture           crashes, full disks, killed and resumed runs (long)

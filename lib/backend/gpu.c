@@ -51,6 +51,7 @@ describe(struct gpu *g, struct err *e)
     g->arch = 10 * p.major + p.minor;
     g->cores = p.multiProcessorCount;
     g->nbytes = p.totalGlobalMem;
+    g->reads_host = p.pageableMemoryAccessUsesHostPageTables != 0;
     snprintf(g->name, sizeof g->name, "%.63s", p.name);
     if (p.major < 8)
         return err_set(e, EXIT_IO, "GPU %d (%s) is of compute "
@@ -125,12 +126,17 @@ gpu_free(struct gpu *g, void *p)
         note(g, cudaFree(p), "free memory");
 }
 
-/* From pageable memory CUDA takes a copy of its own before it returns. */
+/*
+ * From pageable memory CUDA takes a copy of its own before it returns, but not
+ * where the GPU reads such memory itself.
+ */
 void
 gpu_up(struct gpu *g, void *to, const void *host, size_t nbytes)
 {
     note(g, cudaMemcpyAsync(to, host, nbytes, cudaMemcpyHostToDevice,
                             g->stream), "copy to it");
+    if (g->reads_host)
+        gpu_sync(g);
 }
 
 void

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct gpu {
@@ -19,6 +20,7 @@ struct gpu {
     int cores;              /* multiprocessors */
     size_t nbytes;          /* of memory */
     char name[64];          /* "NVIDIA H200" */
+    bool reads_host;        /* memory that was not allocated for it */
     void *stream;           /* cudaStream_t */
     void *mark[2];          /* events of gpu_mark() */
     struct err failed;
