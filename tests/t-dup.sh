@@ -43,6 +43,13 @@ cmp -s groups.tsv piped.tsv || bad "through pipes it is another table"
 runs 0 busi-dup -o file.tsv --pairs - all.tsv
 is "-o leaves stdout to --pairs" "" "$(cmp out pairs.tsv 2>&1)$(cat err)"
 
+# Groups that were not made here do not go without a word.
+awk -F '\t' -v OFS='\t' '{ print $0, NR == 1 ? "group" : "p" (NR > 3) }' all.tsv \
+    >patients.tsv
+runs 0 busi-dup patients.tsv
+is "groups are made anew" "$(cat groups.tsv)" "$(cat out)"
+says "had 2 groups of its own, which are apart now"
+
 # No labels, no conflicts; an empty label is none.
 cut -f 1,2 all.tsv >bare.tsv
 runs 0 busi-dup bare.tsv

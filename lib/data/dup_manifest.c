@@ -102,16 +102,17 @@ score_one(void *ctx, size_t k, int thread)
     dup_score(r->scan, &r->pairs.item[k]);
 }
 
-struct frame {
-    char *file;
+/* What scans may have in common: a file, or a group. */
+struct of {
+    char *name;
     size_t scan;
 };
 
 static int
-by_file(const void *p, const void *q)
+by_name(const void *p, const void *q)
 {
-    const struct frame *a = p, *b = q;
-    int order = strcmp(a->file, b->file);
+    const struct of *a = p, *b = q;
+    int order = strcmp(a->name, b->name);
 
     return order != 0 ? order : (a->scan > b->scan) - (a->scan < b->scan);
 }
@@ -123,7 +124,7 @@ by_file(const void *p, const void *q)
 static void
 tie_frames(const struct run *r, struct dup_pairs *ties)
 {
-    struct frame *f = mem_array(r->n + 1, sizeof *f);
+    struct of *f = mem_array(r->n + 1, sizeof *f);
     size_t n = 0;
 
     for (size_t i = 0; i < r->n; i++) {
@@ -131,17 +132,17 @@ tie_frames(const struct run *r, struct dup_pairs *ties)
         char *file = scan_file(cell(r, i, r->path), &number);
 
         if (number > 0)
-            f[n++] = (struct frame){ file, i };
+            f[n++] = (struct of){ file, i };
         else
             free(file);
     }
-    qsort(f, n, sizeof *f, by_file);
+    qsort(f, n, sizeof *f, by_name);
     for (size_t i = 1; i < n; i++)
-        if (strcmp(f[i - 1].file, f[i].file) == 0)
+        if (strcmp(f[i - 1].name, f[i].name) == 0)
             dup_pairs_add(ties, &(struct dup_pair){
                 .a = f[i - 1].scan, .b = f[i].scan, .score = 2 });
     for (size_t i = 0; i < n; i++)
-        free(f[i].file);
+        free(f[i].name);
     free(f);
 }
 
@@ -182,6 +183,39 @@ find_conflicts(const struct run *r, bool *conflict)
             conflict[r->group[i]] = true;
     }
     free(seen);
+}
+
+/*
+ * Groups that the manifest came with may be patients: say so if they are no
+ * more.  Those named after one of their scans were made here.
+ */
+static void
+warn_of_groups(const struct run *r)
+{
+    struct of *f = mem_array(r->n + 1, sizeof *f);
+    long group = table_find(r->t, "group");
+    size_t apart = 0;
+
+    for (size_t i = 0; group >= 0 && i < r->n; i++)
+        f[i] = (struct of){ (char *)cell(r, i, (size_t)group), i };
+    if (group >= 0 && r->n > 0)
+        qsort(f, r->n, sizeof *f, by_name);
+    for (size_t i = 0, end; group >= 0 && i < r->n; i = end) {
+        bool ours = *f[i].name == '\0', split = false;
+
+        for (end = i; end < r->n && strcmp(f[end].name, f[i].name) == 0;
+             end++) {
+            ours = ours || strcmp(cell(r, f[end].scan, r->id),
+                                  f[i].name) == 0;
+            split = split || r->group[f[end].scan] != r->group[f[i].scan];
+        }
+        apart += split && !ours;
+    }
+    if (apart > 0)
+        log_warn("the column group had %zu groups of its own, which are apart "
+                 "now; if they are patients, name it otherwise and deal the "
+                 "folds by it", apart);
+    free(f);
 }
 
 static void
@@ -292,6 +326,7 @@ finish(struct run *r, struct err *e)
 
     find_conflicts(r, conflict);
     tell(r, conflict);
+    warn_of_groups(r);
     add_columns(r, conflict);
     if ((r->conf->pairs == NULL || save_pairs(r, e) == 0)
         && (r->conf->sheet == NULL || save_sheet(r, e) == 0))
