@@ -26,7 +26,7 @@ main(int argc, char **argv)
           "write the manifest here", 0, 0 },
         { "pairs", 0, OPT_OUT, &c.pairs, "FILE", NULL,
           "list the pairs of copies with score and kind", 0, 0 },
-        { "sheet", 0, OPT_OUT, &c.sheet, "FILE", NULL,
+        { "sheet", 0, OPT_PICTURE, &c.sheet, "FILE", NULL,
           "PNG of the 60 lowest pairs that count, side by side", 0, 0 },
         { "threshold", 0, OPT_REAL, &c.threshold, "T", "0",
           "score from which a pair counts; 0: read off the scores", 0, 1 },

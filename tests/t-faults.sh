@@ -17,6 +17,8 @@ inputs >before
 # An output that is an input, or two outputs in one file, by whatever names.
 ln -s d.st link.st
 cp "scans/benign/benign (1).png" s.png
+mkdir one
+cp s.png one
 for pair in "busi-predict -m model.st -o s.png s.png" \
     "busi-predict -m model.st --rejects ./s.png s.png" \
     "busi-predict -m model.st -d d.st -o model.st" \
@@ -28,13 +30,16 @@ for pair in "busi-predict -m model.st -o s.png s.png" \
     "busi-split --check -o f.tsv f.tsv" "busi-export -m model.st -o model.st" \
     "busi-strip -o x --masks $PWD/x scans" "busi-eval -o p.tsv p.tsv" \
     "busi-eval -l m.tsv -o m.tsv p.tsv" "busi-report -o p.tsv p.tsv" \
-    "busi-report --model model.st -o model.st p.tsv"; do
+    "busi-report --model model.st -o model.st p.tsv" \
+    "busi-strip -o one/s.png one" "busi-predict -m model.st -o one/s.png one" \
+    "busi-dup -o one/s.png m.tsv" "busi-prep -o one/s.png m.tsv"; do
     runs 2 $pair
-    says " both '| would replace the input '"
+    says " both '| would replace (the input|a picture,) '"
     [ ! -e x ] || bad "a refusal left a file: $pair"
 done
-cmp -s s.png "scans/benign/benign (1).png" || bad "a scan was written over"
-rm link.st s.png
+cmp -s s.png "scans/benign/benign (1).png" && cmp -s s.png one/s.png ||
+    bad "a scan was written over"
+rm -r link.st s.png one
 inputs >after
 cmp -s before after || bad "an input was written over"
 

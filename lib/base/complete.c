@@ -12,7 +12,8 @@ wanted(const struct opt *o)
 {
     if (o->kind == OPT_CHOICE)
         return WANT_WORDS;
-    if (o->kind == OPT_IN || o->kind == OPT_OUT || o->kind == OPT_LIST)
+    if (o->kind == OPT_IN || o->kind == OPT_OUT || o->kind == OPT_PICTURE ||
+        o->kind == OPT_LIST)
         return WANT_FILE;
     if (o->kind != OPT_TEXT)
         return WANT_NOTHING;

@@ -14,9 +14,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { LONG_ONLY = 256 };   /* getopt's value of option i: LONG_ONLY + i */
+
+static bool
+is_output(const struct opt *o)
+{
+    return o->kind == OPT_OUT || o->kind == OPT_PICTURE;
+}
 
 static const struct opt common[] = {
     { "quiet", 'q', OPT_FLAG, NULL, NULL, NULL, "no warnings, no progress",
@@ -97,6 +104,7 @@ set(const struct opt *o, const char *s, struct err *e)
     case OPT_TEXT:
     case OPT_IN:
     case OPT_OUT:
+    case OPT_PICTURE:
         *(const char **)o->at = s;
         break;
     case OPT_LIST:
@@ -132,7 +140,7 @@ clear(const struct opt *o)
 {
     if (o->kind == OPT_FLAG)
         *(bool *)o->at = false;
-    if (o->kind == OPT_TEXT || o->kind == OPT_IN || o->kind == OPT_OUT)
+    if (o->kind == OPT_TEXT || o->kind == OPT_IN || is_output(o))
         *(const char **)o->at = NULL;
 }
 
@@ -252,6 +260,34 @@ opt_parse(const struct program *p, int argc, char **argv, struct err *e)
     return rc == 0 ? optind : -1;
 }
 
+/* By its first bytes: PNG, JPEG, TIFF, BMP, WebP, DICOM. */
+static bool
+holds_picture(const char *path)
+{
+    static const struct {
+        size_t at, n;
+        char bytes[8];
+    } sign[] = {
+        { 0, 4, "\211PNG" }, { 0, 3, "\377\330\377" }, { 0, 4, "II*\0" },
+        { 0, 4, "MM\0*" }, { 8, 4, "WEBP" }, { 128, 4, "DICM" }
+    };
+    char head[132] = { 0 };
+    struct stat st;
+    FILE *f = strcmp(path, "-") != 0 && stat(path, &st) == 0 &&
+              S_ISREG(st.st_mode) ? fopen(path, "rb") : NULL;
+    size_t n = f != NULL ? fread(head, 1, sizeof head, f) : 0;
+    bool yes = n > 10 && memcmp(head, "BM", 2) == 0 &&
+               memcmp(head + 6, "\0\0\0", 4) == 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(sign); i++)
+        yes = yes || (n >= sign[i].at + sign[i].n &&
+                      memcmp(head + sign[i].at, sign[i].bytes,
+                             sign[i].n) == 0);
+    if (f != NULL)
+        fclose(f);
+    return yes;
+}
+
 /* Is the file of output `o` that of option `q` as well? */
 static bool
 shared(const struct opt *o, const struct opt *q)
@@ -263,11 +299,11 @@ shared(const struct opt *o, const struct opt *q)
     if (q->kind == OPT_LIST)
         for (size_t i = 0; i < list->n && !same; i++)
             same = file_same(path, list->item[i]);
-    else if (q->kind == OPT_IN || q->kind == OPT_OUT)
+    else if (q->kind == OPT_IN || is_output(q))
         other = *(const char *const *)q->at;
     if (other != NULL)
         same = file_same(path, other) ||
-               (q->kind == OPT_OUT && strcmp(path, "-") == 0 &&
+               (is_output(q) && strcmp(path, "-") == 0 &&
                 strcmp(other, "-") == 0);
     return same;
 }
@@ -277,8 +313,12 @@ static int
 keep_apart(const struct program *p, char *const *operands, struct err *e)
 {
     for (const struct opt *o = p->opts; o->name != NULL; o++) {
-        if (o->kind != OPT_OUT || *(const char *const *)o->at == NULL)
+        if (!is_output(o) || *(const char *const *)o->at == NULL)
             continue;
+        if (o->kind == OPT_OUT &&
+            holds_picture(*(const char *const *)o->at))
+            return err_set(e, EXIT_USAGE, "--%s would replace a picture, '%s'",
+                           o->name, *(const char *const *)o->at);
         for (const struct opt *q = p->opts; q->name != NULL; q++)
             if (q != o && shared(o, q))
                 return err_set(e, EXIT_USAGE, "--%s and --%s are both '%s'",

@@ -18,6 +18,7 @@ enum opt_kind {
     OPT_TEXT,       /* const char *: the argument itself */
     OPT_IN,         /* the same, the path of a file that is read */
     OPT_OUT,        /* the same, the path of a file that is written */
+    OPT_PICTURE,    /* the same, of a picture: may replace one */
     OPT_LIST,       /* struct str_list of files read: every use adds one */
     OPT_INT,        /* int64_t in [lo, hi] */
     OPT_REAL,       /* double in [lo, hi] */
