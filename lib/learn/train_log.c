@@ -39,6 +39,7 @@ int
 train_log_epoch(struct trainer *t, const struct score *s, struct err *e)
 {
     size_t before = t->log.n;
+    bool good, own;
     FILE *f;
 
     str_addf(&t->log, "%lld", (long long)t->s.epoch + 1);
@@ -56,11 +57,15 @@ train_log_epoch(struct trainer *t, const struct score *s, struct err *e)
              t->log.text + before);
     if (t->c->log == NULL)
         return 0;
-    f = strcmp(t->c->log, "-") == 0 ? stdout : fopen(t->c->log, "a");
+    own = strcmp(t->c->log, "-") != 0;
+    f = own ? fopen(t->c->log, "a") : stdout;
     if (f == NULL)
         return err_errno(e, "cannot write '%s'", t->c->log);
     fputs(t->log.text + before, f);
-    if (fflush(f) != 0 || (f != stdout && fclose(f) != 0))
+    good = fflush(f) == 0;
+    if (own && fclose(f) != 0)
+        good = false;
+    if (!good)
         return err_errno(e, "cannot write '%s'", t->c->log);
     return 0;
 }
