@@ -133,6 +133,7 @@ take_scan(void *ctx, size_t i, int thread)
     if (!find_label(r, s))
         reject(s, "label", "its label is none of the classes");
     else if (image_read(cell[r->path], &data, &nbytes, &frame, &e))
+        /* NOLINTNEXTLINE: that decoding fails alike is no mistake. */
         reject(s, e.status == EXIT_IO ? "unreadable" : "invalid", e.text);
     else if (!same_file(s, wanted, data, nbytes))
         reject(s, "changed", "changed since the manifest was written");

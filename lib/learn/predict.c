@@ -84,6 +84,7 @@ take_file(const struct run *r, struct input *i, uint8_t *px)
     int64_t frame;
 
     if (image_read(i->path, &data, &nbytes, &frame, &e) != 0)
+        /* NOLINTNEXTLINE: that decoding fails alike is no mistake. */
         input_reject(i, e.status == EXIT_IO ? "unreadable" : "invalid",
                      e.text);
     else if (!r->p->allow_train_rows && was_seen(r, data, nbytes))

@@ -27,11 +27,10 @@ train_setup_preset(int argc, char **argv)
             start = PRESET_INIT;
         if (n < 5 || strncmp(argv[i], "--recipe", n) != 0)
             continue;
-        if (value == NULL && i + 1 < argc)
-            value = argv[i + 1];
-        if (value != NULL)
-            p = strcmp(value, "sgd") == 0 ? PRESET_SGD
-              : strcmp(value, "paper") == 0 ? PRESET_PAPER : PRESET_BUSI;
+        if (value == NULL)
+            value = i + 1 < argc ? argv[i + 1] : "";
+        p = strcmp(value, "sgd") == 0 ? PRESET_SGD
+          : strcmp(value, "paper") == 0 ? PRESET_PAPER : PRESET_BUSI;
     }
     return p == PRESET_BUSI ? start : p;
 }
