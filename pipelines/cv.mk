@@ -78,13 +78,27 @@ $(WORK)/prep.settings: FORCE
 $(OUT)/train.settings: FORCE
 	$(call if-changed,echo "$(MODEL) $(EPOCHS) $(BATCH) $(SEED) $(RANKS) $(PHANTOMS) $(ARGS)")
 
+# The file after --init in ARGS.
+INIT = $(shell echo " $(ARGS)" | sed -n 's/.* --init[= ] *\([^ ]*\).*/\1/p')
+
+# A state that is older than what it was made from is of another run.
+define no-stale
+@for f in $^; do \
+    [ ! "$$f" -nt $(1).state.safetensors ] || \
+    rm -f $(1).state.safetensors*; \
+done
+endef
+
 ifneq ($(PHANTOMS),)
 START = $(OUT)/start.safetensors
 FROM  = --init $(START)
 endif
 
+$(WORK)/phantoms.settings: FORCE
+	$(call if-changed,echo "$(PHANTOMS)")
+
 # In BUSI's proportions, seven in sixteen of them benign.
-$(WORK)/phantoms.safetensors: $(WORK)/prep.settings
+$(WORK)/phantoms.safetensors: $(WORK)/prep.settings $(WORK)/phantoms.settings
 	rm -rf $(WORK)/phantoms
 	$(BUSI_BIN)busi-phantom -o $(WORK)/phantoms --seed 77 \
 	    --benign $$(($(PHANTOMS) * 7 / 16)) \
@@ -95,6 +109,7 @@ $(WORK)/phantoms.safetensors: $(WORK)/prep.settings
 
 # The size of the pictures, if ARGS have one, is that of the folds.
 $(OUT)/start.safetensors: $(WORK)/phantoms.safetensors $(OUT)/train.settings
+	$(call no-stale,$(OUT)/start)
 	$(GPUS_FOR) $(RANKS) $(BUSI_BIN)busi-train -d $< --fold all -m $(MODEL) \
 	    $(shell echo "$(ARGS)" | grep -o -e '--size[= ][0-9]*') \
 	    --optimizer adamw --lr 0.001 --weight-decay 0.05 -e 6 --warmup 1 \
@@ -115,14 +130,9 @@ $(WORK)/data.safetensors: $(WORK)/scans.tsv $(WORK)/prep.settings
 	$(BUSI_BIN)busi-prep --resize $(RESIZE) --crop $(CROP) \
 	    --channels $(CHANNELS) -o $@ $<
 
-# A state that is older than what it was made from is of another run.
 $(OUT)/fold-%.safetensors: $(WORK)/data.safetensors $(WORK)/folds.tsv \
-    $(OUT)/train.settings $(wildcard $(MODEL)) $(START)
-	@for f in $^; do \
-	    [ ! -e $(OUT)/fold-$*.state.safetensors ] || \
-	    [ ! "$$f" -nt $(OUT)/fold-$*.state.safetensors ] || \
-	    rm -f $(OUT)/fold-$*.state.safetensors*; \
-	done
+    $(OUT)/train.settings $(wildcard $(MODEL) $(INIT)) $(START)
+	$(call no-stale,$(OUT)/fold-$*)
 	$(GPUS_FOR) $(RANKS) $(BUSI_BIN)busi-train -d $< -f $(WORK)/folds.tsv --fold $(fold) -m $(MODEL) \
 	    -e $(EPOCHS) -b $(BATCH) --seed $(seed) --threads $(THREADS) \
 	    --ranks $(RANKS) $(FROM) $(ARGS) --resume --log $(OUT)/fold-$*.tsv -o $@
@@ -147,16 +157,19 @@ $(OUT)/val-%.tsv: $(MODELS) $(OUT)/score.settings
 $(OUT)/maps-%.tsv: $(MODELS) $(OUT)/score.settings
 	$(SCORE) --fold $* --cam $(OUT)/maps -o $@
 
-# With --select none no rows are left to choose thresholds on.
-VALS = $(if $(filter none --select=none,$(ARGS)),,$(FOLDS:%=$(OUT)/val-%.tsv))
+# With two folds or --select none no rows are left to choose thresholds on.
+NO_VALS = $(filter 2,$(K))$(shell echo " $(ARGS)" | \
+    grep -e ' --sel[ect]*[= ] *none')
+VALS = $(if $(NO_VALS),,$(FOLDS:%=$(OUT)/val-%.tsv))
 
+# Status 1: a page without a log or a picture, which it names.
 $(OUT)/report.html: $(OUT)/metrics.tsv $(VALS) \
     $(FOLDS:%=$(OUT)/maps-%.tsv)
 	$(BUSI_BIN)busi-report -o $@ -l $(WORK)/folds.tsv --cam $(OUT)/maps \
 	    --title "$(notdir $(MODEL)), cross-validation" \
 	    $(FOLDS:%=--log $(OUT)/fold-%.tsv) \
 	    $(FOLDS:%=--model $(OUT)/fold-%.safetensors) \
-	    $(VALS:%=--validation %) $(PREDS)
+	    $(VALS:%=--validation %) $(PREDS) || [ $$? = 1 ]
 
 FORCE:
 .PHONY: cv FORCE

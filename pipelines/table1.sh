@@ -14,7 +14,8 @@ printf 'train\ttest\tlo\thi\tn\ttest_10\ttest_50\n'
 
 # The mean over the logs of one part: seconds, accuracy at the kept epoch, ...
 logs() {
-    for model in "$1"/fold-?.safetensors; do
+    for model in "$1"/fold-?.safetensors "$1"/fold-??.safetensors; do
+        [ -e "$model" ] || continue
         epoch=$("${BUSI_BIN:-}busi-info" "$model" | awk '$1 == "epoch" { print $2 }')
         awk -F'\t' -v epoch="$epoch" '
             NR == 1 { for (i = 1; i <= NF; i++) c[$i] = i; next }

@@ -166,3 +166,11 @@ runs 3 busi-report -o none.html folds.tsv
 runs 4 busi-report -o none.html gone.tsv
 runs 4 busi-report -q -o /dev/full pred-0.tsv
 [ ! -e none.html ] || bad "an error leaves a page"
+
+# ------------------------------------- what a page must not claim
+busi-report -q --bootstrap 20 -o one.html pred-0.tsv
+grep -Eq '<td>accuracy</td><td>all</td>(<td class="n">[^<]*</td>)(<td class="n">NA</td>){2}' \
+    one.html || bad "one table has a mean over folds: $(grep -o '<td>accuracy.*' one.html | head -n 1)"
+busi-report -q --bootstrap 20 -o own.html --validation pred-0.tsv pred-0.tsv
+grep -q 'or are of their scans: no' own.html ||
+    bad "test scans were taken for validation"

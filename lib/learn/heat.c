@@ -8,8 +8,10 @@
 #include "data/scan.h"
 #include "learn/cam.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <search.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -102,14 +104,17 @@ heat_open(struct heat *h, const char *folder, const struct recipe *r,
           struct err *e)
 {
     char *mark = str_format("%s/.busi-heat", folder);
-    struct file_out out;
-    int rc = file_make_folder(folder, e);
+    int rc = file_make_folder(folder, e), fd;
 
     *h = (struct heat){ .folder = folder, .recipe = r };
-    if (rc == 0 && access(mark, F_OK) != 0 && file_folder_empty(folder) &&
-        (rc = file_out_open(&out, mark, e)) == 0) {
-        fputs("The pictures in this folder are heat maps.\n", out.stream);
-        rc = file_out_close(&out, e);
+    /* Several folds may come here at once: all write the same. */
+    if (rc == 0 && access(mark, F_OK) != 0 && file_folder_empty(folder)) {
+        fd = open(mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+        if (fd < 0 ||
+            dprintf(fd, "The pictures in this folder are heat maps.\n") < 0)
+            rc = err_errno(e, "cannot write '%s'", mark);
+        if (fd >= 0)
+            close(fd);
     }
     h->ours = access(mark, F_OK) == 0;
     free(mark);

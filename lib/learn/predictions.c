@@ -398,6 +398,8 @@ number_groups(struct predictions *p)
     for (size_t i = 0; i < n; i++) {
         if (i == 0 || strcmp(named[i - 1]->group, named[i]->group) != 0)
             p->ngroups++;
+        else if (named[i - 1]->file != named[i]->file)
+            p->crossed = true;
         named[i]->outcome.group = (uint32_t)(p->ngroups - 1);
     }
     p->grouped = n > 0;

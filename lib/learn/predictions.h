@@ -57,6 +57,7 @@ struct predictions {
     size_t n;
     size_t ngroups;             /* outcome.group counts to it */
     bool grouped;               /* does any row name a group? */
+    bool crossed;               /* is a group in two files? */
 };
 
 /* Labels and groups by id. */

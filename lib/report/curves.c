@@ -101,13 +101,13 @@ double
 curves_threshold(const struct scored *s, size_t n, double least)
 {
     struct counts c = totals(s, n);
-    double best = 1;
+    double best = INFINITY;     /* nothing is positive */
 
     for (size_t i = 0; i < n; i++) {
         c.fp += !s[i].positive;
         if (!last_of(s, n, i))
             continue;
-        if (1 - c.fp / c.nneg < least)
+        if (!(1 - c.fp / c.nneg >= least))      /* no negatives: NaN */
             break;
         best = i + 1 < n ? (s[i].p + s[i + 1].p) / 2 : s[i].p / 2;
     }

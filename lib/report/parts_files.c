@@ -178,10 +178,10 @@ part_training(struct report *r)
             left_out(r, &e);
         } else {
             add_log(&loss, &t, "train_loss", first ? "train" : "", PLOT_BLUE);
-            add_log(&loss, &t, "val_loss", first ? "validation" : "",
+            add_log(&loss, &t, "val_loss", first ? "choosing epochs" : "",
                     PLOT_ORANGE);
             add_log(&acc, &t, "train_acc", first ? "train" : "", PLOT_BLUE);
-            add_log(&acc, &t, "val_acc", first ? "validation" : "",
+            add_log(&acc, &t, "val_acc", first ? "choosing epochs" : "",
                     PLOT_ORANGE);
             first = false;
         }
@@ -377,7 +377,7 @@ part_mistakes(struct report *r)
         qsort(wrong, n, sizeof *wrong, by_confidence);
     page_section(&r->page, "Worst mistakes");
     page_paragraph(&r->page, "", "%zu scans were taken for another class; "
-                   "here are the %zu of which the networks were most sure.",
+                   "here are the %zu with the truth farthest behind.",
                    n, n < SHOWN ? n : SHOWN);
     if (r->c->cam == NULL)
         page_paragraph(&r->page, "note", "Not given: --cam, heat maps of "

@@ -57,10 +57,10 @@ part_summary(struct report *r)
     char *specificity = str_format("Specificity, %s", positive);
     bool selected = false;
 
-    page_paragraph(&r->page, "note", "%zu scans in %zu test fold%s, each "
-                   "scored once by a network that had not seen it. Values "
-                   "with 95 %% intervals. Research use only: not a medical "
-                   "device.", count_ok(r), r->p.nfiles,
+    page_paragraph(&r->page, "note", "%zu scans in %zu table%s of "
+                   "predictions, each scored once. Values with 95 %% "
+                   "intervals. Research use only: not a medical device.",
+                   count_ok(r), r->p.nfiles,
                    r->p.nfiles == 1 ? "" : "s");
     for (size_t i = 0; i < r->p.nfiles; i++)
         selected = selected || r->p.file[i].selected;
@@ -70,6 +70,9 @@ part_summary(struct report *r)
     if (!r->p.grouped)
         page_paragraph(&r->page, "warn", "No groups of near-copies are known: "
                        "copies of test scans may have been trained on.");
+    if (r->p.crossed)
+        page_paragraph(&r->page, "warn", "Groups of near-copies cross the "
+                       "folds: copies of test scans were trained on.");
     str_add(&r->page, "<div class=\"cards\">\n");
     card(r, "accuracy", "all", "Accuracy");
     card(r, "balanced_accuracy", "all", "Balanced accuracy");
@@ -296,6 +299,32 @@ validation_of(const struct report *r, const struct predictions *v, size_t i)
     return -1;
 }
 
+/* Is a scan of test file i in validation file j as well?  Rows are by id. */
+static bool
+share_scans(const struct report *r, size_t i, const struct predictions *v,
+            size_t j)
+{
+    for (size_t a = 0, b = 0; a < r->p.n && b < v->n;) {
+        int order = strcmp(r->p.row[a].id, v->row[b].id);
+
+        if (order == 0 && r->p.row[a].file == i && v->row[b].file == j)
+            return true;
+        a += order <= 0;
+        b += order >= 0;
+    }
+    return false;
+}
+
+static bool
+same_classes(const struct predictions *a, const struct predictions *b)
+{
+    bool same = a->classes.n == b->classes.n;
+
+    for (size_t k = 0; same && k < a->classes.n; k++)
+        same = strcmp(a->classes.item[k], b->classes.item[k]) == 0;
+    return same;
+}
+
 static size_t
 keep_file(struct scored *s, size_t n, size_t file)
 {
@@ -319,7 +348,7 @@ count_points(const struct report *r, const struct predictions *v,
         struct scored *test, *val;
         struct counts c;
 
-        if (j < 0)
+        if (j < 0 || share_scans(r, i, v, (size_t)j))
             return -1;
         test = curves_sort(&r->p, r->positive, &ntest);
         val = curves_sort(v, r->positive, &nval);
@@ -337,6 +366,17 @@ count_points(const struct report *r, const struct predictions *v,
 }
 
 static void
+share_cell(struct page_table *t, double x, double n)
+{
+    struct interval i = stat_wilson(x, n);
+
+    if (n > 0)
+        page_cell(t, "%.3f (%.3f to %.3f)", x / n, i.lo, i.hi);
+    else
+        page_cell(t, "NA");
+}
+
+static void
 point_rows(struct report *r, const struct predictions *v)
 {
     static const double least[] = { 0.90, 0.95 };
@@ -351,20 +391,17 @@ point_rows(struct report *r, const struct predictions *v)
     page_cell(&t, "scans");
     for (size_t i = 0; i < ARRAY_LEN(least); i++) {
         struct counts c;
-        struct interval a, b;
 
         if (count_points(r, v, least[i], &c) != 0) {
             page_paragraph(&r->page, "warn", "The validation tables are not "
-                           "of the same models as the test tables: no "
-                           "operating points.");
+                           "of the same models as the test tables, or are of "
+                           "their scans: no operating points.");
             str_list_release(&t.cells);
             return;
         }
-        a = stat_wilson(c.tp, c.npos);
-        b = stat_wilson(c.nneg - c.fp, c.nneg);
         page_cell(&t, "%.2f", least[i]);
-        page_cell(&t, "%.3f (%.3f to %.3f)", c.tp / c.npos, a.lo, a.hi);
-        page_cell(&t, "%.3f (%.3f to %.3f)", 1 - c.fp / c.nneg, b.lo, b.hi);
+        share_cell(&t, c.tp, c.npos);
+        share_cell(&t, c.nneg - c.fp, c.nneg);
         page_cell(&t, "%.0f", c.npos + c.nneg);
     }
     page_table(&r->page, &t);
@@ -393,6 +430,9 @@ part_operating(struct report *r, struct err *e)
     }
     if (rc == 0 && paths->n > 0)
         rc = predictions_settle(&v, e);
+    if (rc == 0 && paths->n > 0 && !same_classes(&v, &r->p))
+        rc = err_set(e, EXIT_INVALID, "'%s' has other classes than the "
+                     "predictions, or in another order", paths->item[0]);
     if (rc == 0 && paths->n > 0)
         point_rows(r, &v);
     predictions_release(&v);

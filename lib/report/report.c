@@ -21,7 +21,7 @@ report_metric(const struct table *t, const char *metric, const char *class,
     for (size_t i = 0; i < t->nrows && m >= 0 && c >= 0 && v >= 0; i++)
         if (strcmp(t->row[i][m], metric) == 0 &&
             strcmp(t->row[i][c], class) == 0 &&
-            (f < 0 || strcmp(t->row[i][f], fold) == 0))
+            strcmp(f < 0 ? "pooled" : t->row[i][f], fold) == 0)
             return t->row[i][v];
     return "NA";
 }
