@@ -121,6 +121,8 @@ trial() {
     # One that hangs or exits before MPI is open, nobody can name.
     grep -Eq "rank $rank\b|have not met for|a rank ended with" "$name.err" ||
         bad "rank $rank is not named: $(head -n 3 "$name.err")"
+    # One that was killed may need a moment to go.
+    [ -z "$(mine)" ] || sleep 1
     [ -z "$(mine)" ] || bad "left: $(mine | xargs ps -o pid,stat,args -p)"
     new=$(shared | grep -vxF "${before:-none}")
     # A run of others may just be opening or closing.
