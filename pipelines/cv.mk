@@ -162,11 +162,14 @@ NO_VALS = $(filter 2,$(K))$(shell echo " $(ARGS)" | \
     grep -e ' --sel[ect]*[= ] *none')
 VALS = $(if $(NO_VALS),,$(FOLDS:%=$(OUT)/val-%.tsv))
 
+VOTES = $(if $(filter-out 1,$(MEMBERS)), of $(MEMBERS) networks a \
+    fold)$(if $(filter-out 1,$(TTA)), over $(TTA) views of a scan)
+
 # Status 1: a page without a log or a picture, which it names.
 $(OUT)/report.html: $(OUT)/metrics.tsv $(VALS) \
     $(FOLDS:%=$(OUT)/maps-%.tsv)
 	$(BUSI_BIN)busi-report -o $@ -l $(WORK)/folds.tsv --cam $(OUT)/maps \
-	    --title "$(notdir $(MODEL)), cross-validation" \
+	    --title "$(notdir $(MODEL)), cross-validation$(VOTES)" \
 	    $(FOLDS:%=--log $(OUT)/fold-%.tsv) \
 	    $(FOLDS:%=--model $(OUT)/fold-%.safetensors) \
 	    $(VALS:%=--validation %) $(PREDS) || [ $$? = 1 ]

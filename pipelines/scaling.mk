@@ -24,6 +24,13 @@ HERE := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 scaling: $(RANKS:%=$(OUT)/%.log)
 	@sh $(HERE)/scaling.sh $(OUT) $(RANKS)
 
+# Other settings, other times.
+$(OUT)/settings: FORCE
+	@mkdir -p $(@D); echo "$(BUSI) $(MODEL) $(EPOCHS) $(BATCH) $(THREADS)" \
+	    "$(DEVICE) $(ARGS)" >$@.new; \
+	if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+FORCE:
+
 $(OUT)/data.safetensors $(OUT)/folds.tsv &:
 	@$(MAKE) --no-print-directory -f $(HERE)/cv.mk BUSI="$(BUSI)" \
 	    BUSI_BIN=$(BUSI_BIN) OUT=$(OUT) $(OUT)/data.safetensors \
@@ -31,7 +38,7 @@ $(OUT)/data.safetensors $(OUT)/folds.tsv &:
 
 # One after the other, also with -j: they are to be timed.
 .NOTPARALLEL:
-$(OUT)/%.log: $(OUT)/data.safetensors $(OUT)/folds.tsv
+$(OUT)/%.log: $(OUT)/data.safetensors $(OUT)/folds.tsv $(OUT)/settings
 	$(BUSI_BIN)busi-train -d $(OUT)/data.safetensors -f $(OUT)/folds.tsv \
 	    -m $(MODEL) -e $(EPOCHS) -b $(BATCH) --ranks $* \
 	    --threads $(THREADS) --device $(DEVICE) --schedule constant \
@@ -40,5 +47,5 @@ $(OUT)/%.log: $(OUT)/data.safetensors $(OUT)/folds.tsv
 	@rm -f $(OUT)/$*.safetensors $(OUT)/$*.state.safetensors*
 	@mv $@.new $@
 
-.PHONY: scaling
+.PHONY: scaling FORCE
 .SECONDARY:

@@ -442,10 +442,31 @@ part_models(struct report *r, struct err *e)
 
 /* -------------------------------------------------------------- checklists */
 
-/* An item, and what these files say to it; NULL: the author must. */
+/*
+ * An item, and what these files say to it if they were given; NULL: the author
+ * must.  They are m: models, t: logs, c: heat maps, v: validation tables, p:
+ * metrics of plain folds, k: several tables, g: groups that no fold cuts.
+ */
 struct item {
-    const char *number, *what, *filled;
+    const char *number, *what, *filled, *needs;
 };
+
+static bool
+given(const struct report *r, const char *needs)
+{
+    const struct report_conf *c = r->c;
+    bool all = true;
+
+    for (; needs != NULL && *needs != '\0'; needs++)
+        all = all && (*needs == 'm'   ? c->models.n > 0
+                      : *needs == 't' ? c->logs.n > 0
+                      : *needs == 'c' ? c->cam != NULL
+                      : *needs == 'v' ? c->validation.n > 0
+                      : *needs == 'p' ? c->plain != NULL
+                      : *needs == 'k' ? c->npreds > 1
+                                      : r->p.grouped && !r->p.crossed);
+    return all;
+}
 
 static void
 checklist(struct report *r, const char *caption, const struct item *item,
@@ -459,90 +480,91 @@ checklist(struct report *r, const char *caption, const struct item *item,
     for (size_t i = 0; i < n; i++) {
         page_cell(&t, "%s", item[i].number);
         page_cell(&t, "%s", item[i].what);
-        page_cell(&t, "%s", item[i].filled != NULL ? item[i].filled
-                                                   : "for the author");
+        page_cell(&t, "%s", item[i].filled != NULL &&
+                  given(r, item[i].needs) ? item[i].filled
+                                          : "for the author");
     }
     page_table(&r->page, &t);
 }
 
 /* Tejani et al., Radiology: Artificial Intelligence 6(4), 2024. */
 static const struct item claim[] = {
-    { "1", "Title or abstract names the AI method", NULL },
-    { "2", "Structured summary", NULL },
-    { "3", "Scientific and clinical background", NULL },
-    { "4", "Aims and hypotheses", NULL },
-    { "5", "Prospective or retrospective", NULL },
-    { "6", "Study goal", NULL },
-    { "7", "Data sources", NULL },
-    { "8", "Inclusion and exclusion criteria", NULL },
-    { "9", "Data preprocessing", "Model card: recipe" },
-    { "10", "Selection of data subsets", "Model card: recipe (crop)" },
-    { "11", "De-identification", NULL },
-    { "12", "Missing data", "Scans: rejected" },
-    { "13", "Image acquisition protocol", NULL },
-    { "14", "Definition of the reference standard", NULL },
-    { "15", "Rationale of the reference standard", NULL },
-    { "16", "Source of reference annotations", NULL },
-    { "17", "Annotation of the test set", NULL },
-    { "18", "Variability of raters", NULL },
-    { "19", "Assignment to partitions", "Scans: classes by fold" },
+    { "1", "Title or abstract names the AI method", NULL, NULL },
+    { "2", "Structured summary", NULL, NULL },
+    { "3", "Scientific and clinical background", NULL, NULL },
+    { "4", "Aims and hypotheses", NULL, NULL },
+    { "5", "Prospective or retrospective", NULL, NULL },
+    { "6", "Study goal", NULL, NULL },
+    { "7", "Data sources", NULL, NULL },
+    { "8", "Inclusion and exclusion criteria", NULL, NULL },
+    { "9", "Data preprocessing", "Model card: recipe", "m" },
+    { "10", "Selection of data subsets", "Model card: recipe (crop)", "m" },
+    { "11", "De-identification", NULL, NULL },
+    { "12", "Missing data", "Scans: rejected", NULL },
+    { "13", "Image acquisition protocol", NULL, NULL },
+    { "14", "Definition of the reference standard", NULL, NULL },
+    { "15", "Rationale of the reference standard", NULL, NULL },
+    { "16", "Source of reference annotations", NULL, NULL },
+    { "17", "Annotation of the test set", NULL, NULL },
+    { "18", "Variability of raters", NULL, NULL },
+    { "19", "Assignment to partitions", "Scans: classes by fold", NULL },
     { "20", "Level at which partitions are disjoint",
-      "Scans: groups of near-copies (patients are not known)" },
-    { "21", "Intended sample size", NULL },
-    { "22", "Model description", "Model card: graph, parameters" },
-    { "23", "Software and packages", "Provenance: version" },
-    { "24", "Initialisation of parameters", "Model card: seed, init" },
-    { "25", "Training approach", "Model card: command; Training" },
-    { "26", "Selection of the final model", "Model card: select, epoch" },
-    { "27", "Ensembling", NULL },
-    { "28", "Metrics of performance", "Results" },
-    { "29", "Significance and uncertainty", "Results: 95 % intervals" },
-    { "30", "Robustness or sensitivity analysis", "Shortcuts and leaks" },
-    { "31", "Explainability", "Worst mistakes: heat maps" },
-    { "32", "Evaluation on internal data", "Results: cross-validation" },
-    { "33", "Testing on external data", NULL },
-    { "34", "Trial registration", NULL },
-    { "35", "Numbers included and excluded", "Scans: flow" },
-    { "36", "Demographic and clinical characteristics", NULL },
-    { "37", "Performance on all partitions", "Training; Results" },
-    { "38", "Estimates and their precision", "Results" },
-    { "39", "Failure analysis", "Worst mistakes" },
-    { "40", "Limitations", NULL },
-    { "41", "Implications for practice", NULL },
-    { "42", "Full study protocol", NULL },
-    { "43", "Availability of software, model and data", NULL },
-    { "44", "Funding", NULL }
+      "Scans: groups of near-copies (patients are not known)", "g" },
+    { "21", "Intended sample size", NULL, NULL },
+    { "22", "Model description", "Model card: network, parameters", "m" },
+    { "23", "Software and packages", "Provenance: version", NULL },
+    { "24", "Initialisation of parameters", "Model card: seed; init, if any", "m" },
+    { "25", "Training approach", "Model card: command; Training", "mt" },
+    { "26", "Selection of the final model", "Model card: select, epoch", "m" },
+    { "27", "Ensembling", NULL, NULL },
+    { "28", "Metrics of performance", "Results", NULL },
+    { "29", "Significance and uncertainty", "Results: 95 % intervals", NULL },
+    { "30", "Robustness or sensitivity analysis", "Shortcuts and leaks", "p" },
+    { "31", "Explainability", "Worst mistakes: heat maps", "c" },
+    { "32", "Evaluation on internal data", "Results: cross-validation", "k" },
+    { "33", "Testing on external data", NULL, NULL },
+    { "34", "Trial registration", NULL, NULL },
+    { "35", "Numbers included and excluded", "Scans: flow", NULL },
+    { "36", "Demographic and clinical characteristics", NULL, NULL },
+    { "37", "Performance on all partitions", "Training; Results", "t" },
+    { "38", "Estimates and their precision", "Results", NULL },
+    { "39", "Failure analysis", "Worst mistakes", NULL },
+    { "40", "Limitations", NULL, NULL },
+    { "41", "Implications for practice", NULL, NULL },
+    { "42", "Full study protocol", NULL, NULL },
+    { "43", "Availability of software, model and data", NULL, NULL },
+    { "44", "Funding", NULL, NULL }
 };
 
 /* Collins et al., BMJ 385:e078378, 2024; items as headings. */
 static const struct item tripod[] = {
-    { "1", "Title", NULL },
-    { "2", "Abstract", NULL },
-    { "3", "Background", NULL },
-    { "4", "Objectives", NULL },
-    { "5", "Data: sources, dates", NULL },
-    { "6", "Participants: setting, eligibility, treatment", NULL },
-    { "7", "Data preparation", "Model card: recipe" },
-    { "8", "Outcome", NULL },
-    { "9", "Predictors", "Model card: recipe (pixels alone)" },
-    { "10", "Sample size", "Scans: numbers; justification for the author" },
-    { "11", "Missing data", "Scans: rejected" },
-    { "12", "Analytical methods", "Model card: command; Results" },
-    { "13", "Class imbalance", "Model card: command (class weights)" },
-    { "14", "Fairness", NULL },
-    { "15", "Model output", "Calibration; Operating points" },
-    { "16", "Training versus evaluation data", "Scans: classes by fold" },
-    { "17", "Ethical approval", NULL },
-    { "18", "Open science", NULL },
-    { "19", "Patient and public involvement", NULL },
-    { "20", "Results: participants", "Scans: numbers; rest for the author" },
-    { "21", "Model development", "Scans: classes by fold" },
-    { "22", "Full model specification", "Model card; the model file" },
-    { "23", "Model performance", "Results" },
-    { "24", "Model updating", NULL },
-    { "25", "Interpretation", NULL },
-    { "26", "Limitations", NULL },
-    { "27", "Usability in current care", NULL }
+    { "1", "Title", NULL, NULL },
+    { "2", "Abstract", NULL, NULL },
+    { "3", "Background", NULL, NULL },
+    { "4", "Objectives", NULL, NULL },
+    { "5", "Data: sources, dates", NULL, NULL },
+    { "6", "Participants: setting, eligibility, treatment", NULL, NULL },
+    { "7", "Data preparation", "Model card: recipe", "m" },
+    { "8", "Outcome", NULL, NULL },
+    { "9", "Predictors", "Model card: recipe (pixels alone)", "m" },
+    { "10", "Sample size", "Scans: numbers; justification for the author", NULL },
+    { "11", "Missing data", "Scans: rejected", NULL },
+    { "12", "Analytical methods", "Model card: command; Results", "m" },
+    { "13", "Class imbalance", "Scans: numbers of each class; Results: balanced", NULL },
+    { "14", "Fairness", NULL, NULL },
+    { "15", "Model output", "Calibration; Operating points", "v" },
+    { "16", "Training versus evaluation data", "Scans: classes by fold", NULL },
+    { "17", "Ethical approval", NULL, NULL },
+    { "18", "Open science", NULL, NULL },
+    { "19", "Patient and public involvement", NULL, NULL },
+    { "20", "Results: participants", "Scans: numbers; rest for the author", NULL },
+    { "21", "Model development", "Scans: classes by fold", NULL },
+    { "22", "Full model specification", "Model card; the model file", "m" },
+    { "23", "Model performance", "Results", NULL },
+    { "24", "Model updating", NULL, NULL },
+    { "25", "Interpretation", NULL, NULL },
+    { "26", "Limitations", NULL, NULL },
+    { "27", "Usability in current care", NULL, NULL }
 };
 
 void

@@ -25,9 +25,16 @@ plot_add(struct plot *p, const char *title, enum plot_colour colour, size_t n)
     *l = (struct plot_line){ .colour = colour, .n = n };
     snprintf(l->title, sizeof l->title, "%s", title);
     /* What comes from files must not speak gnuplot. */
-    for (char *c = l->title; *c != '\0'; c++)
-        if ((unsigned char)*c < ' ' || strchr("\"'`\\@{}^~$", *c) != NULL)
+    for (char *c = l->title; *c != '\0';) {
+        size_t n_bytes = str_utf8(c, strlen(c));    /* 0: none, or cut */
+
+        if (n_bytes == 0 || (unsigned char)*c < ' ' ||
+            strchr("\"'`\\@{}^~$", *c) != NULL) {
             *c = '?';
+            n_bytes = 1;
+        }
+        c += n_bytes;
+    }
     l->x = mem_array(n, sizeof *l->x);
     l->y = mem_array(n, sizeof *l->y);
     return l;

@@ -42,6 +42,7 @@ struct cudaDeviceProp {
     char name[256];
     int major, minor, multiProcessorCount;
     size_t totalGlobalMem;
+    int pageableMemoryAccessUsesHostPageTables;
 };
 
 typedef struct host_stream *cudaStream_t;
