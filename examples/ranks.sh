@@ -18,10 +18,25 @@ total=0
 for h in $hosts; do total=$((total + each)); done
 rank=0
 pids=
+
+# ssh joins the words of a command, and a shell there parts them again.
+on() {
+    host=$1
+    shift
+    if [ -n "${REMOTE:-}" ]; then
+        $REMOTE "$host" "$@"
+    else
+        # shellcheck disable=SC2029     # that is meant
+        ssh "$host" "$(for word; do
+            printf "'%s' " "$(printf %s "$word" | sed "s/'/'\\\\''/g")"
+        done)"
+    fi
+}
+
 for h in $hosts; do
     local=0
     while [ $local -lt "$each" ]; do
-        ${REMOTE:-ssh} "$h" env RANK=$rank WORLD_SIZE=$total \
+        on "$h" env RANK=$rank WORLD_SIZE=$total \
             LOCAL_RANK=$local LOCAL_WORLD_SIZE="$each" \
             MASTER_ADDR="${MASTER_ADDR:-$first}" \
             MASTER_PORT="${MASTER_PORT:-29500}" "$@" &

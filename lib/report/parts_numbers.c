@@ -199,9 +199,9 @@ part_metrics(struct report *r)
     if (r->p.nfiles > 1)
         by_fold(r);
     page_paragraph(&r->page, "note", "Proportions: Wilson; AUROC: DeLong; the "
-                   "rest: bootstrap over groups of near-copies. The first two "
-                   "take scans as independent and are too narrow where copies "
-                   "abound.");
+                   "rest: bootstrap over %s. The first two take scans as "
+                   "independent and are too narrow where copies abound.",
+                   r->p.grouped ? "groups of near-copies" : "scans");
     page_end(&r->page);
 }
 
