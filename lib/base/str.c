@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -247,4 +248,26 @@ str_real(const char *s, double *value)
         return false;
     *value = v;
     return true;
+}
+
+static int
+by_bytes(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+bool
+str_set_add(void **set, const char *s)
+{
+    if (tfind(s, set, by_bytes) != NULL)
+        return false;
+    mem_must(tsearch(mem_strdup(s), set, by_bytes), 4 * sizeof(void *));
+    return true;
+}
+
+void
+str_set_release(void **set)
+{
+    tdestroy(*set, free);
+    *set = NULL;
 }

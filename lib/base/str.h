@@ -43,6 +43,10 @@ void str_list_release(struct str_list *l);
  */
 int str_natural(const char *a, const char *b);
 
+/* A set of strings, NULL at first: put one in; was it not there yet? */
+bool str_set_add(void **set, const char *s);
+void str_set_release(void **set);
+
 /* Bytes of the UTF-8 character that starts at p (n bytes are there), or 0. */
 size_t str_utf8(const char *p, size_t n);
 

@@ -131,36 +131,23 @@ facts_print(const struct facts *f, FILE *to)
     }
 }
 
-/* The next fact from `from` on with this key; n: there is none. */
-static size_t
-next_of(const struct facts *f, const char *key, size_t from)
-{
-    while (from < f->n && strcmp(f->fact[from].key, key) != 0)
-        from++;
-    return from;
-}
-
 void
 facts_json(const struct facts *f, FILE *to)
 {
     struct str key = { 0 };
 
     fputs("{", to);
-    for (size_t i = 0; i < f->n; i++) {
-        const char *name = f->fact[i].key;
-        size_t next = next_of(f, name, i + 1);
-        bool several = next < f->n;
-
-        if (next_of(f, name, 0) < i)
-            continue;
+    for (size_t i = 0, end; i < f->n; i = end) {
+        for (end = i + 1; end < f->n &&
+             strcmp(f->fact[end].key, f->fact[i].key) == 0; end++)
+            ;
         key.n = 0;
-        str_add_json(&key, name);
-        fprintf(to, "%s%s: %s%s", i > 0 ? ", " : "", key.text,
-                several ? "[" : "", f->fact[i].json);
-        for (; next < f->n; next = next_of(f, name, next + 1))
-            fprintf(to, ", %s", f->fact[next].json);
-        if (several)
-            fputs("]", to);
+        str_add_json(&key, f->fact[i].key);
+        fprintf(to, "%s%s: %s", i > 0 ? ", " : "", key.text,
+                end > i + 1 ? "[" : "");
+        for (size_t k = i; k < end; k++)
+            fprintf(to, "%s%s", k > i ? ", " : "", f->fact[k].json);
+        fputs(end > i + 1 ? "]" : "", to);
     }
     fputs("}", to);
     str_release(&key);

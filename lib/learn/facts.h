@@ -44,7 +44,7 @@ void facts_tally(struct facts *f, const char *key, const struct tally *t,
 
 /* A line each, with control characters as \xNN. */
 void facts_print(const struct facts *f, FILE *to);
-/* One object; a key that is there several times has a list. */
+/* One object; a key that comes several times in a row has a list. */
 void facts_json(const struct facts *f, FILE *to);
 void facts_release(struct facts *f);
 

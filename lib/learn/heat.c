@@ -10,7 +10,6 @@
 
 #include <fcntl.h>
 #include <math.h>
-#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,14 +123,7 @@ heat_open(struct heat *h, const char *folder, const struct recipe *r,
 void
 heat_close(struct heat *h)
 {
-    tdestroy(h->written, free);
-    h->written = NULL;
-}
-
-static int
-by_bytes(const void *a, const void *b)
-{
-    return strcmp(a, b);
+    str_set_release(&h->written);
 }
 
 /* May the map of scan `id` be written there? */
@@ -146,10 +138,9 @@ check_target(struct heat *h, const char *id, const char *path,
         return err_set(e, EXIT_USAGE, "the heat map of '%s' would replace "
                        "'%s', which may be none: take another folder for "
                        "--cam", id, to);
-    if (tfind(to, &h->written, by_bytes) != NULL)
+    if (!str_set_add(&h->written, to))
         return err_set(e, EXIT_INVALID, "the heat map of '%s' would replace "
                        "'%s', that of another scan", id, to);
-    mem_must(tsearch(mem_strdup(to), &h->written, by_bytes), strlen(to));
     return 0;
 }
 

@@ -14,7 +14,7 @@ struct heat {
     const char *folder;
     const struct recipe *recipe;    /* of the models */
     bool ours;                  /* maps may be replaced in it */
-    void *written;              /* a tree of paths */
+    void *written;              /* a set of paths */
 };
 
 /*

@@ -17,7 +17,6 @@
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
-#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -41,8 +40,8 @@ struct run {
     struct infer infer;
     struct heat heat;
     struct table old;           /* what --resume found */
-    void *known;                /* ids that need no row any more: a tree */
-    char mark[PREDICTIONS_MARK];            /* the column model */
+    void *known;                /* ids that need no row any more: a set */
+    char mark[PREDICTIONS_MARK];    /* the column model */
     const char *select;         /* "test", or NULL: no such column */
     struct file_out out;
     struct reject rejects;
@@ -118,25 +117,11 @@ take_scan(void *ctx, size_t k, int thread)
 
 /* ------------------------------------------------------------- the pipeline */
 
-static int
-by_bytes(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
 /* A table that is added to has a row for each id. */
 static bool
 is_known(struct run *r, const char *id)
 {
-    char *copy;
-
-    if (r->p->resume == NULL)
-        return false;
-    if (tfind(id, &r->known, by_bytes) != NULL)
-        return true;
-    copy = mem_strdup(id);
-    mem_must(tsearch(copy, &r->known, by_bytes), sizeof copy);
-    return false;
+    return r->p->resume != NULL && !str_set_add(&r->known, id);
 }
 
 /*
@@ -548,7 +533,7 @@ release(struct run *r)
     inputs_close(&r->inputs);
     dataset_close(&r->data);
     table_release(&r->old);
-    tdestroy(r->known, free);
+    str_set_release(&r->known);
     for (size_t i = 0; i < r->nmodels; i++)
         model_release(&r->model[i]);
     free(r->model);
