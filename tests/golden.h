@@ -21,14 +21,15 @@ static const struct known {
     const char *name;
     int size;
     struct golden golden;
-    double single;      /* PyTorch's own float32: its gradients, by norm */
+    double single;      /* PyTorch's own float32: its gradients, by norm, the
+                         * worse of with and without oneDNN */
 } known[] = {
     { "resnet18", 64,
       { 4.51185331, -0.112475632, -2.33209623,
-        -16.0540111, 41.1220353, 21.7046788 }, 6e-06 },
+        -16.0540111, 41.1220353, 21.7046788 }, 1e-05 },
     { "resnet34", 64,
       { 4.59955136, -0.814551035, -1.7550573,
-        111.907854, -99.4131107, 34.2260237 }, 2e-05 },
+        111.907854, -99.4131107, 34.2260237 }, 3e-05 },
     { "resnet50", 64,
       { 4.65485022, -0.324282774, -51.0247512,
         -4769.99245, -23.6387581, -395.638386 }, 1e-02 },
