@@ -42,6 +42,7 @@ passes(enum act a, vf y)
 #include "kernels/cpu_bn.h"
 #include "kernels/cpu_pool.h"
 #include "kernels/cpu_stem.h"
+#include "kernels/cpu_wino.h"
 
 #define JOIN_(a, b, c) a##b##_##c
 #define JOIN(a, b, c) JOIN_(a, b, c)
@@ -73,6 +74,11 @@ const struct cpu_kernels JOIN(cpu_, ISA, DTYPE) = {
     .avgpool_back = avgpool_back,
     .stem_back = stem_back,
     .stem_sums = stem_sums,
+    .wino_packed = wino_packed,
+    .wino_scratch = wino_scratch,
+    .wino_pack = wino_pack,
+    .wino_forward = wino_forward,
+    .wino_weights = wino_weights,
     .channel_sums = channel_sums,
     .narrow = narrow,
     .pack = pack,

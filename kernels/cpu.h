@@ -56,6 +56,13 @@ struct cpu_stem {
     int kernel, stride, pad;
 };
 
+/* A 3x3 convolution of stride 1. */
+struct cpu_wino {
+    struct pix in, out;
+    int ic, oc;                 /* real channels */
+    int pad;                    /* 0 to 2 */
+};
+
 struct cpu_kernels {
     const char *name;           /* "avx2 f32" */
     int lanes;                  /* floats in a vector */
@@ -106,6 +113,24 @@ struct cpu_kernels {
     void (*stem_back)(const struct cpu_stem *s, const float *x,
                       const void *dy, float *dw, double *sums);
     size_t (*stem_sums)(const struct cpu_stem *s);
+
+    /*
+     * The same by Winograd's algorithm.  Packed filters and scratch memory, in
+     * floats (for the threads that OpenMP has now), are the caller's.  Filters
+     * are [oc][ic][3][3]; turned, as the gradient of the data wants them, with
+     * dy's picture as `in` and dx's as `out`, they come as [ic][oc][3][3].
+     * y = act(convolution + bias + the old y if sum); bias [out.c] may be NULL.
+     */
+    size_t (*wino_packed)(const struct cpu_wino *w);
+    size_t (*wino_scratch)(const struct cpu_wino *w, bool weights);
+    void (*wino_pack)(const struct cpu_wino *w, const float *filters,
+                      bool turned, float *packed);
+    void (*wino_forward)(const struct cpu_wino *w, const float *packed,
+                         const float *bias, bool sum, enum act act,
+                         const void *x, void *y, float *scratch);
+    /* dw: f32 [oc][ic][3][3], overwritten. */
+    void (*wino_weights)(const struct cpu_wino *w, const void *x,
+                         const void *dy, float *dw, float *scratch);
 
     /* Sum over pictures and pixels: a bias's gradient. */
     void (*channel_sums)(const struct pix *s, int channels,

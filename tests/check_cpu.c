@@ -94,9 +94,8 @@ START_TEST(test_nets)
 END_TEST
 
 /*
- * Batches so large that oneDNN takes Winograd's algorithm for 3x3, where it
- * has it (AVX-512): fewer products, each a little less exact.  Without ReLUs,
- * which may take different sides.
+ * Batches so large that 3x3 goes by Winograd's algorithm: fewer products, each a
+ * little less exact.  Without ReLUs, which may take different sides.
  */
 START_TEST(test_large)
 {

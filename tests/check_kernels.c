@@ -1,7 +1,7 @@
 /*
  * Every variant of the CPU kernels that this machine can run (instruction set,
  * type, layout) against the plain f32 one in blocks of 8, which check_cpu holds
- * against the reference.
+ * against the reference; Winograd's convolutions against plain sums.
  */
 #include "tests/check.h"
 
@@ -233,6 +233,111 @@ compare(const struct variant *v)
     free(got);
 }
 
+/* ------------------------------------------------------ Winograd's algorithm */
+
+enum { FROM = 21, TO = 13 };    /* channels */
+
+/* What a 3x3 convolution and its gradients are, by their definition. */
+struct book {
+    float y[N * TO * (H + 2) * (W + 2)];
+    float dx[N * FROM * H * W], dw[TO * FROM * 9];
+};
+
+static void
+by_the_book(int pad, const float *x, const float *f, const float *dy,
+            struct book *b)
+{
+    int oh = H + 2 * pad - 2, ow = W + 2 * pad - 2;
+
+    memset(b, 0, sizeof *b);
+    for (int n = 0; n < N; n++)
+        for (int o = 0; o < TO; o++)
+            for (int i = 0; i < FROM; i++)
+                for (int p = 0; p < oh * ow * 9; p++) {
+                    int tap = p % 9, at = p / 9;
+                    int r = at / ow + tap / 3 - pad;
+                    int c = at % ow + tap % 3 - pad;
+                    size_t from = ((size_t)n * FROM + i) * H * W + r * W + c;
+                    size_t to = ((size_t)n * TO + o) * oh * ow + at;
+                    size_t w = ((size_t)o * FROM + i) * 9 + tap;
+
+                    if (r < 0 || r >= H || c < 0 || c >= W)
+                        continue;
+                    b->y[to] += f[w] * x[from];
+                    b->dx[from] += f[w] * dy[to];
+                    b->dw[w] += x[from] * dy[to];
+                }
+}
+
+static void *
+laid_out(const struct cpu_kernels *k, const struct pix *s, int channels,
+         const float *host)
+{
+    void *x = mem_aligned((size_t)s->n * s->c * s->h * s->w, sizeof(float));
+
+    k->pack(s, channels, host, x);
+    return x;
+}
+
+static void
+is_near(const char *what, int pad, const float *want, const float *got,
+        size_t n)
+{
+    double d = gap(want, got, n, false);
+
+    ck_assert_msg(d < 5e-6, "%s, pad %d: differs by %g", what, pad, d);
+}
+
+static void
+winograd(const struct cpu_kernels *k, int pad)
+{
+    int from = (FROM + k->lanes - 1) / k->lanes * k->lanes;
+    int to = (TO + k->lanes - 1) / k->lanes * k->lanes;
+    struct cpu_wino w = { { N, from, H, W, k->lanes },
+                          { N, to, H + 2 * pad - 2, W + 2 * pad - 2,
+                            k->lanes }, FROM, TO, pad };
+    struct cpu_wino back = { w.out, w.in, TO, FROM, 2 - pad };
+    size_t ny = (size_t)N * TO * w.out.h * w.out.w, ndx = N * FROM * H * W;
+    float *hx = numbers(ndx, 1), *f = numbers(TO * FROM * 9, 2);
+    float *hdy = numbers(ny, 3), *old = numbers(ny, 4);
+    float *bias = numbers((size_t)to, 5), *host = numbers(ny + ndx, 6);
+    void *x = laid_out(k, &w.in, FROM, hx);
+    void *dy = laid_out(k, &w.out, TO, hdy);
+    void *y = laid_out(k, &w.out, TO, old), *dx = laid_out(k, &w.in, FROM, hx);
+    float *packed = mem_array(k->wino_packed(&w), sizeof *packed);
+    size_t n = k->wino_scratch(&w, false), m = k->wino_scratch(&back, false);
+    float *scratch, *dw = mem_array(TO * FROM * 9, sizeof *dw);
+    struct book *b = mem_alloc(sizeof *b);
+
+    n = n > m ? n : m;
+    m = k->wino_scratch(&w, true);
+    scratch = mem_array(n > m ? n : m, sizeof *scratch);
+    by_the_book(pad, hx, f, hdy, b);
+    for (size_t i = 0; i < ny; i++) {
+        float v = b->y[i] + old[i] +
+                  bias[i / (size_t)(w.out.h * w.out.w) % TO];
+
+        b->y[i] = v > 0 ? v : 0;
+    }
+    k->wino_pack(&w, f, false, packed);
+    k->wino_forward(&w, packed, bias, true, ACT_RELU, x, y, scratch);
+    k->unpack(&w.out, TO, y, host);
+    is_near("forward", pad, b->y, host, ny);
+    k->wino_pack(&back, f, true, packed);
+    k->wino_forward(&back, packed, NULL, false, ACT_NONE, dy, dx, scratch);
+    k->unpack(&w.in, FROM, dx, host);
+    is_near("data", pad, b->dx, host, ndx);
+    k->wino_weights(&w, x, dy, dw, scratch);
+    is_near("weights", pad, b->dw, dw, TO * FROM * 9);
+    {
+        void *const all[] = { hx, f, hdy, old, bias, host, x, dy, y, dx,
+                              packed, scratch, dw, b };
+
+        for (size_t i = 0; i < ARRAY_LEN(all); i++)
+            free(all[i]);
+    }
+}
+
 START_TEST(variants)
 {
     const struct {
@@ -260,6 +365,8 @@ START_TEST(variants)
         compare(&(struct variant){ k, 0, false });
         compare(&(struct variant){ h, h->lanes, true });
         compare(&(struct variant){ h, 0, true });
+        for (int pad = 0; pad < 3; pad++)
+            winograd(k, pad);
     }
 }
 END_TEST

@@ -1,6 +1,6 @@
-/* The backend "cpu": oneDNN's convolutions, own kernels around them. */
+/* The backend "cpu": convolutions, own kernels around them. */
 #include "backend/backend.h"
-#include "backend/cpu_dnnl.h"
+#include "backend/cpu_conv.h"
 #include "backend/cpu_flat.h"
 #include "backend/cpu_shards.h"
 #include "backend/units.h"
@@ -33,7 +33,7 @@ struct cpu {
 
 /* What a unit has of ours. */
 struct cpu_unit {
-    struct dn_conv *conv;
+    struct cpu_conv *conv;
     struct cpu_bn norm;     /* OP_BN; its vectors are own memory */
     float *memory;          /* behind norm */
     uint64_t version;       /* of the vectors that were packed, 0: none */
@@ -247,7 +247,7 @@ unit_setup(struct unit_plan *p, struct unit *u, bool fast, struct err *e)
     if (u->kind != OP_CONV)
         return 0;
     conf = conv_conf(p, u);
-    mine(u)->conv = dn_conv_new(c->dn, &conf, fast, e);
+    mine(u)->conv = cpu_conv_new(c->dn, c->k, &conf, fast, e);
     if (mine(u)->conv == NULL)
         return -1;
     if (u->bn != NONE && o->nparams + (size_t)o->out > c->nfolded) {
@@ -292,7 +292,7 @@ free_plan(struct unit_plan *p)
 
         if (m == NULL)
             continue;
-        dn_conv_free(m->conv);
+        cpu_conv_free(m->conv);
         free(m->memory);
         free(m->norm.sums);
         free(m->norm.shared);
@@ -448,14 +448,14 @@ conv_forward(struct unit_plan *p, struct unit *u)
     if (mine(u)->version != c->version) {
         if (u->bn != NONE)
             w = fold(p, u);
-        rc = dn_conv_pack(mine(u)->conv, w, w + o->nparams -
+        rc = cpu_conv_pack(mine(u)->conv, w, w + o->nparams -
                           (o->bias ? (size_t)o->out : 0));
         mine(u)->version = c->version;
     }
     if (u->z != NONE && p->value[u->z] != p->value[u->last])
         memcpy(value(p, u->last), value(p, u->z), p->layout[u->last].nbytes);
     if (rc == 0)
-        rc = dn_conv_forward(mine(u)->conv, value(p, o->in[0]),
+        rc = cpu_conv_forward(mine(u)->conv, value(p, o->in[0]),
                              value(p, u->last));
     return rc;
 }
@@ -604,12 +604,12 @@ conv_backward(struct unit_plan *p, struct unit *u, void *dy)
         memcpy(dw, c->wide, n * sizeof *dw);
         if (o->bias)
             k->channel_sums(&s.out, o->out, dy, dw + n);
-    } else if (dn_conv_weights(mine(u)->conv, x, dy, dw,
+    } else if (cpu_conv_weights(mine(u)->conv, x, dy, dw,
                                o->bias ? dw + n : NULL) != 0) {
         return -1;
     }
     return u->dx[0] == NONE
-               ? 0 : dn_conv_data(mine(u)->conv, dy, memory(p, u->dx[0]));
+               ? 0 : cpu_conv_data(mine(u)->conv, dy, memory(p, u->dx[0]));
 }
 
 static int
@@ -741,12 +741,12 @@ cpu_explain(struct plan *head, int op, char text[128])
 
     text[0] = '\0';
     for (int i = 0; i < p->nunits; i++) {
-        const struct dn_conv *conv = mine(&p->unit[i])->conv;
+        const struct cpu_conv *conv = mine(&p->unit[i])->conv;
 
         if (p->unit[i].op == op && conv != NULL)
-            snprintf(text, 128, "%s %s %s", dn_conv_name(conv, DN_FORWARD),
-                     dn_conv_name(conv, DN_DATA),
-                     dn_conv_name(conv, DN_WEIGHTS));
+            snprintf(text, 128, "%s %s %s", cpu_conv_name(conv, DN_FORWARD),
+                     cpu_conv_name(conv, DN_DATA),
+                     cpu_conv_name(conv, DN_WEIGHTS));
     }
 }
 

@@ -79,14 +79,15 @@ dn_close(struct dn *d)
     free(d);
 }
 
-static void
-need_scratch(struct dn *d, size_t nbytes)
+void *
+dn_scratch(struct dn *d, size_t nbytes)
 {
-    if (nbytes <= d->nscratch)
-        return;
-    free(d->scratch);
-    d->scratch = mem_aligned(nbytes, 1);
-    d->nscratch = nbytes;
+    if (nbytes > d->nscratch) {
+        free(d->scratch);
+        d->scratch = mem_aligned(nbytes, 1);
+        d->nscratch = nbytes;
+    }
+    return d->scratch;
 }
 
 void
@@ -332,7 +333,7 @@ dn_conv_new(struct dn *d, const struct dn_conf *c, bool fast, struct err *e)
         return NULL;
     }
     for (int p = 0; p < DN_PASSES; p++)
-        need_scratch(d, v->scratch[p] + 64 +
+        dn_scratch(d, v->scratch[p] + 64 +
                             (p == DN_WEIGHTS && v->pass[p] != NULL
                                  ? md_nbytes(v, DW) : 0));
     return v;

@@ -46,6 +46,9 @@ void dn_cpu(struct dn_cpu *cpu);
 struct dn *dn_open(struct err *e);
 void dn_close(struct dn *d);
 
+/* Memory that all may use within a call: at least so much, cache-aligned. */
+void *dn_scratch(struct dn *d, size_t nbytes);
+
 /*
  * Errors: EXIT_IO with oneDNN's status.  With `fast`, a primitive that would
  * fall to the reference implementation is refused.

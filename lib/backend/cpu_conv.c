@@ -1,0 +1,172 @@
+#include "backend/cpu_conv.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Fewer tiles of 4x4 outputs than this are not worth it: transformed filters
+ * are four times the filters, and each is read for few tiles.
+ */
+enum { LEAST_TILES = 32 };
+
+struct cpu_conv {
+    struct dn_conv *dn;         /* NULL: by Winograd's algorithm */
+    struct dn *d;
+    const struct cpu_kernels *k;
+    struct dn_conf c;
+    struct cpu_wino there, back;
+    const float *w;             /* training: as given, packed in each pass */
+    float *packed;              /* else: packed once */
+    float *bias;                /* [there.out.c], NULL: none */
+};
+
+static struct pix
+picture(const struct dn_conf *c, int channels, int h, int w)
+{
+    int wide = (channels + c->lanes - 1) / c->lanes * c->lanes;
+
+    return (struct pix){ c->n, wide, h, w, c->block > 0 ? c->block : wide };
+}
+
+/* oneDNN 2.6 has Winograd's algorithm for AVX-512 alone. */
+static bool
+by_winograd(const struct dn_conf *c)
+{
+    const struct op *o = c->op;
+
+    return c->lanes == 8 && !c->bf16 && !c->plain && o->kernel == 3 &&
+           o->stride == 1 && o->groups == 1 && o->pad <= 2 &&
+           c->n * ((o->h + 3) / 4) * ((o->w + 3) / 4) >= LEAST_TILES;
+}
+
+/* Packed filters lie in front of a pass's other scratch memory. */
+static float *
+scratch(const struct cpu_conv *v, const struct cpu_wino *w, bool weights)
+{
+    size_t n = v->k->wino_scratch(w, weights);
+
+    if (!weights && v->packed == NULL)
+        n += v->k->wino_packed(w);
+    return dn_scratch(v->d, n * sizeof(float));
+}
+
+static void
+wino_new(struct cpu_conv *v)
+{
+    const struct dn_conf *c = &v->c;
+    const struct op *o = c->op;
+
+    v->there = (struct cpu_wino){ picture(c, c->c, c->h, c->w),
+                                  picture(c, o->out, o->h, o->w),
+                                  c->c, o->out, o->pad };
+    v->back = (struct cpu_wino){ v->there.out, v->there.in, o->out, c->c,
+                                 2 - o->pad };
+    if (!c->train)
+        v->packed = mem_aligned(v->k->wino_packed(&v->there), sizeof(float));
+    if (c->bias)
+        v->bias = mem_aligned((size_t)v->there.out.c, sizeof *v->bias);
+    scratch(v, &v->there, false);
+    if (c->train) {
+        scratch(v, &v->back, false);
+        scratch(v, &v->there, true);
+    }
+}
+
+struct cpu_conv *
+cpu_conv_new(struct dn *d, const struct cpu_kernels *k,
+             const struct dn_conf *c, bool fast, struct err *e)
+{
+    struct cpu_conv *v = mem_array(1, sizeof *v);
+
+    v->d = d;
+    v->k = k;
+    v->c = *c;
+    if (by_winograd(c)) {
+        wino_new(v);
+        return v;
+    }
+    v->dn = dn_conv_new(d, c, fast, e);
+    if (v->dn != NULL)
+        return v;
+    free(v);
+    return NULL;
+}
+
+void
+cpu_conv_free(struct cpu_conv *v)
+{
+    if (v == NULL)
+        return;
+    dn_conv_free(v->dn);
+    free(v->packed);
+    free(v->bias);
+    free(v);
+}
+
+const char *
+cpu_conv_name(const struct cpu_conv *v, enum dn_pass pass)
+{
+    if (v->dn != NULL)
+        return dn_conv_name(v->dn, pass);
+    return v->c.train || pass == DN_FORWARD ? "winograd" : "";
+}
+
+int
+cpu_conv_pack(struct cpu_conv *v, const float *w, const float *bias)
+{
+    if (v->dn != NULL)
+        return dn_conv_pack(v->dn, w, bias);
+    v->w = w;
+    if (v->packed != NULL)
+        v->k->wino_pack(&v->there, w, false, v->packed);
+    if (v->bias != NULL)
+        memcpy(v->bias, bias, (size_t)v->there.oc * sizeof *bias);
+    return 0;
+}
+
+int
+cpu_conv_forward(struct cpu_conv *v, const void *x, void *y)
+{
+    const struct cpu_wino *w = &v->there;
+    float *more;
+
+    if (v->dn != NULL)
+        return dn_conv_forward(v->dn, x, y);
+    more = scratch(v, w, false);
+    if (v->packed == NULL)
+        v->k->wino_pack(w, v->w, false, more);
+    v->k->wino_forward(w, v->packed != NULL ? v->packed : more, v->bias,
+                       v->c.sum, v->c.act, x, y,
+                       v->packed != NULL ? more
+                                         : more + v->k->wino_packed(w));
+    return 0;
+}
+
+int
+cpu_conv_data(struct cpu_conv *v, const void *dy, void *dx)
+{
+    const struct cpu_wino *w = &v->back;
+    float *more;
+
+    if (v->dn != NULL)
+        return dn_conv_data(v->dn, dy, dx);
+    more = scratch(v, w, false);
+    v->k->wino_pack(w, v->w, true, more);
+    v->k->wino_forward(w, more, NULL, false, ACT_NONE, dy, dx,
+                       more + v->k->wino_packed(w));
+    return 0;
+}
+
+int
+cpu_conv_weights(struct cpu_conv *v, const void *x, const void *dy, float *dw,
+                 float *db)
+{
+    if (v->dn != NULL)
+        return dn_conv_weights(v->dn, x, dy, dw, db);
+    v->k->wino_weights(&v->there, x, dy, dw, scratch(v, &v->there, true));
+    if (db != NULL)
+        v->k->channel_sums(&v->there.out, v->there.oc, dy, db);
+    return 0;
+}
