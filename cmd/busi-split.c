@@ -44,6 +44,7 @@ split(struct table *t, const char *group, const struct settings *s,
             fold_write(t, name, fold);
         free(name);
     }
+    fold_drop(t, s->repeat);
     if (rc == 0)
         rc = table_save(t, s->out, e);
     fold_close(&set);

@@ -58,6 +58,8 @@ is "the first split is the same" "$(busi-split -k 3 m.tsv)" \
 [ "$(cut -f 7 out | sed 1d)" != "$(cut -f 8 out | sed 1d)" ] ||
     bad "repeats are no new splits"
 cp out repeated.tsv
+runs 0 busi-split -k 3 --repeat 2 repeated.tsv
+is "columns of more rounds are dropped" "$(cut -f 1-8 repeated.tsv)" "$(cat out)"
 runs 0 busi-split --check repeated.tsv
 sed '/benign.0.png/s/[0-9]$/x/' repeated.tsv >wrong.tsv
 runs 3 busi-split --check wrong.tsv

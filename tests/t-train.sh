@@ -135,11 +135,16 @@ for r in "--paper" "--recipe paper" "--recipe=paper"; do
         -e 2 -b 8 --device cpu --threads 1 $r -o paper.st
     is "$r" "${first:=$(digest paper.st)}" "$(digest paper.st)"
 done
+is "of --paper and --recipe the last counts" "[sgd] [adamw]" \
+    "$(for r in "--recipe busi --paper" "--paper --recipe busi"; do
+        busi-train $r --help | sed -n 's/.*rule of the updates //p'; done | xargs)"
 is "adamw without a recipe, sgd with --recipe sgd" "[adamw] [sgd]" \
     "$(for r in busi sgd; do busi-train --recipe $r --help |
         sed -n 's/.*rule of the updates //p'; done | xargs)"
 runs 0 train -e 1 --select test -o test.st
 busi-info test.st | grep -Eq '^select +test' || bad "select is not in the model"
+runs 0 train -e 1 --init test.st -o heir.st
+busi-info heir.st | grep -Eq '^select +test' || bad "an heir forgets --select test"
 n=$(busi-info test.st | awk '$1 == "seen" { print $2 }')
 runs 0 train -e 1 --select none --log none.tsv -o none.st
 is "--select none trains on all but the test rows" "$n none 1" \

@@ -230,6 +230,21 @@ table_column(struct table *t, const char *column)
 }
 
 void
+table_drop(struct table *t, size_t column)
+{
+    size_t behind = --t->ncolumns - column;
+
+    free(t->column[column]);
+    memmove(&t->column[column], &t->column[column + 1],
+            behind * sizeof *t->column);
+    for (size_t i = 0; i < t->nrows; i++) {
+        free(t->row[i][column]);
+        memmove(&t->row[i][column], &t->row[i][column + 1],
+                behind * sizeof **t->row);
+    }
+}
+
+void
 table_set(struct table *t, size_t row, size_t column, const char *text)
 {
     char *copy = mem_strdup(text);

@@ -46,6 +46,7 @@ size_t table_add(struct table *t, const char *const *cells);
 /* Number of a column, added with empty cells if there is none. */
 size_t table_column(struct table *t, const char *column);
 void table_set(struct table *t, size_t row, size_t column, const char *text);
+void table_drop(struct table *t, size_t column);
 /* Remove the rows whose keep[] is false. */
 void table_filter(struct table *t, const bool *keep);
 

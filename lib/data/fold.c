@@ -376,6 +376,21 @@ fold_write(struct table *t, const char *column, const int *fold)
         set_number(t, i, at, (size_t)fold[i]);
 }
 
+void
+fold_drop(struct table *t, int64_t rounds)
+{
+    long at = 0;
+
+    for (; at >= 0; rounds++) {
+        char *name = fold_column(rounds);
+
+        at = table_find(t, name);
+        if (at >= 0)
+            table_drop(t, (size_t)at);
+        free(name);
+    }
+}
+
 /* ----------------------------------------------------------------- proving */
 
 static void __attribute__((format(printf, 2, 3)))

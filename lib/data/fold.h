@@ -80,6 +80,9 @@ char *fold_column(int64_t round);
 /* Into a column, which is added if it is not there. */
 void fold_write(struct table *t, const char *column, const int *fold);
 
+/* Drop the columns of an earlier split into more rounds than these. */
+void fold_drop(struct table *t, int64_t rounds);
+
 /* Every row a unit of its own: what a split that knows no groups does. */
 void fold_ungroup(struct fold_set *s);
 

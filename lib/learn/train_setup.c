@@ -22,7 +22,7 @@ train_setup_preset(int argc, char **argv)
 
         /* getopt takes them from "--pap" and "--rec" on. */
         if (n >= 5 && strncmp(argv[i], "--paper", n) == 0)
-            return PRESET_PAPER;
+            p = PRESET_PAPER;
         if (n == 6 && strncmp(argv[i], "--init", n) == 0)
             start = PRESET_INIT;
         if (n < 5 || strncmp(argv[i], "--recipe", n) != 0)
@@ -121,7 +121,8 @@ start_numbers(struct train_setup *s, int64_t seed, struct err *e)
 static int
 make_model(struct train_setup *s, const struct train_conf *c, struct err *e)
 {
-    static const char *const select[] = { "val", "test", "last", "none" };
+    static const char *const names[] = { "val", "test", "last", "none" };
+    enum train_select select = c->select;
     const struct dataset *d = &s->data;
     struct model *m = &s->model;
     int side = d->h < 224 ? d->h : 224;
@@ -146,9 +147,11 @@ make_model(struct train_setup *s, const struct train_conf *c, struct err *e)
     memcpy(m->dataset, d->digest, sizeof m->dataset);
     memcpy(m->folds, s->parts.digest, sizeof m->folds);
     m->fold = c->fold;
-    snprintf(m->select, sizeof m->select, "%s",
-             s->parts.nval == 0 && c->select == SELECT_VAL
-                 ? "last" : select[c->select]);
+    if (s->init.chosen)
+        select = SELECT_TEST;
+    else if (s->parts.nval == 0 && select == SELECT_VAL)
+        select = SELECT_LAST;
+    snprintf(m->select, sizeof m->select, "%s", names[select]);
     m->seed = c->seed;
     m->command = mem_strdup(c->command);
     return 0;

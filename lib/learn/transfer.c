@@ -451,9 +451,9 @@ transfer_load(struct transfer *t, const struct graph *g,
     if (safet_meta(&j.s, "crc32") == NULL || safet_verify(&j.s, e) == 0) {
         digest_bytes(j.s.map.data, j.s.map.nbytes, t->digest);
         rc = take_seen(&j, e) == 0 ? take_all(&j, e) : -1;
-        /* Those test rows are not among the seen. */
         select = safet_meta(&j.s, "select");
-        if (rc == 0 && select != NULL && strcmp(select, "test") == 0)
+        t->chosen = select != NULL && strcmp(select, "test") == 0;
+        if (rc == 0 && t->chosen)
             log_warn("the epoch of '%s' was chosen on its test fold: results "
                      "on that fold flatter what starts from it", t->path);
     }

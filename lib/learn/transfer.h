@@ -39,6 +39,7 @@ struct transfer {
     size_t taken;               /* out: tensors as they are */
     uint8_t *seen;              /* out: [nseen,32], of a model of ours: the */
     size_t nseen;               /*   scans that it was trained on */
+    bool chosen;                /* out: by its test rows, which are not seen */
 };
 
 /*
