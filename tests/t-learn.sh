@@ -126,6 +126,28 @@ is "... and validates on none" "NA NA NA" "$(sed 1d a.tsv | cut -f 5-7 | xargs)"
 is "... and keeps the last epoch" last "$(fact a.st select)"
 is "... which saw everything" 41 "$(fact a.st seen)"
 
+# ------------------------------------------------ AdamW's first step of a body
+# tensor FILE NAME: its numbers, a line each
+tensor() {
+    set -- "$1" $(od -A n -t u8 -N 8 "$1") "$(tr -d '\0' <"$1" | head -c 65536 |
+        grep -ao "\"$2\":{[^}]*}" | head -n 1 |
+        sed 's/.*"data_offsets":\[\([0-9]*\), *\([0-9]*\)\].*/\1 \2/')"
+    set -- "$1" "$2" $3
+    od -A n -v -t f4 -w4 -j $((8 + $2 + $3)) -N $(($4 - $3)) "$1"
+}
+all="plain -b 64 --optimizer adamw --lr 0.01 --weight-decay 0 --schedule constant
+    --warmup 0 --augment none --select last"
+runs 0 $all -e 1 --freeze 1 -o head.st
+runs 0 $all -e 2 --freeze 1 -o two.st
+runs 0 $all -e 1 --init head.st --lr-body 1 -o one.st
+tensor head.st c1.weight >head.txt
+tensor two.st c1.weight >two.txt
+tensor one.st c1.weight | paste head.txt two.txt - >steps.txt
+is "after --freeze AdamW starts anew" "72 numbers, 0 differ" \
+    "$(awk '{ d = $2 - $3; if (d < 0) d = -d; s = $2 - $1; if (s < 0) s = -s
+        n++; bad += d > 0.02 * s || s < 0.009 }
+        END { printf "%d numbers, %d differ", n, bad }' steps.txt)"
+
 # -------------------------------------------------- the epoch that is kept
 for best in "acc 6 -1" "balanced 7 -1" "loss 5 1"; do
     set -- $best
