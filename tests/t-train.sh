@@ -342,7 +342,21 @@ same() {
 for n in 2 3; do
     same r1.tsv r$n.tsv || bad "$n ranks are not 1 rank: $(cat r1.tsv r$n.tsv)"
 done
+# Folders in memory that a killed run left are swept; those of others, of a run
+# that lives, and young ones stay.
+old=$(mktemp -d /dev/shm/.busi-ranks-XXXXXX)
+live=$(mktemp -d /dev/shm/.busi-ranks-XXXXXX)
+young=$(mktemp -d /dev/shm/.busi-ranks-XXXXXX)
+other=$(mktemp -d /dev/shm/busi-XXXXXX)
+touch -d '1 hour ago' "$old" "$live" "$other"
+exec 9<"$live"
+flock 9
 runs 0 train --ranks 2 -b 2 -e 1 -o bn.st       # batch-norm on each rank
+exec 9<&-
+is "what ranks sweep" "$(printf '%s\n' "$live" "$young" "$other" | sort)" \
+    "$(for d in "$old" "$live" "$young" "$other"; do
+        [ ! -d "$d" ] || echo "$d"; done | sort)"
+rmdir "$live" "$young" "$other"
 # Gradients in many parts, or in one, have the same bits.
 for mb in 0.0001 0.003 100; do
     runs 0 train -m ./nobn.model --ranks 3 -b 9 -e 3 --bucket-mb $mb -o b.st
