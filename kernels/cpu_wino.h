@@ -44,7 +44,7 @@ least(int a, int b)
 
 /*
  * The polynomials are taken at 0, A, -A, B, -B and infinity: what rounds least
- * among simple numbers (1 and 2, as in the paper, lose three times as much).
+ * among simple numbers (1 and 2, as in the paper, lose six times as much).
  */
 static const float A = 0.625f, B = 1.5f, AA = 0.390625f, BB = 2.25f;
 static const float NA = 1 / (2 * 0.390625f * (0.390625f - 2.25f));
