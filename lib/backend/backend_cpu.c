@@ -232,12 +232,23 @@ stem_of(const struct unit_plan *p, const struct unit *u)
                               o->pad };
 }
 
+static struct cpu_wino
+wino_of(const struct unit_plan *p, const struct unit *u)
+{
+    const struct op *o = &p->head.graph->op[u->op];
+
+    return (struct cpu_wino){ p->layout[o->in[0]].s, p->layout[u->last].s,
+                              p->head.graph->op[o->in[0]].c, o->out,
+                              o->pad };
+}
+
 static int
 unit_setup(struct unit_plan *p, struct unit *u, bool fast, struct err *e)
 {
     struct cpu *c = cpu_of(p);
     const struct op *o = &p->head.graph->op[u->op];
     struct dn_conf conf;
+    struct cpu_wino wino;
     struct cpu_stem s;
     size_t n;
 
@@ -247,7 +258,8 @@ unit_setup(struct unit_plan *p, struct unit *u, bool fast, struct err *e)
     if (u->kind != OP_CONV)
         return 0;
     conf = conv_conf(p, u);
-    mine(u)->conv = cpu_conv_new(c->dn, c->k, &conf, fast, e);
+    wino = wino_of(p, u);
+    mine(u)->conv = cpu_conv_new(c->dn, c->k, &conf, &wino, fast, e);
     if (mine(u)->conv == NULL)
         return -1;
     if (u->bn != NONE && o->nparams + (size_t)o->out > c->nfolded) {

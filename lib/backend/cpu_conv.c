@@ -22,14 +22,6 @@ struct cpu_conv {
     float *bias;                /* [there.out.c], NULL: none */
 };
 
-static struct pix
-picture(const struct dn_conf *c, int channels, int h, int w)
-{
-    int wide = (channels + c->lanes - 1) / c->lanes * c->lanes;
-
-    return (struct pix){ c->n, wide, h, w, c->block > 0 ? c->block : wide };
-}
-
 /* oneDNN 2.6 has Winograd's algorithm for AVX-512 alone. */
 static bool
 by_winograd(const struct dn_conf *c)
@@ -53,16 +45,12 @@ scratch(const struct cpu_conv *v, const struct cpu_wino *w, bool weights)
 }
 
 static void
-wino_new(struct cpu_conv *v)
+wino_new(struct cpu_conv *v, const struct cpu_wino *w)
 {
     const struct dn_conf *c = &v->c;
-    const struct op *o = c->op;
 
-    v->there = (struct cpu_wino){ picture(c, c->c, c->h, c->w),
-                                  picture(c, o->out, o->h, o->w),
-                                  c->c, o->out, o->pad };
-    v->back = (struct cpu_wino){ v->there.out, v->there.in, o->out, c->c,
-                                 2 - o->pad };
+    v->there = *w;
+    v->back = (struct cpu_wino){ w->out, w->in, w->oc, w->ic, 2 - w->pad };
     if (!c->train)
         v->packed = mem_aligned(v->k->wino_packed(&v->there), sizeof(float));
     if (c->bias)
@@ -76,7 +64,8 @@ wino_new(struct cpu_conv *v)
 
 struct cpu_conv *
 cpu_conv_new(struct dn *d, const struct cpu_kernels *k,
-             const struct dn_conf *c, bool fast, struct err *e)
+             const struct dn_conf *c, const struct cpu_wino *w, bool fast,
+             struct err *e)
 {
     struct cpu_conv *v = mem_array(1, sizeof *v);
 
@@ -84,7 +73,7 @@ cpu_conv_new(struct dn *d, const struct cpu_kernels *k,
     v->k = k;
     v->c = *c;
     if (by_winograd(c)) {
-        wino_new(v);
+        wino_new(v, w);
         return v;
     }
     v->dn = dn_conv_new(d, c, fast, e);
@@ -126,36 +115,40 @@ cpu_conv_pack(struct cpu_conv *v, const float *w, const float *bias)
     return 0;
 }
 
+/* There, or back with the filters turned. */
+static void
+convolve(struct cpu_conv *v, bool back, const void *x, void *y)
+{
+    const struct cpu_wino *w = back ? &v->back : &v->there;
+    float *more = scratch(v, w, false), *packed = v->packed;
+
+    if (packed == NULL) {
+        packed = more;
+        more += v->k->wino_packed(w);
+        v->k->wino_pack(w, v->w, back, packed);
+    }
+    if (back)
+        v->k->wino_forward(w, packed, NULL, false, ACT_NONE, x, y, more);
+    else
+        v->k->wino_forward(w, packed, v->bias, v->c.sum, v->c.act, x, y,
+                           more);
+}
+
 int
 cpu_conv_forward(struct cpu_conv *v, const void *x, void *y)
 {
-    const struct cpu_wino *w = &v->there;
-    float *more;
-
     if (v->dn != NULL)
         return dn_conv_forward(v->dn, x, y);
-    more = scratch(v, w, false);
-    if (v->packed == NULL)
-        v->k->wino_pack(w, v->w, false, more);
-    v->k->wino_forward(w, v->packed != NULL ? v->packed : more, v->bias,
-                       v->c.sum, v->c.act, x, y,
-                       v->packed != NULL ? more
-                                         : more + v->k->wino_packed(w));
+    convolve(v, false, x, y);
     return 0;
 }
 
 int
 cpu_conv_data(struct cpu_conv *v, const void *dy, void *dx)
 {
-    const struct cpu_wino *w = &v->back;
-    float *more;
-
     if (v->dn != NULL)
         return dn_conv_data(v->dn, dy, dx);
-    more = scratch(v, w, false);
-    v->k->wino_pack(w, v->w, true, more);
-    v->k->wino_forward(w, more, NULL, false, ACT_NONE, dy, dx,
-                       more + v->k->wino_packed(w));
+    convolve(v, true, dy, dx);
     return 0;
 }
 

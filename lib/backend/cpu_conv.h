@@ -12,8 +12,10 @@
 
 struct cpu_conv;
 
+/* w: its shape, of use where c is a 3x3 convolution of stride 1. */
 struct cpu_conv *cpu_conv_new(struct dn *d, const struct cpu_kernels *k,
-                              const struct dn_conf *c, bool fast,
+                              const struct dn_conf *c,
+                              const struct cpu_wino *w, bool fast,
                               struct err *e);
 void cpu_conv_free(struct cpu_conv *v);
 
