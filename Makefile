@@ -30,7 +30,7 @@ PLUGIN_SRC = lib/backend/backend_cpu.c lib/backend/backend_cuda.c \
           lib/backend/gpu.c lib/backend/cudnn_conv.c \
           lib/backend/cuda_units.c lib/backend/cuda_epoch.c \
           lib/backend/cuda_copy.c \
-          lib/comm/comm_mpi.c lib/comm/comm_nccl.c
+          lib/comm/comm_mpi.c lib/comm/comm_nccl.c lib/data/image_vips.c
 LIB_SRC = $(filter-out $(PLUGIN_SRC) $(CPU_SRC),\
           $(wildcard $(LAYERS:%=lib/%/*.c)))
 LIB_OBJ = $(LIB_SRC:%.c=$(BUILD)/%.o)
@@ -58,7 +58,8 @@ CPU_OBJ = $(BUILD)/lib/backend/backend_cpu.o $(CPU_SRC:%.c=$(BUILD)/%.o) \
           $(patsubst %,$(BUILD)/kernels/cpu_%_bf16.o,$(filter avx512,$(ISAS)))
 KERNELS = $(foreach t,f32 bf16,$(ISAS:%=$(BUILD)/kernels/cpu_%_$t.o))
 
-all: $(PROGRAMS) $(PLUGINS)/backend_cpu.so $(PLUGINS)/comm_mpi.so
+all: $(PROGRAMS) $(PLUGINS)/image_vips.so $(PLUGINS)/backend_cpu.so \
+     $(PLUGINS)/comm_mpi.so
 
 include pipelines/deps.mk
 include pipelines/demo.mk
@@ -101,8 +102,12 @@ $(LIB): $(LIB_OBJ)
 
 $(BIN)/%: $(BUILD)/cmd/%.o $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs vips) \
-	    $(LDLIBS)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(PLUGINS)/image_vips.so: $(BUILD)/lib/data/image_vips.o $(LIB)
+	@mkdir -p $(@D)
+	$(CC) -shared $(filter-out -pie,$(LDFLAGS)) -o $@ $^ \
+	    $(shell pkg-config --libs vips) $(LDLIBS)
 
 $(PLUGINS)/backend_cpu.so: $(CPU_OBJ) $(LIB)
 	@mkdir -p $(@D)
@@ -115,19 +120,16 @@ $(PLUGINS)/comm_mpi.so: $(BUILD)/lib/comm/comm_mpi.o $(LIB)
 
 $(BUILD)/tests/check_%: $(BUILD)/tests/check_%.o $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check vips) \
-	    $(LDLIBS)
+	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(LDLIBS)
 
 $(BUILD)/tests/check_kernels: $(BUILD)/tests/check_kernels.o $(KERNELS) $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -fopenmp -o $@ $^ $(shell pkg-config --libs check) \
 	    $(LDLIBS)
 
-$(BUILD)/tests/plant_dups $(BUILD)/tests/plant_hostile $(BUILD)/tests/bench_machine: \
+$(BUILD)/tests/plant_dups $(BUILD)/tests/plant_hostile \
+$(BUILD)/tests/bench_machine $(BUILD)/tests/bench_net: \
     $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
-	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs vips) $(LDLIBS)
-
-$(BUILD)/tests/bench_net: $(BUILD)/tests/bench_net.o $(LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)

@@ -3,7 +3,7 @@
 #include "base/table.h"
 #include "data/cell.h"
 #include "data/dup.h"
-#include "data/image_vips.h"
+#include "data/image_file.h"
 #include "data/manifest.h"
 
 #include <stdlib.h>

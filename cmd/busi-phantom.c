@@ -5,7 +5,7 @@
 #include "base/opt.h"
 #include "base/pool.h"
 #include "base/str.h"
-#include "data/image_vips.h"
+#include "data/image_file.h"
 #include "data/phantom.h"
 
 #include <errno.h>
@@ -139,12 +139,9 @@ draw_all(const struct settings *s, struct err *e)
             return -1;
         n += (size_t)s->n[c];
     }
-    if (image_vips_open(e) != 0)
-        return -1;
     progress_open(&r.bar, "scans", n);
     pool_run((int)s->jobs, n, draw, &r);
     progress_close(&r.bar);
-    image_vips_close();
     *e = r.err;
     if (e->status == 0)
         log_note("%zu scans in '%s'", n, s->out);

@@ -1,7 +1,7 @@
 /* busi-predict: scans into a table of probabilities. */
 #include "base/opt.h"
 #include "data/cell.h"
-#include "data/image_vips.h"
+#include "data/image_file.h"
 #include "learn/infer.h"
 #include "learn/predict.h"
 

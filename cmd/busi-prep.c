@@ -3,7 +3,7 @@
 #include "base/opt.h"
 #include "base/str.h"
 #include "data/cell.h"
-#include "data/image_vips.h"
+#include "data/image_file.h"
 #include "data/prep.h"
 
 #include <stdlib.h>

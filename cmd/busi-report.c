@@ -1,7 +1,7 @@
 /* busi-report: one HTML page about a cross-validation. */
 #include "base/opt.h"
 #include "data/cell.h"
-#include "data/image_vips.h"
+#include "data/image_file.h"
 #include "report/report.h"
 
 #include <stdlib.h>
@@ -66,7 +66,6 @@ main(int argc, char **argv)
     str_list_release(&c.logs);
     str_list_release(&c.models);
     str_list_release(&c.validation);
-    image_vips_close();
     free(command);
     return opt_finish(rc == 1 ? EXIT_REJECTS : EXIT_DONE, &e);
 }

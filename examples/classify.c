@@ -4,11 +4,12 @@
  *     cc classify.c $(pkg-config --cflags --libs busi) -o classify
  *     ./classify model.safetensors scan.png
  *
- * "ref" computes in plain C and needs no plugin; "cpu" is fast, and found with
+ * "ref" computes in plain C and needs no plugin, nor do most PNG files; "cpu",
+ * which is fast, and other pictures are found with
  * BUSI_PLUGINS=/usr/local/lib/busi.
  */
 #include "base/log.h"
-#include "data/image_vips.h"
+#include "data/image_file.h"
 #include "learn/infer.h"
 
 #include <stdio.h>

@@ -22,7 +22,8 @@ mkdir "$work/debian"
 : >"$work/debian/control"
 here=$(pwd)
 (cd "$work" && dpkg-shlibdeps --ignore-missing-info -O -l"$here/usr/lib/busi" \
-    -dDepends "$here"/usr/bin/busi-* "$here"/usr/lib/busi/backend_*.so \
+    -dDepends "$here"/usr/bin/busi-* "$here"/usr/lib/busi/image_vips.so \
+    "$here"/usr/lib/busi/backend_*.so \
     -dRecommends "$here"/usr/lib/busi/comm_*.so) >"$work/needs"
 {
     printf '%s\n' "Package: busi" "Version: $version" \

@@ -36,7 +36,7 @@ install: all install-completions
 	install -d $D/lib/pkgconfig
 	printf '%s\n' 'prefix=$(PREFIX)' '' 'Name: busi' \
 	    'Description: breast-ultrasound scans to tested classifiers' \
-	    'Version: $(VERSION)' 'Requires: vips' \
+	    'Version: $(VERSION)' \
 	    'Cflags: -I$${prefix}/include/busi' \
 	    'Libs: -L$${prefix}/lib -lbusi $(LDLIBS)' \
 	    >$D/lib/pkgconfig/busi.pc

@@ -12,7 +12,7 @@
 #include "base/pool.h"
 #include "base/str.h"
 #include "base/table.h"
-#include "data/image_vips.h"
+#include "data/image_file.h"
 #include "learn/profile.h"
 
 #include <stdio.h>
@@ -42,7 +42,7 @@ decode_all(const char *manifest, int threads, struct err *e)
     double start;
     long path;
 
-    if (image_vips_open(e) != 0 || table_read(&s.table, manifest, e) != 0)
+    if (table_read(&s.table, manifest, e) != 0)
         return -1;
     path = table_need(&s.table, "path", e);
     if (path < 0)
@@ -55,7 +55,6 @@ decode_all(const char *manifest, int threads, struct err *e)
     printf("decoding %zu scans alone\t%.1f\timages/s\n", s.table.nrows,
            (double)s.table.nrows / (clock_seconds() - start));
     table_release(&s.table);
-    image_vips_close();
     return 0;
 }
 

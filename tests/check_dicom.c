@@ -12,7 +12,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "data/image_vips.h"
+#include "data/image_file.h"
 #include "data/scan.h"
 
 #include <math.h>

@@ -6,7 +6,7 @@
 #include "base/pool.h"
 #include "data/image.h"
 #include "data/cell.h"
-#include "data/image_vips.h"
+#include "data/image_file.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -115,7 +115,6 @@ START_TEST(every_kind_decodes)
 {
     struct err e = { 0 };
 
-    ck_assert_int_eq(image_vips_open(&e), 0);
     decode_every_kind();
 }
 END_TEST
@@ -135,7 +134,6 @@ START_TEST(cmyk_becomes_rgb)
     struct err e = { 0 };
     struct image m;
 
-    ck_assert_int_eq(image_vips_open(&e), 0);
     ck_assert_int_eq(image_decode(&m, jpeg_cmyk, sizeof jpeg_cmyk, 0, &e), 0);
     ck_assert_int_eq(m.c, 3);
     for (int i = 0; i < m.w * m.h * m.c; i++)
@@ -172,7 +170,6 @@ START_TEST(others_are_refused)
     memcpy(apng + IHDR_END, two_frames, sizeof two_frames);
     memcpy(apng + IHDR_END + sizeof two_frames, png_gray + IHDR_END,
            sizeof png_gray - IHDR_END);
-    ck_assert_int_eq(image_vips_open(&e), 0);
     refuses(gif, sizeof gif, "no PNG, JPEG");
     refuses("", 0, "empty");
     refuses("id\tpath\nx\ty\n", 12, "no PNG, JPEG");
@@ -191,7 +188,6 @@ START_TEST(truncations_are_refused)
 {
     struct err e = { 0 };
 
-    ck_assert_int_eq(image_vips_open(&e), 0);
     for (size_t i = 0; i < sizeof pictures / sizeof pictures[0]; i++)
         for (size_t n = 0; n < pictures[i].nbytes; n++) {
             struct image m;
@@ -210,7 +206,6 @@ START_TEST(flipped_bits_of_png_are_refused)
 {
     struct err e = { 0 };
 
-    ck_assert_int_eq(image_vips_open(&e), 0);
     for (size_t i = 0; i < sizeof pictures / sizeof pictures[0]; i++) {
         uint8_t *copy;
 
@@ -264,7 +259,6 @@ START_TEST(bombs_are_refused)
     uint8_t copy[sizeof png_gray];
     uint32_t crc;
 
-    ck_assert_int_eq(image_vips_open(&e), 0);
     for (int huge = 0; huge < 2; huge++) {
         memcpy(copy, png_gray, sizeof copy);
         memcpy(copy + 16, huge ? "\0\1\0\0\0\1\0\0" : "\0\0\x40\0\0\0\x10\0",
@@ -307,7 +301,6 @@ START_TEST(threads_keep_their_own_verdicts)
     struct crowd c = { 0 };
     struct err e = { 0 };
 
-    ck_assert_int_eq(image_vips_open(&e), 0);
     pool_run(4, 200, decode_some, &c);
     ck_assert_int_eq(c.wrong, 0);
 }
@@ -319,7 +312,6 @@ START_TEST(png_out_and_in)
     struct err e = { 0 };
     int fd = mkstemp(path);
 
-    ck_assert_int_eq(image_vips_open(&e), 0);
     ck_assert_int_ge(fd, 0);
     close(fd);
     for (int c = 1; c <= 3; c += 2) {

@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/str.h"
-#include "data/image_vips.h"
+#include "data/image_file.h"
 #include "data/phantom.h"
 #include "tests/plants.h"
 
@@ -99,13 +99,12 @@ main(int argc, char **argv)
     r.n = (size_t)n;
     r.errors = mem_array((size_t)pool_cores(), sizeof *r.errors);
     folder = str_format("%s/benign", r.dir);
-    if (file_make_folder(folder, &e) == 0 && image_vips_open(&e) == 0) {
+    if (file_make_folder(folder, &e) == 0) {
         pool_run(0, (r.n + TURN - 1) / TURN, draw_turn, &r);
         for (int t = 0; t < pool_cores() && e.status == 0; t++)
             e = r.errors[t];
         if (e.status == 0)
             write_truth(&r, &e);
-        image_vips_close();
     }
     if (e.status != 0)
         log_error("%s", e.text);

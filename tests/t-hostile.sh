@@ -34,6 +34,14 @@ is "and names all others" \
     "$(cut -f1 r.tsv | sort)"
 is "each with a reason" "" "$(awk -F'\t' 'NF < 3 || $3 == ""' r.tsv)"
 
+# Without libvips's plugin most PNG files are decoded, the rest rejected by name.
+BUSI_PLUGINS=/nowhere runs 1 busi-prep --on-bad skip --rejects bare.tsv \
+    -o bare.st --resize 8x8 --crop 8 m.tsv
+rows=$(busi-info bare.st | awk '$1 == "rows" { print $2 }')
+[ "$rows" -gt 1 ] && [ "$rows" -lt "$good" ] || bad "$rows rows without libvips"
+is "what needs libvips says so" $((good - rows)) \
+    "$(grep -c '^h/good.*image_vips is not built or installed' bare.tsv)"
+
 # Through the network: a row for each, in order, whatever the file.
 busi-phantom -q -o scans --benign 3 --malignant 3 --normal 3
 busi-strip -q scans | busi-prep -q --resize 32x32 --crop 32 -o t.st -

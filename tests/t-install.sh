@@ -39,7 +39,7 @@ runs 0 busi-train -q -d d.st -f folds.tsv --fold 0 -m ./tiny.model -e 1 -b 4 \
 
 # The library: the example compiles with what pkg-config says, and agrees.
 scan=$(ls scans/benign/*\(1\).png)
-if command -v pkg-config >/dev/null && pkg-config --exists vips; then
+if command -v pkg-config >/dev/null; then
     flags=$(PKG_CONFIG_PATH=$at/lib/pkgconfig pkg-config \
         --define-variable=prefix="$at" --cflags --libs busi)
     # shellcheck disable=SC2086     # flags are words
@@ -58,7 +58,7 @@ if command -v pkg-config >/dev/null && pkg-config --exists vips; then
         bad "classify.c: $(head -n 3 err)"
     fi
 else
-    skip "no pkg-config, or no vips for it: classify.c is not built"
+    skip "no pkg-config: classify.c is not built"
 fi
 
 python=${PEERS_PYTHON:-python3}

@@ -6,7 +6,7 @@
 #include "base/pool.h"
 #include "base/reject.h"
 #include "base/str.h"
-#include "data/image_vips.h"
+#include "data/image_file.h"
 #include "data/scan.h"
 
 #include <stdlib.h>
@@ -361,6 +361,5 @@ dup_manifest(struct table *t, const struct dup_conf *c, struct err *e)
     free(r.fault);
     free(r.group);
     free(r.pairs.item);
-    image_vips_close();
     return status;
 }

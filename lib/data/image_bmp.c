@@ -1,6 +1,6 @@
 #include "data/image_bmp.h"
 
-#include "data/image_vips.h"
+#include "data/image_file.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "data/image_vips.h"
+#include "data/image_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

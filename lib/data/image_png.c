@@ -2,7 +2,7 @@
 
 #include "base/mem.h"
 #include "base/vectors.h"
-#include "data/image_vips.h"
+#include "data/image_file.h"
 
 #include <libdeflate.h>
 #include <stdlib.h>

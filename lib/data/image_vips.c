@@ -1,12 +1,7 @@
 #include "data/image_vips.h"
 
-#include "base/file.h"
 #include "base/mem.h"
-#include "data/cell.h"
-#include "data/image_bmp.h"
-#include "data/image_dicom.h"
-#include "data/image_png.h"
-#include "data/scan.h"
+#include "data/image_file.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -29,63 +24,25 @@ hush(const gchar *domain, GLogLevelFlags level, const gchar *text, void *ctx)
     (void)domain, (void)level, (void)text, (void)ctx;
 }
 
-/* libvips takes 40 ms to start, and most PNG files can do without it. */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static bool started;
-
-static void
-start(void)
+static int
+start(struct err *e)
 {
     if (VIPS_INIT("busi") != 0)
-        return;
+        return err_set(e, EXIT_IO, "cannot start libvips: %s",
+                       vips_error_buffer());
     /* Warnings of codecs would go to stderr; errors reach us as such. */
     g_log_set_handler("VIPS", G_LOG_LEVEL_MASK, hush, NULL);
     vips_cache_set_max(0);
     vips_concurrency_set(1);
-    started = true;
+    return 0;
 }
-
-int
-image_vips_open(struct err *e)
-{
-    pthread_once(&once, start);
-    return started ? 0 : err_set(e, EXIT_IO, "cannot start libvips: %s",
-                                 vips_error_buffer());
-}
-
-void
-image_vips_close(void)
-{
-    if (started)
-        vips_shutdown();
-}
-
-/* --------------------------------------------------- which format, how much */
 
 typedef int loader(void *data, size_t nbytes, VipsImage **out, ...);
 
-/* The loader for what the first bytes say, or NULL. */
-static loader *
-loader_for(const unsigned char *p, size_t nbytes)
-{
-    if (nbytes < 12)
-        return NULL;
-    if (memcmp(p, "\x89PNG\r\n\x1a\n", 8) == 0)
-        return vips_pngload_buffer;
-    if (memcmp(p, "\xff\xd8\xff", 3) == 0)
-        return vips_jpegload_buffer;
-    if (memcmp(p, "II*\0", 4) == 0 || memcmp(p, "MM\0*", 4) == 0)
-        return vips_tiffload_buffer;
-    if (memcmp(p, "RIFF", 4) == 0 && memcmp(p + 8, "WEBP", 4) == 0)
-        return vips_webpload_buffer;
-    return NULL;
-}
-
-static int
-invalid(struct err *e, const char *why)
-{
-    return err_set(e, EXIT_INVALID, "%s", why);
-}
+static loader *const loaders[] = {
+    [IMAGE_PNG] = vips_pngload_buffer, [IMAGE_JPEG] = vips_jpegload_buffer,
+    [IMAGE_TIFF] = vips_tiffload_buffer, [IMAGE_WEBP] = vips_webpload_buffer
+};
 
 /* From the header alone: is this a picture we take, of a size we take? */
 static int
@@ -100,15 +57,13 @@ check_header(VipsImage *in, struct err *e)
         return err_set(e, EXIT_INVALID, "has %d pages; one picture a file "
                        "is taken", vips_image_get_n_pages(in));
     if (in->BandFmt != VIPS_FORMAT_UCHAR && in->BandFmt != VIPS_FORMAT_USHORT)
-        return invalid(e, "its pixels are neither 8 nor 16 bits of unsigned "
-                          "integer");
+        return err_set(e, EXIT_INVALID, "its pixels are neither 8 nor 16 bits "
+                       "of unsigned integer");
     if (in->Bands > 5 || (in->Bands == 5 &&
                           in->Type != VIPS_INTERPRETATION_CMYK))
         return err_set(e, EXIT_INVALID, "has %d channels", in->Bands);
     return 0;
 }
-
-/* ------------------------------------------------------------------- pixels */
 
 /*
  * A row of the decoder as gray or RGB of 8 bits: the high byte of 16, alpha
@@ -216,79 +171,23 @@ say_failure(struct err *e)
     g_free(text);
 }
 
-/* A number of a TIFF file, 2 or 4 bytes at `at`; 0 behind its end. */
-static uint32_t
-tiff_number(const uint8_t *p, size_t nbytes, size_t at, int width)
-{
-    uint32_t v = 0;
-
-    if (at > nbytes || nbytes - at < (size_t)width)
-        return 0;
-    for (int i = 0; i < width; i++)
-        v = v << 8 | p[at + (size_t)(p[0] == 'I' ? width - 1 - i : i)];
-    return v;
-}
-
-/*
- * libvips takes YCbCr for RGB, but where libjpeg unpacks it.  Tags of TIFF 6.0:
- * 259 compression (6 and 7: JPEG), 262 photometric interpretation (6: YCbCr).
- */
-static bool
-tiff_of_ycc(const uint8_t *p, size_t nbytes)
-{
-    size_t at = tiff_number(p, nbytes, 4, 4);
-    uint32_t n = tiff_number(p, nbytes, at, 2), packed = 1, means = 0;
-
-    for (at += 2; n-- > 0; at += 12) {
-        uint32_t tag = tiff_number(p, nbytes, at, 2);
-
-        if (tag == 259)
-            packed = tiff_number(p, nbytes, at + 8, 2);
-        else if (tag == 262)
-            means = tiff_number(p, nbytes, at + 8, 2);
-    }
-    return means == 6 && packed != 6 && packed != 7;
-}
-
-/* What needs no libvips; 1: that does. */
 static int
-decode_own(struct image *m, const void *data, size_t nbytes, struct err *e)
+decode(struct image *m, enum image_format f, const void *data, size_t nbytes,
+       struct err *e)
 {
-    loader *load = loader_for(data, nbytes);
-
-    memset(m, 0, sizeof *m);
-    if (nbytes > 2 && memcmp(data, "BM", 2) == 0)
-        return image_bmp_decode(m, data, nbytes, e);
-    if (load == NULL)
-        return invalid(e, nbytes == 0 ? "is empty" : "is no PNG, JPEG, TIFF, "
-                       "WebP, BMP or DICOM picture");
-    if (load == vips_tiffload_buffer && tiff_of_ycc(data, nbytes))
-        return invalid(e, "is a TIFF file of YCbCr pixels");
-    if (load != vips_pngload_buffer)
-        return 1;
-    return image_png_check(data, nbytes, e) != 0
-           ? -1 : image_png_decode(m, data, nbytes, e);
-}
-
-static int
-decode_vips(struct image *m, const void *data, size_t nbytes, struct err *e)
-{
-    loader *load = loader_for(data, nbytes);
     struct err first = { 0 };
     bool failed;
     int rc;
 
     memset(m, 0, sizeof *m);
-    if (image_vips_open(e) != 0)
-        return -1;
     pthread_rwlock_rdlock(&errors);
-    rc = attempt(m, load, data, nbytes, &failed, &first);
+    rc = attempt(m, loaders[f], data, nbytes, &failed, &first);
     pthread_rwlock_unlock(&errors);
     if (rc == 0)
         return 0;
     pthread_rwlock_wrlock(&errors);
     vips_error_clear();
-    rc = attempt(m, load, data, nbytes, &failed, e);
+    rc = attempt(m, loaders[f], data, nbytes, &failed, e);
     if (rc != 0)
         say_failure(e);
     vips_error_clear();
@@ -296,86 +195,14 @@ decode_vips(struct image *m, const void *data, size_t nbytes, struct err *e)
     return rc;
 }
 
-static void
-start_once(void)
-{
-    pthread_once(&once, start);
-}
-
-enum { OWN, VIPS };
-static const struct cell_class decoders[] = {
-    [OWN] = { NULL, decode_own }, [VIPS] = { start_once, decode_vips }
-};
-
-int
-image_cells_open(struct err *e)
-{
-    return cell_open(decoders, e);
-}
-
 static int
-decode_by(int class, struct image *m, const void *data, size_t nbytes,
-          struct err *e)
-{
-    return cell_is_open() ? cell_decode(class, m, data, nbytes, e)
-                          : decoders[class].decode(m, data, nbytes, e);
-}
-
-int
-image_decode(struct image *m, const void *data, size_t nbytes, int64_t frame,
-             struct err *e)
-{
-    int rc;
-
-    memset(m, 0, sizeof *m);
-    if (image_dicom_is(data, nbytes))
-        return image_dicom_decode(m, data, nbytes, frame, e);
-    if (frame > 0)
-        return invalid(e, "is no DICOM file");
-    rc = decode_by(OWN, m, data, nbytes, e);
-    return rc <= 0 ? rc : decode_by(VIPS, m, data, nbytes, e);
-}
-
-int
-image_read(const char *path, char **data, size_t *nbytes, int64_t *frame,
-           struct err *e)
-{
-    char *file = scan_file(path, frame);
-    int rc = file_load(file, IMAGE_MAX_BYTES, data, nbytes, e);
-
-    free(file);
-    return rc;
-}
-
-int
-image_load(struct image *m, const char *path, struct err *e)
-{
-    char *data;
-    size_t nbytes;
-    int64_t frame;
-    int rc;
-
-    memset(m, 0, sizeof *m);
-    if (image_read(path, &data, &nbytes, &frame, e) != 0)
-        return -1;
-    rc = image_decode(m, data, nbytes, frame, e);
-    free(data);
-    return rc;
-}
-
-/* ------------------------------------------------------------------ writing */
-
-int
-image_encode_png(const struct image *m, void **data, size_t *nbytes,
-                 struct err *e)
+encode_png(const struct image *m, void **data, size_t *nbytes, struct err *e)
 {
     size_t n = (size_t)m->w * (size_t)m->h * (size_t)m->c;
     VipsImage *in;
     void *png = NULL;
     int rc = -1;
 
-    if (image_vips_open(e) != 0)
-        return -1;
     pthread_rwlock_rdlock(&errors);
     in = vips_image_new_from_memory(m->px, n, m->w, m->h, m->c,
                                     VIPS_FORMAT_UCHAR);
@@ -400,20 +227,8 @@ image_encode_png(const struct image *m, void **data, size_t *nbytes,
     return rc;
 }
 
-int
-image_save_png(const struct image *m, const char *path, struct err *e)
-{
-    struct file_out out;
-    void *data;
-    size_t nbytes;
-
-    if (image_encode_png(m, &data, &nbytes, e) != 0)
-        return -1;
-    if (file_out_open(&out, path, e) != 0) {
-        free(data);
-        return -1;
-    }
-    fwrite(data, 1, nbytes, out.stream);
-    free(data);
-    return file_out_close(&out, e);
-}
+extern const struct image_vips *const busi_image_vips;
+__attribute__((visibility("default")))
+const struct image_vips *const busi_image_vips = &(const struct image_vips){
+    start, decode, encode_png
+};

@@ -1,17 +1,8 @@
 /*
- * image_vips: picture files, decoded and encoded by libvips.
+ * image_vips: what libvips decodes and encodes for image_file, as a plugin.
  *
- * Whatever comes in (palette, 16-bit, alpha, CMYK, ...) leaves as 8-bit gray or
- * RGB; alpha is flattened on black.  A file that is truncated, of an unknown
- * format, larger than the limits or a decompression bomb is refused, and one
- * that is damaged as far as its decoder notices: of PNG every bit, the others
- * have no checksums.  Pixels that are missing are not made up.  The header is
- * read and checked before any pixel.  Only PNG, JPEG, TIFF and WebP files of one
- * page are opened at all; BMP and DICOM have homes of their own (image_bmp.h,
- * image_dicom.h), and all come through here.  An orientation in EXIF is not
- * heeded.
- *
- * A path may name a frame of a DICOM file: `FILE.dcm#3`, from 1.
+ * libvips brings a hundred libraries and takes 70 ms to load and start, and
+ * most scans are PNG files that do without it.
  */
 #ifndef BUSI_DATA_IMAGE_VIPS_H
 #define BUSI_DATA_IMAGE_VIPS_H
@@ -19,47 +10,17 @@
 #include "base/err.h"
 #include "data/image.h"
 
-enum {
-    IMAGE_MAX_SIDE = 16384,         /* pixels */
-    IMAGE_MAX_PIXELS = 1 << 26,
-    IMAGE_MAX_BYTES = 1 << 28       /* of a file */
+#define IMAGE_VIPS_SYMBOL "busi_image_vips"
+
+enum image_format { IMAGE_PNG, IMAGE_JPEG, IMAGE_TIFF, IMAGE_WEBP };
+
+/* All from any thread, after start; errors as in image_file.h. */
+struct image_vips {
+    int (*start)(struct err *e);
+    int (*decode)(struct image *m, enum image_format f, const void *data,
+                  size_t nbytes, struct err *e);
+    int (*encode_png)(const struct image *m, void **data, size_t *nbytes,
+                      struct err *e);
 };
-
-/*
- * Start libvips now; else the first picture that needs it does, and plain
- * 8-bit PNG files do not.
- */
-int image_vips_open(struct err *e);
-void image_vips_close(void);
-
-/*
- * From now on decode in child processes of few rights (cell.h); programs that
- * read scans begin with it, before any thread.  Each child that needs libvips
- * starts its own.  Ends with cell_close(), or with the program.
- */
-int image_cells_open(struct err *e);
-
-/*
- * Decode a file.  Errors (EXIT_INVALID: not a picture we take; EXIT_IO: cannot
- * be read) say what is wrong, without the path in front.  Safe to call from
- * several threads.
- */
-int image_load(struct image *m, const char *path, struct err *e);
-
-/*
- * In two steps: the bytes of the file, with the number of the frame that the
- * path names or 0, and the picture in them.  The caller frees *data.
- */
-int image_read(const char *path, char **data, size_t *nbytes, int64_t *frame,
-               struct err *e);
-int image_decode(struct image *m, const void *data, size_t nbytes,
-                 int64_t frame, struct err *e);
-
-/* Write as PNG, whole or not at all. */
-int image_save_png(const struct image *m, const char *path, struct err *e);
-
-/* As PNG bytes in memory; the caller frees *data. */
-int image_encode_png(const struct image *m, void **data, size_t *nbytes,
-                     struct err *e);
 
 #endif

@@ -8,7 +8,7 @@
 #include "base/reject.h"
 #include "base/version.h"
 #include "data/dataset.h"
-#include "data/image_vips.h"
+#include "data/image_file.h"
 #include "data/manifest.h"
 #include "data/marks.h"
 #include "data/safet.h"
@@ -408,7 +408,6 @@ prep_run(const struct prep *p, struct err *e)
         rc = -1;
     if (rc == 0 && r.rejects.n > 0)
         rc = EXIT_REJECTS;
-    image_vips_close();
 done:
     release(&r);
     return rc;

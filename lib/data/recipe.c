@@ -1,7 +1,7 @@
 #include "data/recipe.h"
 
 #include "base/mem.h"
-#include "data/image_vips.h"
+#include "data/image_file.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "data/image_vips.h"
+#include "data/image_file.h"
 #include "data/scan.h"
 #include "learn/cam.h"
 

@@ -7,7 +7,7 @@
 #include "base/reject.h"
 #include "base/stop.h"
 #include "base/table.h"
-#include "data/image_vips.h"
+#include "data/image_file.h"
 #include "data/manifest.h"
 #include "learn/heat.h"
 #include "learn/infer.h"
@@ -545,7 +545,6 @@ release(struct run *r)
     free(r->probs);
     free(r->maps);
     free(r->pred);
-    image_vips_close();
 }
 
 /* Say what the table does not, and return the status. */

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/version.h"
-#include "data/image_vips.h"
+#include "data/image_file.h"
 #include "learn/describe.h"
 #include "learn/facts.h"
 

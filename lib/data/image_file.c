@@ -1,0 +1,218 @@
+#include "data/image_file.h"
+
+#include "base/file.h"
+#include "base/plugin.h"
+#include "data/cell.h"
+#include "data/image_bmp.h"
+#include "data/image_dicom.h"
+#include "data/image_png.h"
+#include "data/image_vips.h"
+#include "data/scan.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ------------------------------------------------------------------ libvips */
+
+static const struct image_vips *vips;
+static struct err why_not;
+
+static void
+load_vips(void)
+{
+    const struct image_vips *const *found =
+        plugin_symbol("image_vips", IMAGE_VIPS_SYMBOL, &why_not);
+
+    if (found != NULL && (*found)->start(&why_not) == 0)
+        vips = *found;
+}
+
+static void
+need_vips(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, load_vips);
+}
+
+/* ----------------------------------------------------------------- decoding */
+
+/* The format by its first bytes; -1: none that image_vips.h knows. */
+static int
+format_of(const unsigned char *p, size_t nbytes)
+{
+    if (nbytes < 12)
+        return -1;
+    if (memcmp(p, "\x89PNG\r\n\x1a\n", 8) == 0)
+        return IMAGE_PNG;
+    if (memcmp(p, "\xff\xd8\xff", 3) == 0)
+        return IMAGE_JPEG;
+    if (memcmp(p, "II*\0", 4) == 0 || memcmp(p, "MM\0*", 4) == 0)
+        return IMAGE_TIFF;
+    if (memcmp(p, "RIFF", 4) == 0 && memcmp(p + 8, "WEBP", 4) == 0)
+        return IMAGE_WEBP;
+    return -1;
+}
+
+static int
+invalid(struct err *e, const char *why)
+{
+    return err_set(e, EXIT_INVALID, "%s", why);
+}
+
+/* A number of a TIFF file, 2 or 4 bytes at `at`; 0 behind its end. */
+static uint32_t
+tiff_number(const uint8_t *p, size_t nbytes, size_t at, int width)
+{
+    uint32_t v = 0;
+
+    if (at > nbytes || nbytes - at < (size_t)width)
+        return 0;
+    for (int i = 0; i < width; i++)
+        v = v << 8 | p[at + (size_t)(p[0] == 'I' ? width - 1 - i : i)];
+    return v;
+}
+
+/*
+ * libvips takes YCbCr for RGB, but where libjpeg unpacks it.  Tags of TIFF 6.0:
+ * 259 compression (6 and 7: JPEG), 262 photometric interpretation (6: YCbCr).
+ */
+static bool
+tiff_of_ycc(const uint8_t *p, size_t nbytes)
+{
+    size_t at = tiff_number(p, nbytes, 4, 4);
+    uint32_t n = tiff_number(p, nbytes, at, 2), packed = 1, means = 0;
+
+    for (at += 2; n-- > 0; at += 12) {
+        uint32_t tag = tiff_number(p, nbytes, at, 2);
+
+        if (tag == 259)
+            packed = tiff_number(p, nbytes, at + 8, 2);
+        else if (tag == 262)
+            means = tiff_number(p, nbytes, at + 8, 2);
+    }
+    return means == 6 && packed != 6 && packed != 7;
+}
+
+/* What needs no libvips; 1: that does. */
+static int
+decode_own(struct image *m, const void *data, size_t nbytes, struct err *e)
+{
+    int format = format_of(data, nbytes);
+
+    memset(m, 0, sizeof *m);
+    if (nbytes > 2 && memcmp(data, "BM", 2) == 0)
+        return image_bmp_decode(m, data, nbytes, e);
+    if (format < 0)
+        return invalid(e, nbytes == 0 ? "is empty" : "is no PNG, JPEG, TIFF, "
+                       "WebP, BMP or DICOM picture");
+    if (format == IMAGE_TIFF && tiff_of_ycc(data, nbytes))
+        return invalid(e, "is a TIFF file of YCbCr pixels");
+    if (format != IMAGE_PNG)
+        return 1;
+    return image_png_check(data, nbytes, e) != 0
+           ? -1 : image_png_decode(m, data, nbytes, e);
+}
+
+static int
+decode_vips(struct image *m, const void *data, size_t nbytes, struct err *e)
+{
+    need_vips();
+    if (vips == NULL)
+        return err_set(e, why_not.status, "%s", why_not.text);
+    return vips->decode(m, (enum image_format)format_of(data, nbytes), data,
+                        nbytes, e);
+}
+
+enum { OWN, VIPS };
+static const struct cell_class decoders[] = {
+    [OWN] = { NULL, decode_own }, [VIPS] = { need_vips, decode_vips }
+};
+
+int
+image_cells_open(struct err *e)
+{
+    return cell_open(decoders, e);
+}
+
+static int
+decode_by(int class, struct image *m, const void *data, size_t nbytes,
+          struct err *e)
+{
+    return cell_is_open() ? cell_decode(class, m, data, nbytes, e)
+                          : decoders[class].decode(m, data, nbytes, e);
+}
+
+int
+image_decode(struct image *m, const void *data, size_t nbytes, int64_t frame,
+             struct err *e)
+{
+    int rc;
+
+    memset(m, 0, sizeof *m);
+    if (image_dicom_is(data, nbytes))
+        return image_dicom_decode(m, data, nbytes, frame, e);
+    if (frame > 0)
+        return invalid(e, "is no DICOM file");
+    rc = decode_by(OWN, m, data, nbytes, e);
+    return rc <= 0 ? rc : decode_by(VIPS, m, data, nbytes, e);
+}
+
+int
+image_read(const char *path, char **data, size_t *nbytes, int64_t *frame,
+           struct err *e)
+{
+    char *file = scan_file(path, frame);
+    int rc = file_load(file, IMAGE_MAX_BYTES, data, nbytes, e);
+
+    free(file);
+    return rc;
+}
+
+int
+image_load(struct image *m, const char *path, struct err *e)
+{
+    char *data;
+    size_t nbytes;
+    int64_t frame;
+    int rc;
+
+    memset(m, 0, sizeof *m);
+    if (image_read(path, &data, &nbytes, &frame, e) != 0)
+        return -1;
+    rc = image_decode(m, data, nbytes, frame, e);
+    free(data);
+    return rc;
+}
+
+/* ------------------------------------------------------------------ writing */
+
+int
+image_encode_png(const struct image *m, void **data, size_t *nbytes,
+                 struct err *e)
+{
+    need_vips();
+    if (vips == NULL)
+        return err_set(e, why_not.status, "%s", why_not.text);
+    return vips->encode_png(m, data, nbytes, e);
+}
+
+int
+image_save_png(const struct image *m, const char *path, struct err *e)
+{
+    struct file_out out;
+    void *data;
+    size_t nbytes;
+
+    if (image_encode_png(m, &data, &nbytes, e) != 0)
+        return -1;
+    if (file_out_open(&out, path, e) != 0) {
+        free(data);
+        return -1;
+    }
+    fwrite(data, 1, nbytes, out.stream);
+    free(data);
+    return file_out_close(&out, e);
+}
