@@ -438,10 +438,12 @@ fold(const struct unit_plan *p, const struct unit *u)
                (size_t)o->out;
     float *own = cpu_of(p)->folded, *bias = own + n * (size_t)o->out;
 
+    #pragma omp parallel for
     for (int k = 0; k < o->out; k++) {
         float s = gamma[k] / sqrtf(mean[bn->c + k] + BN_EPS);
         float b = o->bias ? w[n * (size_t)o->out + (size_t)k] : 0;
 
+        #pragma omp simd
         for (size_t i = 0; i < n; i++)
             own[(size_t)k * n + i] = w[(size_t)k * n + i] * s;
         bias[k] = gamma[bn->c + k] + (b - mean[k]) * s;

@@ -1,6 +1,7 @@
 #include "learn/model.h"
 
 #include "base/mem.h"
+#include "base/vectors.h"
 #include "base/version.h"
 #include "data/safet.h"
 
@@ -213,14 +214,15 @@ model_open(struct model *m, const char *path, struct err *e)
     return rc;
 }
 
+VECTORS
 bool
 all_finite(const float *x, size_t n)
 {
-    bool all = true;
+    int others = 0;
 
     for (size_t i = 0; i < n; i++)
-        all &= fabsf(x[i]) <= FLT_MAX;
-    return all;
+        others |= !(fabsf(x[i]) <= FLT_MAX);
+    return others == 0;
 }
 
 bool
