@@ -1,6 +1,7 @@
 #!/bin/sh
 # busi-predict: pictures, streams and dataset rows into probabilities.
 . "$(dirname "$0")/lib.sh"
+tab=$(printf '\t')
 common_checks busi-predict
 
 maker=$BUILD/tests/check_model
@@ -315,6 +316,14 @@ is "pictures not seen" "$(cut -f 1 p1.tsv)" \
     "$(awk -F'\t' '$3 != "seen" { print $1 }' out)"
 runs 0 busi-predict -m t.st --device ref --allow-train-rows scans
 is "pictures all the same" "$(rows folder)" "$(rows out)"
+is "the table says which were seen" "$n" \
+    "$(cut -f 8 out | grep -cx yes)"
+runs 0 busi-predict -m t.st --device ref -d d.st --allow-train-rows
+is "rows of a dataset too" "$n" "$(cut -f 8 out | grep -cx yes)"
+cp out flattered.tsv
+runs 0 busi-eval --bootstrap 0 flattered.tsv
+says "'flattered.tsv': $n scans had a part in the training"
+has out "^seen_in_training${tab}all${tab}$n${tab}"
 model chosen.st 1 fold=1 select=test
 runs 0 busi-predict -m chosen.st --device ref -d d.st -f f.tsv --fold 1
 says "chosen on its test fold"
@@ -345,6 +354,26 @@ runs 5 busi-predict -m huge.st --device ref --resume new.tsv grow
 cmp -s r.tsv before || bad "a failed --resume changes the table"
 is "nothing is left behind" "" "$(find . -name '.*.part' -o -name new.tsv)"
 
+# Two scans of one id: the second is rejected; one that is named twice is one.
+mkdir twin twin/a twin/b
+cp odd/1.png twin/a/x.png
+cp odd/5.png twin/b/x.png
+printf '%s\n' twin/a twin/b twin/a >lines
+runs 1 sh -c "busi-predict -m m.st --device ref --resume twin.tsv <lines"
+says "twin/b/x.png${tab}repeated"
+is "both have a row" "x.png ok
+x.png repeated" "$(sed 1d twin.tsv | cut -f 1,3 | tr '\t' ' ')"
+
+# Killed: what it had written whole lines of is there for the next.
+busi-predict -q -m m.st --device ref --resume whole.tsv grow
+{ head -n 3 whole.tsv; printf 'c.png\tbeni'; } >.killed.tsv.part
+runs 1 busi-predict -m m.st --device ref --resume killed.tsv grow
+says "going on from 2 rows"
+cmp -s whole.tsv killed.tsv || bad "a killed run's rows are not gone on from"
+head -n 3 p1.tsv >.other.tsv.part
+runs 1 busi-predict -m m.st --device ref --resume other.tsv grow
+cmp -s whole.tsv other.tsv || bad "rows of another table were taken up"
+
 # Asked to stop, it keeps what it has; a path that comes twice is one row.
 mkfifo line
 busi-predict -m m.st --device ref --resume stopped.tsv <line 2>err &
@@ -372,6 +401,23 @@ cp grow/a.png grow/a_mask.png
 runs 0 busi-predict -m m.st --device ref grow/a_mask.png
 says "only masks were named [(]1[)]"
 
+# A folder that cannot be opened costs its own scans.
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+    mkdir -p half/shut
+    cp grow/a.png half
+    cp grow/c.png half/shut
+    cp "$BUILD/bin/busi-predict" .
+    chmod 755 . half
+    chmod 0 half/shut
+    runs 1 setpriv --reuid=65534 --clear-groups ./busi-predict -m m.st \
+        --device ref half
+    is "rows of a folder with one that is shut" "a.png ok
+shut unreadable" "$(sed 1d out | cut -f 1,3 | tr '\t' ' ')"
+    chmod 755 half/shut
+else
+    skip "permissions are tested by dropping from root to another user"
+fi
+
 # A folder that is not of heat maps keeps its files.
 mkdir from into
 cp grow/a.png from/x.png
@@ -382,6 +428,20 @@ cmp -s grow/c.png into/x.png || bad "--cam has replaced a scan"
 runs 0 busi-predict -m m.st --device ref --cam maps from
 runs 0 busi-predict -m m.st --device ref --cam maps from
 cp from/x.png from/x
-runs 3 busi-predict -m m.st --device ref --cam maps from/x from/x.png
-says "that of another scan"
+runs 1 busi-predict -m m.st --device ref --cam maps from/x from/x.png
+says "no-map.*that of another scan"
+is "without a map it has its row" "ok ok" "$(sed 1d out | cut -f 3 | xargs)"
+
+# Maps below the scans are no scans, and a name may have no room for more.
+runs 0 busi-predict -m m.st --device ref --cam from/maps from/x.png
+runs 0 busi-predict -m m.st --device ref from
+says "passed over 'from/maps': heat maps"
+is "heat maps are not scored" "x.png" "$(sed 1d out | cut -f 1)"
+long=$(printf '%0252d' 0)
+mkdir long
+cp from/x.png "long/$long"
+runs 1 busi-predict -m m.st --device ref --cam longer "long/$long"
+says "no-map.*too long a name"
+is "which is scored" "ok" "$(sed 1d out | cut -f 3)"
+runs 0 busi-predict -m m.st --device ref -o "$long" from/x.png
 runs 2 busi-predict -m m.st --rejects - from

@@ -168,6 +168,32 @@ runs 4 busi-report -q -o /dev/full pred-0.tsv
 [ ! -e none.html ] || bad "an error leaves a page"
 
 # ------------------------------------- what a page must not claim
+busi-train -q -d data.st --fold all -m ./net.model --size 32 -e 1 -b 8 \
+    --device ref -o foreign.st
+runs 3 busi-report -q --bootstrap 0 --model foreign.st -o none.html pred-?.tsv
+says "'foreign.st' made none of the predictions"
+busi-split -q -k 3 --seed 7 -o seven.tsv folds.tsv
+runs 3 busi-report -q --bootstrap 0 -l seven.tsv -o none.html pred-?.tsv
+says "'seven.tsv' has '.*' in fold ., and 'pred-..tsv' in fold"
+busi-eval -q --compare pred-0.tsv pred-0.tsv >compared.tsv
+runs 3 busi-report -q --bootstrap 0 --plain compared.tsv -o none.html pred-?.tsv
+says "'compared.tsv' has no pooled accuracy"
+[ ! -e none.html ] || bad "a page of what does not belong together"
+runs 1 busi-report --bootstrap 0 -l folds.tsv --cam nowhere -o maps.html \
+    pred-?.tsv
+says "left out: .*nowhere/"
+grep -q 'Worst mistakes: heat maps' maps.html && bad "maps that are not there"
+runs 0 busi-report -q --bootstrap 0 -o seen.html val-0.tsv
+grep -q 'no test results' seen.html || bad "scans of training are not told of"
+at=$(head -n 1 folds.tsv | tr '\t' '\n' | grep -n '^group$' | cut -d: -f 1)
+awk -F'\t' -v OFS='\t' -v g="$at" 'NR > 1 { $g = "g" NR % 2 } 1' folds.tsv >cut.tsv
+cut -f 1-4,5-8 pred-0.tsv >plain-0.tsv
+runs 0 busi-report --bootstrap 0 -l cut.tsv -o cut.html plain-0.tsv
+says "groups of near-copies cross the folds"
+mkdir home
+echo 'set output "stolen.svg"' >home/.gnuplot
+runs 0 env HOME="$PWD/home" busi-report -q --bootstrap 20 -o one.html pred-0.tsv
+[ ! -e stolen.svg ] || bad "gnuplot ran what a user's file says"
 busi-report -q --bootstrap 20 -o one.html pred-0.tsv
 grep -Eq '<td>accuracy</td><td>all</td>(<td class="n">[^<]*</td>)(<td class="n">NA</td>){2}' \
     one.html || bad "one table has a mean over folds: $(grep -o '<td>accuracy.*' one.html | head -n 1)"

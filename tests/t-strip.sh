@@ -241,6 +241,18 @@ fi
 
 # ------------------------------------------------------------- hashed ids
 head -c 32 /dev/urandom >key
+mkdir -p up/here
+scan >up/x.png
+(cd up/here && busi-strip --hash-ids ../../key --tree T ../x.png) >out 2>err
+is "a label may not lead out of a tree" 3 $?
+is "nor does its scan" "x.png" "$(cd up && find . -name '*.png' | cut -c3-)"
+# The shell's dir/*/ makes names with two slashes.
+printf '%s\n' "scans/benign//odd.png" ./scans/./malignant/./odd.png |
+    (mkdir -p scans/benign && scan >scans/benign/odd.png &&
+        scan >scans/malignant/odd.png && busi-strip) >out 2>err
+is "labels of what is named oddly" "scans/benign/odd.png benign
+scans/malignant/odd.png malignant" "$(sed 1d out | cut -f 1,3 | tr '\t' ' ')"
+rm scans/*/odd.png
 runs 0 busi-strip --hash-ids key -o hashed.tsv scans
 runs 0 busi-strip -o plain.tsv scans
 is "paths, labels and digests stay" "$(cut -f2- plain.tsv | sort)" \

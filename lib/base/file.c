@@ -1,5 +1,6 @@
 #include "base/file.h"
 
+#include "base/digest.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -196,6 +197,22 @@ open_part(const char *path, const char *part, struct err *e)
     }
 }
 
+/*
+ * The part's path.  What is too long with four letters and two points more is
+ * cut, and its digest put behind.
+ */
+static char *
+part_of(const char *folder, const char *name)
+{
+    size_t n = strlen(name);
+    char hex[DIGEST_HEX];
+
+    if (n + 6 <= NAME_MAX)
+        return str_format("%s/.%s.part", folder, name);
+    digest_bytes(name, n, hex);
+    return str_format("%s/.%.200s.%.16s.part", folder, name, hex);
+}
+
 /* What a link points to, also if that is not there yet; caller frees. */
 static char *
 follow(const char *path)
@@ -217,11 +234,32 @@ follow(const char *path)
     return real;
 }
 
+/* The target itself: a link stays, and what it points to is replaced. */
+static char *
+target_of(const char *path)
+{
+    struct stat st;
+    char *real = lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? follow(path)
+                                                              : NULL;
+
+    return real != NULL ? real : mem_strdup(path);
+}
+
+char *
+file_part(const char *path)
+{
+    char *target = target_of(path), *folder = folder_of(target);
+    char *part = part_of(folder, str_base(target));
+
+    free(folder);
+    free(target);
+    return part;
+}
+
 int
 file_out_open(struct file_out *o, const char *path, struct err *e)
 {
     struct stat st;
-    char *folder, *real;
     bool there;
     int fd;
 
@@ -231,17 +269,12 @@ file_out_open(struct file_out *o, const char *path, struct err *e)
         o->stream = stdout;
         return 0;
     }
-    /* A link stays, and what it points to is replaced. */
-    real = lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? follow(path)
-                                                        : NULL;
-    o->path = real != NULL ? real : mem_strdup(path);
+    o->path = target_of(path);
     there = stat(path, &st) == 0;
     if (there && !S_ISREG(st.st_mode)) {
         fd = open(path, O_WRONLY | O_CLOEXEC);
     } else {
-        folder = folder_of(o->path);
-        o->part = str_format("%s/.%s.part", folder, str_base(o->path));
-        free(folder);
+        o->part = file_part(o->path);
         fd = there && access(path, W_OK) != 0 ? -1
                                               : open_part(path, o->part, e);
         if (fd >= 0 && there)

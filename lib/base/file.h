@@ -52,6 +52,8 @@ struct file_out {
 };
 
 int file_out_open(struct file_out *o, const char *path, struct err *e);
+/* Where the part of such an output lies; the caller frees it. */
+char *file_part(const char *path);
 /* Make it whole and visible.  On failure the target is as it was. */
 int file_out_close(struct file_out *o, struct err *e);
 /* Give up: the part is removed.  Harmless after close or on all zeros. */

@@ -265,6 +265,12 @@ str_set_add(void **set, const char *s)
     return true;
 }
 
+bool
+str_set_has(void *set, const char *s)
+{
+    return tfind(s, &set, by_bytes) != NULL;
+}
+
 void
 str_set_release(void **set)
 {

@@ -45,6 +45,7 @@ int str_natural(const char *a, const char *b);
 
 /* A set of strings, NULL at first: put one in; was it not there yet? */
 bool str_set_add(void **set, const char *s);
+bool str_set_has(void *set, const char *s);
 void str_set_release(void **set);
 
 /* Bytes of the UTF-8 character that starts at p (n bytes are there), or 0. */

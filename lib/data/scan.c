@@ -140,10 +140,23 @@ walked_already(const struct folder *f, const struct stat *st)
     return false;
 }
 
+static bool
+of_heat_maps(const char *folder)
+{
+    char *mark = str_format("%s/" SCAN_HEAT_MARK, folder);
+    bool there = access(mark, F_OK) == 0;
+
+    free(mark);
+    return there;
+}
+
 static int walk(struct scan_list *l, const struct folder *f,
                 const struct stat *avoid, struct err *e);
 
-/* One entry of a folder. */
+/*
+ * One entry of a folder.  What is not there may be a folder of scans that is
+ * not mounted: it is listed, to be rejected by name.
+ */
 static int
 visit(struct scan_list *l, const struct folder *f, const char *name,
       const struct stat *avoid, struct err *e)
@@ -165,10 +178,11 @@ visit(struct scan_list *l, const struct folder *f, const char *name,
         else if (avoid != NULL && avoid->st_dev == st.st_dev &&
                  avoid->st_ino == st.st_ino)
             log_note("passed over '%s': the output", path);
+        else if (of_heat_maps(path))
+            log_warn("passed over '%s': heat maps", path);
         else
             rc = walk(l, &sub, avoid, e);
     } else if (scan_ending(name) != NULL || !there) {
-        /* What is not there may be a folder of scans that is not mounted. */
         add_file(l, path, id);
     } else {
         log_note("passed over '%s': no picture", path);
@@ -186,13 +200,20 @@ walk(struct scan_list *l, const struct folder *f, const struct stat *avoid,
     struct dirent *entry;
     int rc = 0;
 
-    if (d == NULL)
-        return err_errno(e, "cannot open the folder '%s'", f->path);
-    while (errno = 0, rc == 0 && (entry = readdir(d)) != NULL)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            rc = visit(l, f, entry->d_name, avoid, e);
-    if (rc == 0 && errno != 0)
+    if (d == NULL) {
+        rc = err_errno(e, "cannot open the folder '%s'", f->path);
+        add_file(l, f->path, f->id[0] != '\0' ? f->id : f->path);
+        return rc;
+    }
+    while (errno = 0, (entry = readdir(d)) != NULL)
+        if (strcmp(entry->d_name, ".") != 0 &&
+            strcmp(entry->d_name, "..") != 0 &&
+            visit(l, f, entry->d_name, avoid, e) != 0)
+            rc = -1;
+    if (errno != 0) {
         rc = err_errno(e, "cannot read the folder '%s'", f->path);
+        add_file(l, f->path, f->id[0] != '\0' ? f->id : f->path);
+    }
     closedir(d);
     return rc;
 }
@@ -210,12 +231,29 @@ look(const char *path, struct stat *st)
     return rc;
 }
 
+char *
+scan_id(const char *path)
+{
+    struct str id = { 0 };
+
+    for (const char *p = path; *p != '\0';) {
+        size_t n = strcspn(p, "/"), slashes = strspn(p + n, "/");
+
+        if (n != 1 || p[0] != '.' || p[n] == '\0') {
+            str_add_bytes(&id, p, n);
+            str_add(&id, slashes > 0 ? "/" : "");
+        }
+        p += n + slashes;
+    }
+    return id.text != NULL ? id.text : mem_strdup("");
+}
+
 int
 scan_add(struct scan_list *l, const char *path, const char *avoid,
          struct err *e)
 {
     struct stat st, out;
-    const char *id = path;
+    char *id;
 
     if (look(path, &st) != 0)
         return err_errno(e, "cannot open '%s'", path);
@@ -225,13 +263,12 @@ scan_add(struct scan_list *l, const char *path, const char *avoid,
 
         return walk(l, &root, known ? &out : NULL, e);
     }
-    while (strncmp(id, "./", 2) == 0)
-        for (id += 2; *id == '/'; id++)
-            ;
+    id = scan_id(path);
     if (scan_ending(str_base(path)) != NULL)
         add_file(l, path, id);
     else
         log_warn("passed over '%s': no picture by its name", path);
+    free(id);
     return 0;
 }
 
@@ -395,6 +432,8 @@ read_one(void *ctx, size_t i, int thread)
         s->mask = SCAN_MASK_NAME;
     } else if (stat(file, &st) != 0) {
         reject(s, "unreadable", strerror(errno));
+    } else if (S_ISDIR(st.st_mode)) {
+        reject(s, "unreadable", "the folder cannot be opened");
     } else if (!S_ISREG(st.st_mode)) {
         reject(s, "not-a-file", "not a regular file");
     } else if (st.st_size == 0) {
@@ -593,9 +632,9 @@ scan_tree(const struct scan_list *l, const char *folder, struct err *e)
 
         if (s->mask != SCAN_NO_MASK || s->reason != NULL)
             continue;
-        if (leads_out(s->id))
+        if (leads_out(s->id) || leads_out(s->label))
             return err_set(e, EXIT_INVALID, "'%s' would lie outside '%s'",
-                           s->id, folder);
+                           s->path, folder);
         from = scan_file(s->path, &frame);
         id = scan_file(s->id, &frame);
         to = scan_ending(str_base(id)) != NULL
@@ -613,10 +652,21 @@ scan_tree(const struct scan_list *l, const char *folder, struct err *e)
 int
 scan_delete_masks(const struct scan_list *l, struct err *e)
 {
-    for (size_t i = 0; i < l->n; i++)
+    for (size_t i = 0; i < l->n; i++) {
+        const struct scan *s = &l->item[i];
+        int64_t frame;
+        char *file = scan_file(s->path, &frame);
+        int rc = 0;
+
         /* One that is gone was reached by two ways. */
-        if (l->item[i].mask != SCAN_NO_MASK &&
-            unlink(l->item[i].path) != 0 && errno != ENOENT)
-            return err_errno(e, "cannot remove '%s'", l->item[i].path);
+        if (s->mask != SCAN_NO_MASK && frame > 0)
+            log_warn("not removed: '%s', a frame of a file", s->path);
+        else if (s->mask != SCAN_NO_MASK && unlink(file) != 0 &&
+                 errno != ENOENT)
+            rc = err_errno(e, "cannot remove '%s'", file);
+        free(file);
+        if (rc != 0)
+            return -1;
+    }
     return 0;
 }

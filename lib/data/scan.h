@@ -6,7 +6,7 @@
  * the path itself is given.  Hidden files and all others are passed over.  Its
  * id is its path below the folder it was found in, its label the name of the
  * folder directly above it, empty for one that lies loose in the folder given.
- * A file given by its own path has that path, without leading "./", as id.
+ * A file given by its own path has that path, without "." parts, as id.
  *
  * A mask is NAME_mask.EXT or NAME_mask_N.EXT; its scan is NAME, with the same
  * ending or another, in the same folder.
@@ -33,6 +33,9 @@ struct scan {
     char *detail;               /* the same as a sentence */
 };
 
+/* A file of this name marks a folder as one of heat maps. */
+#define SCAN_HEAT_MARK ".busi-heat"
+
 struct scan_list {
     struct scan *item;          /* [n] */
     size_t n, room;
@@ -44,8 +47,9 @@ void scan_release(struct scan_list *l);
  * Add a picture or all pictures below a folder.  Links are followed, circles
  * are not walked twice.  `avoid` (or NULL) is a folder that is passed over.
  * What cannot be looked at (a link to nothing, a path too long) is added too,
- * for scan_read() to reject.  Errors (EXIT_IO): the path or a folder below it
- * cannot be read.
+ * for scan_read() to reject; folders of heat maps are passed over.  Errors
+ * (EXIT_IO): the path, or a folder below it, cannot be read; the list has it,
+ * and what the others hold.
  */
 int scan_add(struct scan_list *l, const char *path, const char *avoid,
              struct err *e);
@@ -90,6 +94,12 @@ int scan_delete_masks(const struct scan_list *l, struct err *e);
  * names, from 1; else 0.
  */
 char *scan_file(const char *path, int64_t *frame);
+
+/*
+ * The id of a scan that is named: its path without "." and empty parts.  The
+ * caller frees it.
+ */
+char *scan_id(const char *path);
 
 /* Is this a picture by its name?  The ending with its point, or NULL. */
 const char *scan_ending(const char *name);

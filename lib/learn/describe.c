@@ -356,28 +356,12 @@ describe_release(struct description *d)
 
 /* -------------------------------------------------------- several together */
 
-/* Predictions bear a mark of the model, its views and its numbers. */
-static bool
-marked_by(const char *mark, const struct description *model)
-{
-    static const char *const dtype[] = { "f32", "bf16", "tf32" };
-    char one[PREDICTIONS_MARK];
-
-    for (size_t i = 0; i < ARRAY_LEN(dtype); i++)
-        for (int tta = 1; tta <= INFER_VIEWS; tta++) {
-            predictions_mark(model->digest, tta, dtype[i], one);
-            if (strcmp(mark, one) == 0)
-                return true;
-        }
-    return false;
-}
-
 static bool
 is_parent(const struct parent *p, const struct description *a)
 {
     if (p->kind == FILE_MODEL && a->kind == FILE_MODEL &&
         strlen(p->digest) == PREDICTIONS_MARK - 1)
-        return marked_by(p->digest, a);
+        return predictions_marked_by(p->digest, a->digest);
     return strncmp(a->digest, p->digest, strlen(p->digest)) == 0;
 }
 

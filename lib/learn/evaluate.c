@@ -179,11 +179,15 @@ add_part(struct sheet *s, const struct predictions *p, long file, bool marked)
 static void
 add_parts(struct sheet *s, const struct predictions *p, long file)
 {
-    double selected = 0, n = 0;
-    bool known = false, chosen = false;
+    double selected = 0, seen = 0, n = 0;
+    bool known = false, chosen = false, shown = false;
 
-    for (size_t i = 0; i < p->nfiles; i++)
+    for (size_t i = 0; i < p->nfiles; i++) {
         chosen = chosen || p->file[i].selected;
+        shown = shown || p->file[i].nseen > 0;
+        if (file == POOLED || (size_t)file == i)
+            seen += (double)p->file[i].nseen;
+    }
     for (size_t i = 0; i < p->n; i++) {
         const struct prediction *r = &p->row[i];
 
@@ -195,6 +199,8 @@ add_parts(struct sheet *s, const struct predictions *p, long file)
     }
     if (chosen)
         add_count(s, "selected_on_test", "all", selected, n);
+    if (shown)
+        add_count(s, "seen_in_training", "all", seen, n);
     if (known) {
         add_part(s, p, file, true);
         add_part(s, p, file, false);
@@ -273,12 +279,22 @@ warn_absent(const struct predictions *p)
 }
 
 static void
-warn_selected(const struct predictions *p)
+warn_flattered(const struct predictions *p)
 {
-    for (size_t i = 0; i < p->nfiles; i++)
-        if (p->file[i].selected)
+    for (size_t i = 0; i < p->nfiles; i++) {
+        const struct prediction_file *f = &p->file[i];
+
+        if (f->selected)
             log_warn("'%s': the epoch was chosen on these very scans, which "
-                     "flatters the results", p->file[i].table.path);
+                     "flatters the results", f->table.path);
+        if (f->nseen > 0)
+            log_warn("'%s': %zu scans had a part in the training of what "
+                     "scored them: these are no test results", f->table.path,
+                     f->nseen);
+    }
+    if (p->crossed)
+        log_warn("groups of near-copies cross the folds: copies of test scans "
+                 "were trained on, which flatters the results");
 }
 
 const char *
@@ -355,7 +371,7 @@ evaluate_table(const struct predictions *p, const struct evaluate_conf *c,
         return err_set(e, EXIT_USAGE, "--positive: '%s' has no class '%s'",
                        p->file[0].table.path, c->positive);
     warn_absent(p);
-    warn_selected(p);
+    warn_flattered(p);
     if (!p->grouped)
         log_note("no column group: every scan is its own, and intervals are "
                  "too narrow if there are near-copies");
@@ -461,7 +477,7 @@ evaluate_compare(const struct predictions *p, struct table *out)
     size_t n = select_pairs(p, a, b);
 
     table_init(out, columns);
-    warn_selected(p);
+    warn_flattered(p);
     if (n < p->n / 2)
         log_warn("%zu of %zu scans were rejected and are left out",
                  p->n / 2 - n, p->n / 2);

@@ -7,7 +7,8 @@
  *
  * Where marks are known, accuracy and sensitivity are also told of the scans
  * with and without them (accuracy_marked, accuracy_unmarked, ...).  Where an
- * epoch was chosen on the test fold, the row selected_on_test counts the scans.
+ * epoch was chosen on the test fold, the row selected_on_test counts the scans;
+ * seen_in_training those that had a part in the training of what scored them.
  */
 #ifndef BUSI_LEARN_EVALUATE_H
 #define BUSI_LEARN_EVALUATE_H

@@ -9,6 +9,7 @@
 #include "learn/cam.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,8 +71,8 @@ mask_area(const uint8_t *mask, int side)
     return (double)in / n;
 }
 
-static char *
-target(const char *folder, const char *id)
+char *
+heat_path(const char *folder, const char *id)
 {
     const char *end = strrchr(id, '.');
     bool png = end != NULL && strcasecmp(end, ".png") == 0;
@@ -102,7 +103,7 @@ int
 heat_open(struct heat *h, const char *folder, const struct recipe *r,
           struct err *e)
 {
-    char *mark = str_format("%s/.busi-heat", folder);
+    char *mark = str_format("%s/" SCAN_HEAT_MARK, folder);
     int rc = file_make_folder(folder, e), fd;
 
     *h = (struct heat){ .folder = folder, .recipe = r };
@@ -131,6 +132,9 @@ static int
 check_target(struct heat *h, const char *id, const char *path,
              const char *to, struct err *e)
 {
+    if (strlen(str_base(to)) > NAME_MAX || strlen(to) + 8 > PATH_MAX)
+        return err_set(e, EXIT_INVALID, "the heat map of '%s' would have too "
+                       "long a name", id);
     if (path != NULL && same_file(path, to))
         return err_set(e, EXIT_USAGE, "the heat map of '%s' would overwrite "
                        "the scan: take another folder for --cam", path);
@@ -151,7 +155,7 @@ heat_write(struct heat *h, const char *id, const char *path,
 {
     const struct recipe *r = h->recipe;
     uint8_t *mask = find_masks(r, path);
-    char *to = target(h->folder, id), *folder;
+    char *to = heat_path(h->folder, id), *folder;
     struct image m = { 0 };
     int rc;
 

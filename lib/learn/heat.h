@@ -25,6 +25,13 @@ int heat_open(struct heat *h, const char *folder, const struct recipe *r,
               struct err *e);
 void heat_close(struct heat *h);
 
+/*
+ * Where the map of scan `id` is written: FOLDER/ID, with ".png" behind if it
+ * ends otherwise; leading slashes go, and ".." becomes "__".  The caller frees
+ * it.
+ */
+char *heat_path(const char *folder, const char *id);
+
 /* How a map lies to the lesion's mask; NaN: there is none. */
 struct heat_fit {
     double inside;              /* share of the map inside the mask */
@@ -32,13 +39,13 @@ struct heat_fit {
 };
 
 /*
- * Write the map [crop,crop] over the pixels px [crop,crop,C] of scan `id` as
- * FOLDER/ID, with ".png" behind if it ends otherwise; leading slashes go, and
- * ".." becomes "__".  `path` opens the scan, or is NULL.  If masks lie beside
+ * Write the map [crop,crop] over the pixels px [crop,crop,C] of scan `id` to
+ * its heat_path().  `path` opens the scan, or is NULL.  If masks lie beside
  * it (scan.h), their outline is drawn and *fit says how much of the map is in
- * them.  Errors: cannot be written; would replace the scan, a map of this run
- * (of another id that gives the same name), or a file in a folder that is not
- * of heat maps.
+ * them.  Errors: cannot be written; EXIT_USAGE: would replace the scan, or a
+ * file in a folder that is not of heat maps; EXIT_INVALID: would replace a map
+ * of this run (of another id that gives the same name), or have too long a
+ * name.
  */
 int heat_write(struct heat *h, const char *id, const char *path,
                const uint8_t *px, const float *map,

@@ -67,7 +67,8 @@ push_folder(struct input_list *l, const char *path)
     struct err e = { 0 };
     size_t before = l->n, stem;
 
-    if (scan_add(&found, path, NULL, &e) == 0 && scan_sort(&found, &e) == 0)
+    scan_add(&found, path, NULL, NULL);     /* has what it cannot read, too */
+    if (scan_sort(&found, &e) == 0)
         for (size_t i = 0; i < found.n; i++)
             if (!scan_mask_name(str_base(found.item[i].id), &stem))
                 push(l, found.item[i].id, found.item[i].path);
@@ -82,9 +83,9 @@ push_folder(struct input_list *l, const char *path)
 static void
 push_path(struct inputs *in, struct input_list *l, const char *path)
 {
-    const char *id = path;
     struct stat st;
     size_t stem;
+    char *id;
 
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
         push_folder(l, path);
@@ -95,10 +96,9 @@ push_path(struct inputs *in, struct input_list *l, const char *path)
         in->masks++;
         return;
     }
-    while (strncmp(id, "./", 2) == 0)
-        for (id += 2; *id == '/'; id++)
-            ;
+    id = scan_id(path);
     push(l, id, path);
+    free(id);
 }
 
 static int
@@ -398,8 +398,7 @@ done:
 
 /* Rows that had a part in training are scored only by one who knows. */
 static int
-check_seen(const struct inputs *in, const struct input_rows *r,
-           struct err *e)
+check_seen(struct inputs *in, const struct input_rows *r, struct err *e)
 {
     for (size_t k = 0; k < r->nmodels; k++) {
         const struct model *m = &r->models[k];
@@ -408,10 +407,11 @@ check_seen(const struct inputs *in, const struct input_rows *r,
         size_t n = 0;
 
         for (size_t i = 0; i < in->given.n; i++) {
-            const struct input *it = &in->given.item[i];
+            struct input *it = &in->given.item[i];
 
             if (!model_has_seen(m, r->data->sha256 + it->row * DIGEST_BYTES))
                 continue;
+            it->seen = true;
             if (n++ == 0)
                 first = it->id;
         }

@@ -25,6 +25,7 @@ struct input {
     const char *label, *fold, *group;   /* "": unknown; not owned */
     const char *reason;     /* why it cannot be scored, or NULL */
     char *detail;           /* the same as a sentence */
+    bool seen;              /* by a model in its training */
 };
 
 void input_release(struct input *i);

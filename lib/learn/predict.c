@@ -40,7 +40,8 @@ struct run {
     struct infer infer;
     struct heat heat;
     struct table old;           /* what --resume found */
-    void *known;                /* ids that need no row any more: a set */
+    void *known, *met;          /* ids of old, ids and paths of now: sets */
+    size_t unscored;            /* old rows without probabilities */
     char mark[PREDICTIONS_MARK];    /* the column model */
     const char *select;         /* "test", or NULL: no such column */
     struct file_out out;
@@ -86,7 +87,7 @@ take_file(const struct run *r, struct input *i, uint8_t *px)
         /* NOLINTNEXTLINE: that decoding fails alike is no mistake. */
         input_reject(i, e.status == EXIT_IO ? "unreadable" : "invalid",
                      e.text);
-    else if (!r->p->allow_train_rows && was_seen(r, data, nbytes))
+    else if ((i->seen = was_seen(r, data, nbytes)) && !r->p->allow_train_rows)
         input_reject(i, "seen", "seen in training (--allow-train-rows scores "
                      "it all the same)");
     else if (image_decode(&m, data, nbytes, frame, &e) != 0)
@@ -117,11 +118,20 @@ take_scan(void *ctx, size_t k, int thread)
 
 /* ------------------------------------------------------------- the pipeline */
 
-/* A table that is added to has a row for each id. */
+/*
+ * A table that is added to has a row for each id: what it has is passed over,
+ * and so is what was named before; another scan of the same id is rejected.
+ */
 static bool
-is_known(struct run *r, const char *id)
+is_known(struct run *r, struct input *i)
 {
-    return r->p->resume != NULL && !str_set_add(&r->known, id);
+    char *both = str_format("%s\n%s", i->id, i->path != NULL ? i->path : "");
+    bool known = str_set_has(r->known, i->id) || !str_set_add(&r->met, both);
+
+    if (!known && !str_set_add(&r->met, i->id))
+        input_reject(i, "repeated", "has the id of another scan of this run");
+    free(both);
+    return known;
 }
 
 /*
@@ -142,7 +152,7 @@ fill(void *ctx)
         b->rc = inputs_next(&r->inputs, b->n == 0, &i, &b->err);
         if (b->rc != INPUT_THERE)
             break;
-        if (is_known(r, i.id)) {
+        if (r->p->resume != NULL && is_known(r, &i)) {
             b->skipped++;
             input_release(&i);
         } else {
@@ -200,6 +210,8 @@ put_row(struct run *r, const struct input *i, const float *probs,
     }
     if (r->select != NULL)
         fprintf(f, "\t%s", r->select);
+    if (r->p->allow_train_rows)
+        fputs(i->seen ? "\tyes" : "\t", f);
     if (r->maps != NULL) {
         put_share(f, fit->inside);
         put_share(f, fit->area);
@@ -227,18 +239,27 @@ look_again(struct run *r, size_t n, struct err *e)
     return infer_cam(&r->infer, (int)n, r->good, r->pred, r->maps, e);
 }
 
-/* The heat map of scan number k of those that were scored. */
+/*
+ * The heat map of scan number k of those that were scored.  One that cannot
+ * have its name is rejected, and the scan's row stays.
+ */
 static int
 put_map(struct run *r, const struct input *i, size_t k,
         struct heat_fit *fit, struct err *e)
 {
     const struct recipe *recipe = &r->model[0].recipe;
     size_t one = (size_t)recipe->crop * (size_t)recipe->crop;
+    struct err why = { 0 };
 
-    if (r->maps == NULL)
+    if (r->maps == NULL ||
+        heat_write(&r->heat, i->id, i->path, r->good + k * r->npixels,
+                   r->maps + k * one, fit, &why) == 0)
         return 0;
-    return heat_write(&r->heat, i->id, i->path, r->good + k * r->npixels,
-                      r->maps + k * one, fit, e);
+    if (why.status != EXIT_INVALID)
+        return err_set(e, why.status, "%s", why.text);
+    reject_add(&r->rejects, i->path != NULL ? i->path : i->id, "no-map",
+               why.text);
+    return 0;
 }
 
 /* Score the good scans of a block and write the rows of all. */
@@ -424,6 +445,8 @@ list_columns(const struct run *r, struct str_list *l)
         str_list_add(l, "group");
     if (r->select != NULL)
         str_list_add(l, "select");
+    if (r->p->allow_train_rows)
+        str_list_add(l, "seen");
     if (r->p->cam != NULL) {
         str_list_add(l, "cam_inside");
         str_list_add(l, "mask_area");
@@ -431,30 +454,72 @@ list_columns(const struct run *r, struct str_list *l)
     str_list_add(l, "model");
 }
 
-/* The table to be added to, if it is there yet. */
+/* Is this a table of these columns, made as this run would make it? */
 static int
-open_old(struct run *r, const struct str_list *columns, struct err *e)
+check_old(const struct run *r, const struct table *t,
+          const struct str_list *columns, struct err *e)
 {
-    struct table *t = &r->old;
-    size_t id = 0, mark = columns->n - 1;
-    bool same;
+    bool same = t->ncolumns == columns->n;
 
-    if (access(r->p->resume, F_OK) != 0 && errno == ENOENT)
-        return 0;
-    if (manifest_read(t, r->p->resume, e) != 0)
-        return -1;
-    same = t->ncolumns == columns->n;
     for (size_t j = 0; same && j < columns->n; j++)
         same = strcmp(t->column[j], columns->item[j]) == 0;
     if (!same)
         return err_set(e, EXIT_INVALID, "'%s' cannot be added to: it has "
                        "other columns", t->path);
-    for (size_t i = 0; i < t->nrows; i++) {
-        if (strcmp(t->row[i][mark], r->mark) != 0)
+    for (size_t i = 0; i < t->nrows; i++)
+        if (strcmp(t->row[i][columns->n - 1], r->mark) != 0)
             return err_set(e, EXIT_INVALID, "'%s' cannot be added to: line "
                            "%zu was made by another model or another --tta "
                            "or --dtype", t->path, i + 2);
-        is_known(r, t->row[i][id]);
+    return 0;
+}
+
+/*
+ * What a run that was killed has left: the rows of the table and more, whole
+ * lines at least.  Anything else is no table of ours, and passed over.
+ */
+static void
+open_left(struct run *r, const struct str_list *columns)
+{
+    char *path = file_part(r->p->resume), *text = NULL;
+    struct table t = { 0 };
+    struct err e = { 0 };
+    size_t n;
+
+    if (access(path, R_OK) == 0 && file_read(path, &text, &n, &e) == 0) {
+        while (n > 0 && text[n - 1] != '\n')
+            n--;
+        text[n] = '\0';
+        if (table_parse(&t, path, text, n, &e) == 0 &&
+            manifest_check(&t, &e) == 0 && check_old(r, &t, columns, &e) == 0 &&
+            t.nrows > r->old.nrows) {
+            log_warn("going on from %zu rows that a killed run has left",
+                     t.nrows);
+            table_release(&r->old);
+            r->old = t;
+            memset(&t, 0, sizeof t);
+        }
+    }
+    table_release(&t);
+    free(text);
+    free(path);
+}
+
+/* The table to be added to, if it is there yet. */
+static int
+open_old(struct run *r, const struct str_list *columns, struct err *e)
+{
+    enum { ID = 0, STATUS = 2 };
+    struct table *t = &r->old;
+
+    if ((access(r->p->resume, F_OK) == 0 || errno != ENOENT) &&
+        (manifest_read(t, r->p->resume, e) != 0 ||
+         check_old(r, t, columns, e) != 0))
+        return -1;
+    open_left(r, columns);
+    for (size_t i = 0; i < t->nrows; i++) {
+        str_set_add(&r->known, t->row[i][ID]);
+        r->unscored += strcmp(t->row[i][STATUS], "ok") != 0;
     }
     return 0;
 }
@@ -534,6 +599,7 @@ release(struct run *r)
     dataset_close(&r->data);
     table_release(&r->old);
     str_set_release(&r->known);
+    str_set_release(&r->met);
     for (size_t i = 0; i < r->nmodels; i++)
         model_release(&r->model[i]);
     free(r->model);
@@ -559,6 +625,9 @@ sum_up(const struct run *r)
     if (r->done == 0 && r->known == NULL && r->inputs.masks > 0)
         log_warn("only masks were named (%zu), and they are passed over",
                  r->inputs.masks);
+    if (r->unscored > 0)
+        log_warn("%zu rows of '%s' had no scores before, and were not tried "
+                 "again", r->unscored, r->out.path);
     return r->rejects.n > 0 ? EXIT_REJECTS : EXIT_DONE;
 }
 
@@ -588,6 +657,8 @@ predict_run(const struct predict *p, struct err *e)
     progress_close(&bar);
     if (rc == 0)
         rc = sum_up(&r);
+    else if (p->resume != NULL && r.done > 0)   /* these rows are whole */
+        file_out_close(&r.out, e);
     if (rc >= 0 && (file_out_close(&r.out, e) != 0 ||
                     reject_close(&r.rejects, e) != 0))
         rc = -1;

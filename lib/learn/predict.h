@@ -3,10 +3,10 @@
  *
  * Columns: id, label, status (ok, or in one word why not), pred, p_CLASS (one
  * per class, in the models' order); with a fold table fold, and group if it
- * has that; select where a model's epoch was chosen on its own test fold;
- * cam_inside
- * and mask_area where heat maps are made (heat.h: inside, area); and
- * model, the first digits of the digest of all that decides the numbers.
+ * has that; select where a model's epoch was chosen on its own test fold; seen
+ * where rows that a model has seen are allowed; cam_inside and mask_area where
+ * heat maps are made (heat.h: inside, area); and model, the first digits of the
+ * digest of all that decides the numbers.
  * Probabilities are printed so that they read back as the same float.
  *
  * Rows come in the order of the inputs.  While the networks work on one block
@@ -44,9 +44,10 @@ struct predict {
 
 /*
  * Returns EXIT_DONE, or EXIT_REJECTS when scans could not be scored, or -1.
- * What has been written to a stream by then stays written.  With `resume`
- * SIGTERM and SIGINT end it at the next block: the table has the rows so far,
- * and the status is 128 + the signal.
+ * What has been written to a stream by then stays written.  With `resume` the
+ * table has the rows so far also after an error; SIGTERM and SIGINT end it at
+ * the next block, and the status is 128 + the signal; what a run that was
+ * killed left of its table is gone on from.
  */
 int predict_run(const struct predict *p, struct err *e);
 

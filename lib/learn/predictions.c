@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "data/manifest.h"
+#include "learn/infer.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -33,6 +34,21 @@ predictions_mark(const char *digests, int tta, const char *dtype,
     str_release(&s);
 }
 
+bool
+predictions_marked_by(const char *mark, const char *digest)
+{
+    static const char *const dtype[] = { "f32", "bf16", "tf32" };
+    char one[PREDICTIONS_MARK];
+
+    for (size_t i = 0; i < ARRAY_LEN(dtype); i++)
+        for (int tta = 1; tta <= INFER_VIEWS; tta++) {
+            predictions_mark(digest, tta, dtype[i], one);
+            if (strcmp(mark, one) == 0)
+                return true;
+        }
+    return false;
+}
+
 /* ------------------------------------------------------------------ labels */
 
 struct labelled {
@@ -45,6 +61,32 @@ by_labelled_id(const void *a, const void *b)
 {
     return strcmp(((const struct labelled *)a)->id,
                   ((const struct labelled *)b)->id);
+}
+
+static int
+by_cell(const void *a, const void *b)
+{
+    return strcmp(**(char **const *)a, **(char **const *)b);
+}
+
+/* Is a group of the table in two of its folds? */
+static bool
+folds_cut(const struct table *t, long group, long fold)
+{
+    char ***by = mem_array(t->nrows, sizeof *by);
+    bool cut = false;
+    size_t n = 0;
+
+    for (size_t i = 0; group >= 0 && fold >= 0 && i < t->nrows; i++)
+        if (t->row[i][group][0] != '\0')
+            by[n++] = &t->row[i][group];
+    qsort(by, n, sizeof *by, by_cell);
+    for (size_t i = 1; i < n; i++)
+        cut = cut || (strcmp(*by[i - 1], *by[i]) == 0 &&
+                      strcmp(by[i - 1][fold - group],
+                             by[i][fold - group]) != 0);
+    free(by);
+    return cut;
 }
 
 int
@@ -60,6 +102,8 @@ labels_read(struct labels *l, const char *path, struct err *e)
     l->label = table_find(t, "label");
     l->group = table_find(t, "group");
     l->marks = table_find(t, "marks");
+    l->fold = table_find(t, "fold");
+    l->cut = folds_cut(t, l->group, l->fold);
     l->by_id = mem_array(t->nrows, sizeof *l->by_id);
     for (size_t i = 0; i < t->nrows; i++)
         l->by_id[i] = (struct labelled){ t->row[i][id], i };
@@ -98,7 +142,7 @@ cell(const struct table *t, size_t row, long column)
 
 /* Where a prediction table keeps what is read of it. */
 struct layout {
-    long id, label, status, pred, group, fold, marks, model, select;
+    long id, label, status, pred, group, fold, marks, model, select, seen;
     size_t *p;                  /* [K] columns */
 };
 
@@ -116,6 +160,7 @@ find_columns(const struct table *t, struct layout *at,
     at->marks = table_find(t, "marks");
     at->model = table_find(t, "model");
     at->select = table_find(t, "select");
+    at->seen = table_find(t, "seen");
     at->p = mem_array(t->ncolumns, sizeof *at->p);
     for (size_t j = 0; j < t->ncolumns; j++)
         if (strncmp(t->column[j], CLASS_PREFIX, strlen(CLASS_PREFIX)) == 0) {
@@ -318,8 +363,11 @@ read_rows(struct predictions *p, struct prediction_file *f,
             return -1;
     f->fold = constant(t, at->fold);
     f->model = constant(t, at->model);
-    for (size_t i = 0; i < t->nrows; i++)
+    for (size_t i = 0; i < t->nrows; i++) {
         f->selected = f->selected || cell(t, i, at->select) != NULL;
+        f->nseen += row[i].ok && cell(t, i, at->seen) != NULL;
+    }
+    p->crossed = p->crossed || (l != NULL && l->cut);
     warn_decisions(row, t->nrows, (int)k, t->path);
     p->n += t->nrows;
     return 0;

@@ -4,7 +4,7 @@
  * Columns: id, pred, p_CLASS (one per class, in the model's order); and where
  * they are there: label (or the cells are empty), status (anything but "ok"
  * is a rejected row, of which nothing else is read), group, fold, marks, model,
- * select.  Labels, groups and marks that are not there come from a manifest.
+ * select, seen.  Labels, groups and marks that are not there come from a manifest.
  *
  * Several tables are the folds of one cross-validation: same classes, no id
  * twice, no fold twice, no model for two folds.
@@ -30,6 +30,9 @@ enum { PREDICTIONS_MARK = 13 };     /* digits of a mark, and the NUL */
 void predictions_mark(const char *digests, int tta, const char *dtype,
                       char mark[PREDICTIONS_MARK]);
 
+/* Is it the mark of this one model, with any views and numbers? */
+bool predictions_marked_by(const char *mark, const char *digest);
+
 struct prediction {
     const char *id;
     const char *group;          /* NULL: it is its own */
@@ -46,6 +49,8 @@ struct prediction_file {
     const char *fold;           /* the one value of its column fold, or NULL */
     const char *model;          /* likewise */
     bool selected;              /* a row's model was chosen on its test fold */
+    size_t nseen;               /* rows that had a part in their model's
+                                   training */
 };
 
 /* All zeros is an empty one. */
@@ -57,14 +62,16 @@ struct predictions {
     size_t n;
     size_t ngroups;             /* outcome.group counts to it */
     bool grouped;               /* does any row name a group? */
-    bool crossed;               /* is a group in two files? */
+    bool crossed;               /* is a group in two files, or, as the labels
+                                   know, in two folds? */
 };
 
 /* Labels and groups by id. */
 struct labels {
     struct table table;
     struct labelled *by_id;     /* [table.nrows], sorted */
-    long label, group, marks;   /* columns, -1: none */
+    long label, group, marks, fold;     /* columns, -1: none */
+    bool cut;                   /* is a group in two folds? */
 };
 
 int labels_read(struct labels *l, const char *path, struct err *e);

@@ -20,6 +20,7 @@ struct report {
     bool no_plots;              /* gnuplot is not installed */
     struct page_table sources;  /* the files read, and their digests */
     size_t left_out;            /* logs and pictures that could not be read */
+    size_t maps;                /* heat maps shown */
     struct err failed;          /* what went wrong with a diagram */
 };
 

@@ -8,12 +8,11 @@
 #include "data/image_file.h"
 #include "learn/describe.h"
 #include "learn/facts.h"
+#include "learn/heat.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <unistd.h>
 
 /* The page, and whoever made it, learn what is not on it. */
 static void
@@ -256,10 +255,17 @@ part_leaks(struct report *r, struct err *e)
                table_need(&plain, "metric", e) < 0) {
         table_release(&plain);
         return -1;
+    } else if (strcmp(report_metric(&plain, "accuracy", "all", "pooled",
+                                    "value"), "NA") == 0) {
+        err_set(e, EXIT_INVALID, "'%s' has no pooled accuracy: --plain takes "
+                "what busi-eval says of plain folds", plain.path);
+        table_release(&plain);
+        return -1;
     } else {
         report_source(r, "plain folds", plain.path, plain.digest);
         page_cell(&t, "metric");
-        page_cell(&t, "groups whole");
+        page_cell(&t, r->p.grouped && !r->p.crossed ? "groups whole"
+                                                    : "these folds");
         page_cell(&t, "plain folds");
         for (size_t i = 0; i < ARRAY_LEN(metrics); i++) {
             page_cell(&t, "%s", metrics[i][0]);
@@ -293,7 +299,7 @@ by_confidence(const void *a, const void *b)
 }
 
 /* A picture, at most 160 pixels a side, as PNG, or why there is none. */
-static void
+static bool
 thumbnail(struct report *r, const char *path, const char *alt)
 {
     struct image m = { 0 }, small = { 0 };
@@ -316,6 +322,7 @@ thumbnail(struct report *r, const char *path, const char *alt)
     image_release(&m);
     image_release(&small);
     free(png);
+    return e.status == 0;
 }
 
 /* The row of the manifest with this id, or -1. */
@@ -338,18 +345,14 @@ show_mistake(struct report *r, const struct prediction *p)
     const struct outcome *o = &p->outcome;
     long row = manifest_row(r, p->id);
     long path = row >= 0 ? table_find(t, "path") : -1;
-    const char *end = strrchr(p->id, '.');
-    bool png = end != NULL && strcasecmp(end, ".png") == 0;
 
     str_add(&r->page, "<figure>");
     if (path >= 0)
         thumbnail(r, t->row[row][path], "scan");
     if (r->c->cam != NULL) {
-        char *map = str_format("%s/%s%s", r->c->cam, p->id,
-                               png ? "" : ".png");
+        char *map = heat_path(r->c->cam, p->id);
 
-        if (access(map, R_OK) == 0)
-            thumbnail(r, map, "heat map");
+        r->maps += thumbnail(r, map, "heat map");
         free(map);
     }
     str_add(&r->page, "<figcaption>");
@@ -392,46 +395,96 @@ part_mistakes(struct report *r)
 
 /* ------------------------------------------------------------------ models */
 
-/* Facts of all models: a row a fact, a column a model; equal ones once. */
+/* Did it make a table?  One that bears no mark: it may have. */
+static bool
+made_any(const struct report *r, const char *digest)
+{
+    for (size_t i = 0; i < r->p.nfiles; i++)
+        if (r->p.file[i].model == NULL ||
+            predictions_marked_by(r->p.file[i].model, digest))
+            return true;
+    return false;
+}
+
+/*
+ * Models that voted together share a mark of their own, which no single one
+ * explains; but one that is alone made what it is shown with.
+ */
+static int
+check_makers(struct report *r, const struct str_list *digests, struct err *e)
+{
+    const struct str_list *paths = &r->c->models;
+
+    for (size_t i = 0; i < digests->n; i++) {
+        if (made_any(r, digests->item[i]))
+            continue;
+        if (digests->n == 1)
+            return err_set(e, EXIT_INVALID, "'%s' made none of the "
+                           "predictions", paths->item[i]);
+        log_warn("'%s' alone made none of the predictions", paths->item[i]);
+        page_paragraph(&r->page, "warn", "%s alone made none of the "
+                       "predictions.", paths->item[i]);
+    }
+    return 0;
+}
+
+/* A model's facts, all but the first folded up; its digest joins the list. */
+static int
+model_card(struct report *r, const char *path, bool fold,
+           struct str_list *digests, struct err *e)
+{
+    const struct describe_conf conf = { false, false };
+    struct page_table t = { .caption = path, .columns = 2 };
+    struct description d = { 0 };
+    char digest[DIGEST_HEX];
+
+    if (describe_open(&d, path, &conf, e) != 0)
+        return -1;
+    if (d.kind != FILE_MODEL)
+        err_set(e, EXIT_INVALID, "'%s' is no model", path);
+    if (e->status != 0 || digest_file(path, digest, e) != 0) {
+        describe_release(&d);
+        return -1;
+    }
+    report_source(r, "model", path, digest);
+    str_list_add(digests, d.digest);
+    page_cell(&t, "what");
+    page_cell(&t, "value");
+    for (size_t k = 1; k < d.facts.n; k++) {
+        page_cell(&t, "%s", d.facts.fact[k].key);
+        page_cell(&t, "%s", d.facts.fact[k].text);
+    }
+    if (fold) {
+        str_add(&r->page, "<details><summary>");
+        page_text(&r->page, path);
+        str_add(&r->page, "</summary>");
+    }
+    page_table(&r->page, &t);
+    str_add(&r->page, fold ? "</details>\n" : "");
+    describe_release(&d);
+    return 0;
+}
+
 int
 part_models(struct report *r, struct err *e)
 {
     const struct str_list *paths = &r->c->models;
-    const struct describe_conf conf = { false, false };
+    struct str_list digests = { 0 };
+    int rc;
 
     page_section(&r->page, "Model card");
     if (paths->n == 0)
         page_paragraph(&r->page, "note", "Not given: --model, the models that "
                        "made the predictions.");
-    for (size_t i = 0; i < paths->n; i++) {
-        struct page_table t = { .caption = paths->item[i], .columns = 2 };
-        struct description d = { 0 };
-        char digest[DIGEST_HEX];
-
-        if (describe_open(&d, paths->item[i], &conf, e) != 0)
-            return -1;
-        if (d.kind != FILE_MODEL)
-            err_set(e, EXIT_INVALID, "'%s' is no model", paths->item[i]);
-        if (e->status != 0 || digest_file(paths->item[i], digest, e) != 0) {
-            describe_release(&d);
+    for (size_t i = 0; i < paths->n; i++)
+        if (model_card(r, paths->item[i], i > 0, &digests, e) != 0) {
+            str_list_release(&digests);
             return -1;
         }
-        report_source(r, "model", paths->item[i], digest);
-        page_cell(&t, "what");
-        page_cell(&t, "value");
-        for (size_t k = 1; k < d.facts.n; k++) {
-            page_cell(&t, "%s", d.facts.fact[k].key);
-            page_cell(&t, "%s", d.facts.fact[k].text);
-        }
-        str_add(&r->page, i > 0 ? "<details><summary>" : "");
-        if (i > 0) {
-            page_text(&r->page, paths->item[i]);
-            str_add(&r->page, "</summary>");
-        }
-        page_table(&r->page, &t);
-        str_add(&r->page, i > 0 ? "</details>\n" : "");
-        describe_release(&d);
-    }
+    rc = check_makers(r, &digests, e);
+    str_list_release(&digests);
+    if (rc != 0)
+        return -1;
     page_paragraph(&r->page, "", "Intended use: research on classification of "
                    "breast ultrasound. Not intended: any decision about a "
                    "patient. Trained and tested on scans of one collection; "
@@ -444,8 +497,9 @@ part_models(struct report *r, struct err *e)
 
 /*
  * An item, and what these files say to it if they were given; NULL: the author
- * must.  They are m: models, t: logs, c: heat maps, v: validation tables, p:
- * metrics of plain folds, k: several tables, g: groups that no fold cuts.
+ * must.  They are m: models, t: logs, c: heat maps of mistakes, v: validation
+ * tables, p: metrics of plain folds, k: several tables, g: groups that no fold
+ * cuts.
  */
 struct item {
     const char *number, *what, *filled, *needs;
@@ -460,7 +514,7 @@ given(const struct report *r, const char *needs)
     for (; needs != NULL && *needs != '\0'; needs++)
         all = all && (*needs == 'm'   ? c->models.n > 0
                       : *needs == 't' ? c->logs.n > 0
-                      : *needs == 'c' ? c->cam != NULL
+                      : *needs == 'c' ? r->maps > 0
                       : *needs == 'v' ? c->validation.n > 0
                       : *needs == 'p' ? c->plain != NULL
                       : *needs == 'k' ? c->npreds > 1

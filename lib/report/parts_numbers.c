@@ -56,14 +56,21 @@ part_summary(struct report *r)
     char *sensitivity = str_format("Sensitivity, %s", positive);
     char *specificity = str_format("Specificity, %s", positive);
     bool selected = false;
+    size_t seen = 0;
 
     page_paragraph(&r->page, "note", "%zu scans in %zu table%s of "
                    "predictions, each scored once. Values with 95 %% "
                    "intervals. Research use only: not a medical device.",
                    count_ok(r), r->p.nfiles,
                    r->p.nfiles == 1 ? "" : "s");
-    for (size_t i = 0; i < r->p.nfiles; i++)
+    for (size_t i = 0; i < r->p.nfiles; i++) {
         selected = selected || r->p.file[i].selected;
+        seen += r->p.file[i].nseen;
+    }
+    if (seen > 0)
+        page_paragraph(&r->page, "warn", "%zu of these scans had a part in the "
+                       "training of what scored them: these are no test "
+                       "results.", seen);
     if (selected)
         page_paragraph(&r->page, "warn", "The epoch of a model was chosen on "
                        "its own test fold: these results flatter it.");

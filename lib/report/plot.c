@@ -144,7 +144,7 @@ static void
 become_gnuplot(int script, int out, int talk)
 {
     if (dup2(script, 0) >= 0 && dup2(out, 1) >= 0 && dup2(talk, 2) >= 0)
-        execlp("gnuplot", "gnuplot", "-", (char *)NULL);
+        execlp("gnuplot", "gnuplot", "-d", "-", (char *)NULL);
     _exit(127);
 }
 

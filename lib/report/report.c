@@ -105,6 +105,27 @@ find_positive(struct report *r, struct err *e)
     return 0;
 }
 
+/* The folds of the manifest are those that the tables were scored by. */
+static int
+check_folds(const struct report *r, struct err *e)
+{
+    const struct labels *l = &r->labels;
+
+    for (size_t i = 0; r->has_manifest && l->fold >= 0 && i < r->p.n; i++) {
+        const struct prediction *p = &r->p.row[i];
+        const struct prediction_file *f = &r->p.file[p->file];
+        long row = labels_find(l, p->id);
+
+        if (f->fold != NULL && row >= 0 &&
+            strcmp(l->table.row[row][l->fold], f->fold) != 0)
+            return err_set(e, EXIT_INVALID, "'%s' has '%s' in fold %s, and "
+                           "'%s' in fold %s", l->table.path, p->id,
+                           l->table.row[row][l->fold], f->table.path,
+                           f->fold);
+    }
+    return 0;
+}
+
 static int
 read_all(struct report *r, struct err *e)
 {
@@ -125,7 +146,8 @@ read_all(struct report *r, struct err *e)
         report_source(r, "predictions", r->p.file[i].table.path,
                       r->p.file[i].table.digest);
     }
-    if (predictions_settle(&r->p, e) != 0 || find_positive(r, e) != 0)
+    if (predictions_settle(&r->p, e) != 0 || find_positive(r, e) != 0 ||
+        check_folds(r, e) != 0)
         return -1;
     return evaluate_table(&r->p, &conf, &r->metrics, e);
 }
