@@ -193,6 +193,7 @@ main(int argc, char **argv)
     c.select = (enum train_select)select;
     c.best = (enum train_best)best;
     s.init.norm = (enum transfer_norm)norm;
+    c.init_norm = norm;
     c.calibrate = !plain;
     s.scale.bucket_mb = c.bucket_mb;
     c.half_gradients = grads == 1;

@@ -158,6 +158,16 @@ runs 0 busi-train -q -d data.st --fold all -m ./net.model --size 32 -e 1 \
 runs 0 train -e 2 --fold 2 -o first.st
 runs 0 $tiny -v --fold 0 -e 1 --init first.st -o second.st
 says "'first.st': [0-9]* tensors are taken as they are"
+says "'first.st' was trained on [0-9]* of the [0-9]* validation rows"
+says "'first.st' was trained on [0-9]* of the [0-9]* test rows"
+runs 0 $tiny -v --fold 2 -e 1 --init first.st -o again.st
+grep -q 'was trained on' err && bad "the same fold is gone on with: $(cat err)"
+runs 3 train --fold 0 -e 2 --schedule constant --init first.st \
+    --init-norm half --resume -o second.st
+busi-prep -q --resize 40x40 --crop 40 --classes normal,malignant,benign \
+    -o turned.st folds.tsv
+runs 0 $tiny -v -d turned.st -e 1 --init first.st -o turned-net.st
+says "fc.weight: made anew, .* for other classes"
 runs 0 $tiny -v --fold 0 -e 1 --init test.st -o second-test.st
 says "the epoch of 'test.st' was chosen on its test fold"
 runs 0 train --freeze 3 -e 3 --init first.st -o frozen.st
@@ -257,6 +267,22 @@ sed '2s/\tbenign\t/\tmalignant\t/' folds.tsv >relabelled.tsv
 runs 3 busi-train -q -d data.st -f relabelled.tsv -m ./net.model -o x.st
 says "is another label in each"
 runs 2 train --init-norm half -o x.st
+awk -F'\t' -v OFS='\t' 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i }
+    NR > 1 && $at["fold"] == 0 { $at["label"] = "" } 1' folds.tsv >blank.tsv
+busi-prep -q --resize 40x40 --crop 40 -o blank.st blank.tsv
+runs 3 train -d blank.st -f blank.tsv --fold 0 --select test -o x.st
+says "no labelled row of fold 0"
+# The state beside the output is laid over nothing else.
+cp data.st lies.state.st
+cp folds.tsv lies.state.tsv
+runs 2 busi-train -q -d lies.state.st -f folds.tsv -m ./net.model -o lies.st
+says "'lies.state.st' would be overwritten by the state of 'lies.st'"
+runs 2 train -f lies.state.tsv -o lies.tsv
+runs 2 train --init lies.state.st -o lies.st
+runs 2 train --log lies.state.st.old -o lies.st
+runs 3 train -o lies.st
+says "'lies.state.st' is there, and is no state"
+cmp -s data.st lies.state.st || bad "a state was laid over a dataset"
 runs 4 train -o no/such/folder.st
 runs 4 train -m ./none.model -o x.st
 runs 4 train --device cuda -e 1 -o x.st
@@ -376,9 +402,9 @@ for g in f32 bf16; do
 done
 is "statistics are not rounded" "$(digest rest.f32.st)" \
     "$(digest rest.bf16.st)"
-# Batch-norm over all ranks is that of one rank.
+# Batch-norm over all ranks is that of one rank.  The last batch has 4 rows.
 runs 0 train -b 9 -e 3 --schedule constant --log one.tsv -o one.st
-for n in 2 3; do
+for n in 2 3 8; do
     runs 0 train --sync-bn --ranks $n -b 9 -e 3 --schedule constant \
         --log s$n.tsv -o s$n.st
     same one.tsv s$n.tsv || bad "--sync-bn on $n ranks: $(cat one.tsv s$n.tsv)"
@@ -432,6 +458,22 @@ kill -TERM $launcher
 wait $launcher
 is "SIGTERM to all ranks" 143 $?
 runs 0 busi-info --verify stop.state.st
+# A job's end is often two signals, to a process and to its group; and one may
+# come before there are ranks.
+for n in 1 2 3 4 5; do
+    rm -f twice.state.st
+    runs 143 timeout --preserve-status -s TERM 1.5 $tiny --ranks 2 \
+        -e 100000 -o twice.st
+    [ -e twice.state.st ] || bad "two signals leave no state: $(cat err)"
+    runs 143 timeout --foreground --preserve-status -s TERM -k 20 0.0$n $tiny \
+        --ranks 2 -e 100000 -o soon.st
+done
+# More ranks than rows: those without have no statistics to add.
+for n in 2 4; do
+    runs 0 train --ranks $n -b 2 -e 2 --schedule constant -o idle$n.st
+done
+is "ranks without pictures change nothing" "$(digest idle2.st)" \
+    "$(digest idle4.st)"
 runs 0 train $long --resume --log stop.tsv -o stop.st
 is "... and all go on to the same model" "$(digest whole.st)" "$(digest stop.st)"
 runs 0 train --ranks 2 -e 1 --schedule constant --sync-bn -o sync.st

@@ -2,20 +2,23 @@
 
 #include <signal.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <time.h>
 
 static volatile sig_atomic_t asked;
-static volatile time_t when;
+static volatile int64_t when;       /* milliseconds */
 
 static void
 note(int sig)
 {
-    struct timespec now;
+    struct timespec t;
+    int64_t now;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    now = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
     if (asked == 0)
-        when = now.tv_sec;
-    else if (now.tv_sec - when >= 2) {
+        when = now;
+    else if (now - when >= 1000 * STOP_SECONDS) {
         signal(sig, SIG_DFL);
         raise(sig);
     }

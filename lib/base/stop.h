@@ -9,6 +9,8 @@
 #ifndef BUSI_BASE_STOP_H
 #define BUSI_BASE_STOP_H
 
+enum { STOP_SECONDS = 2 };      /* until one more is another one */
+
 void stop_install(void);
 
 /* 0, or the signal asked for: SIGTERM or SIGINT. */

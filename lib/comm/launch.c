@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/stop.h"
 #include "comm/sieve.h"
 
 #include <dirent.h>
@@ -50,6 +51,7 @@ struct launch {
     struct sieve sieve;
     enum pressure pressure;
     int asked;                  /* signal that asked us to stop, or 0 */
+    double since;               /* it came, or the ranks after it */
     double deadline;            /* of this pressure */
     bool peopled;               /* mpirun had children */
     double alone;               /* since when they are all gone, 0: not */
@@ -195,13 +197,23 @@ remove_folder(struct launch *l)
         close(l->lock);
 }
 
+/*
+ * mpirun drops signals that come before it has started the ranks, so they are
+ * told again; within STOP_SECONDS they take that for one signal.
+ */
+static void
+tell_ranks(const struct launch *l)
+{
+    kill(l->mpirun, l->asked == SIGINT ? SIGUSR2 : SIGUSR1);
+}
+
 /* Ask the ranks to stop; if they were asked, have them ended; else kill. */
 static void
 press(struct launch *l)
 {
     switch (++l->pressure) {
     case ASKED:
-        kill(l->mpirun, l->asked == SIGINT ? SIGUSR2 : SIGUSR1);
+        tell_ranks(l);
         l->deadline = clock_seconds() + GRACE_SECONDS;
         break;
     case TOLD:
@@ -296,7 +308,10 @@ free_stuck(struct launch *l)
     struct brood b;
 
     count_children(l->mpirun, 0, &b);
-    l->peopled = l->peopled || b.alive > 0;
+    if (!l->peopled && b.alive > 0) {
+        l->peopled = true;
+        l->since = clock_seconds();
+    }
     if (!l->peopled || (b.ended == 0 && b.alive > 0)) {
         l->alone = 0;
     } else if (l->alone == 0) {
@@ -322,15 +337,22 @@ attend(struct launch *l)
         bool timed = l->pressure == ASKED || l->pressure == TOLD;
         struct signalfd_siginfo info;
 
-        poll(p, 2, 500);
+        poll(p, 2, l->pressure == ASKED ? 200 : 500);
         free_stuck(l);
+        if (l->pressure == ASKED &&
+            clock_seconds() < l->since + 0.8 * STOP_SECONDS)
+            tell_ranks(l);
         if (l->talk >= 0)
             take_talk(l);
         while (read(l->signals, &info, sizeof info) == sizeof info) {
             if (info.ssi_signo == SIGCHLD)
                 continue;
-            if (l->asked == 0)
+            if (l->asked == 0) {
                 l->asked = (int)info.ssi_signo;
+                l->since = clock_seconds();
+            } else if (clock_seconds() < l->since + STOP_SECONDS) {
+                continue;       /* to a process, and then to its group */
+            }
             press(l);
         }
         if (waitpid(l->mpirun, &status, WNOHANG) == l->mpirun)
@@ -355,7 +377,7 @@ judge(const struct launch *l, int wait_status, struct err *e)
         return EXIT_IO;
     }
     /* Asked to stop, and stopped: by that signal, whatever stood for it. */
-    if (l->asked != 0 && status > 128)
+    if (l->asked != 0 && (status > 128 || (status != 0 && !l->sieve.spoke)))
         return 128 + l->asked;
     if (l->stuck)
         status = l->sieve.signal != 0 ? 128 + l->sieve.signal

@@ -90,6 +90,8 @@ exchange_ready(void *ctx, size_t begin, size_t end, struct err *e)
 
     if (end == x->graph->nparams)
         x->sent = end;          /* a step begins */
+    if (x->idle)                /* with --sync-bn, which is for the CPU */
+        memset(x->grads + begin, 0, (end - begin) * sizeof *x->grads);
     n = x->sent - begin;
     if (comm_alone(x->comm) || x->host != NULL ||
         (n < x->bucket && begin > 0) || n == 0)

@@ -129,6 +129,7 @@ gradients(struct trainer *t, const size_t *rows, size_t n, double *loss,
     spend(t, PHASE_LOAD, &clock);
     t->images += (double)(to - from);
     k->feed(p, &f);
+    t->exchange.idle = from == to;
     if (walk_forward(p, e) != 0)
         return -1;
     spend(t, PHASE_FORWARD, &clock);
@@ -462,7 +463,18 @@ sum_whole(struct comm *c, float *x, size_t n, struct err *e)
     return rc;
 }
 
-/* The running statistics become the mean over the ranks'. */
+/* Does a rank get pictures of the largest batch? */
+static bool
+is_busy(const struct trainer *t, int rank)
+{
+    size_t b = (size_t)t->c->batch, from, to;
+
+    halves_cut(b < t->parts->ntrain ? b : t->parts->ntrain, rank,
+               t->comm->size, &from, &to);
+    return to > from;
+}
+
+/* The running statistics become the mean over the ranks' that have some. */
 static int
 mean_buffers(struct trainer *t, struct err *e)
 {
@@ -470,7 +482,14 @@ mean_buffers(struct trainer *t, struct err *e)
     size_t n = t->model->graph.nbuffers;
     float *x = t->model->buffers;
     bool same = t->comm->size == 1 || t->c->sync_bn;
+    int busy = 0;
 
+    for (int r = 0; r < t->comm->size; r++)
+        busy += is_busy(t, r);
+    if (!same && !is_busy(t, t->comm->rank)) {
+        memset(x, 0, n * sizeof *x);
+        k->put(t->backend, t->v.buffers, x, n);
+    }
     if (!same && t->comm->device &&
         sum_whole(t->comm, t->v.buffers, n, e) != 0)
         return -1;
@@ -480,7 +499,7 @@ mean_buffers(struct trainer *t, struct err *e)
     if (!t->comm->device && sum_whole(t->comm, x, n, e) != 0)
         return -1;
     for (size_t i = 0; i < n; i++)
-        x[i] /= (float)t->comm->size;
+        x[i] /= (float)busy;
     k->put(t->backend, t->v.buffers, x, n);
     return 0;
 }
@@ -829,6 +848,21 @@ resume(struct trainer *t, struct err *e)
     return 0;
 }
 
+/* A whole file of another kind, which no state may be laid over. */
+static bool
+is_other(const char *path)
+{
+    struct safet s;
+    struct err e = { 0 };
+    bool other;
+
+    if (safet_open(&s, path, &e) != 0)
+        return false;
+    other = safet_check_kind(&s, "state", &e) != 0;
+    safet_close(&s);
+    return other;
+}
+
 /*
  * What cannot be written is not worth an hour's training.  The model's part is
  * held to the end: a second run with the same output ends here, and says who.
@@ -836,10 +870,13 @@ resume(struct trainer *t, struct err *e)
 static int
 hold_outputs(const struct trainer *t, struct safet_out *held, struct err *e)
 {
-    char *path = state_path(t->c->out);
+    char *path = train_state_path(t->c->out);
     struct safet_out state;
     int rc = safet_create(held, t->c->out, 0, e);
 
+    if (rc == 0 && is_other(path))
+        rc = err_set(e, EXIT_INVALID, "'%s' is there, and is no state of a "
+                     "run: take another name for '%s'", path, t->c->out);
     if (rc == 0 && (rc = safet_create(&state, path, 0, e)) == 0)
         safet_drop(&state);
     free(path);

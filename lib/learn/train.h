@@ -31,6 +31,7 @@ struct train_conf {
     enum update_rule rule;
     double momentum, weight_decay;
     int64_t freeze;             /* epochs in which only the head learns */
+    int init_norm;              /* enum transfer_norm, of a start from a file */
     double lr_body;             /* factor of the rate for all but the head */
     double smoothing;           /* of labels */
     bool balanced;              /* class weights n / (K n_k) */
@@ -66,5 +67,11 @@ int train_run(const struct train_conf *c, struct model *m,
               const struct dataset *d, const struct parts *p,
               struct backend *b, struct comm *comm, int *stopped,
               struct err *e);
+
+/*
+ * Where a run keeps its state, beside its output; the one before has ".old"
+ * behind.  The caller frees it.
+ */
+char *train_state_path(const char *out);
 
 #endif

@@ -1,5 +1,6 @@
 #include "learn/train_setup.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/pool.h"
@@ -100,6 +101,7 @@ start_numbers(struct train_setup *s, int64_t seed, struct err *e)
     init_params(&m->graph, (uint64_t)seed, m->params, m->buffers);
     if (t->path == NULL)
         return 0;
+    s->init.classes = &m->classes;
     if (transfer_load(&s->init, &m->graph, &m->recipe, m->params, m->buffers,
                       e) != 0)
         return -1;
@@ -115,6 +117,38 @@ start_numbers(struct train_setup *s, int64_t seed, struct err *e)
     if (counters > 0)
         log_note("%zu counters (num_batches_tracked): left out", counters);
     return 0;
+}
+
+static size_t
+count_seen(const struct train_setup *s, const size_t *row, size_t n)
+{
+    size_t seen = 0;
+
+    for (size_t i = 0; i < n && s->init.nseen > 0; i++)
+        seen += bsearch(s->data.sha256 + 32 * row[i], s->init.seen,
+                        s->init.nseen, 32, by_bytes) != NULL;
+    return seen;
+}
+
+/* The same fold of the same table may be gone on with; another is a leak. */
+static void
+warn_leaks(const struct train_setup *s, const struct train_conf *c)
+{
+    const struct parts *p = &s->parts;
+    size_t val, test;
+
+    if (s->init.nseen == 0 || (s->init.fold == c->fold &&
+                               strcmp(s->init.folds, p->digest) == 0))
+        return;
+    val = count_seen(s, p->val, p->nval);
+    test = count_seen(s, p->test, p->ntest);
+    if (val > 0)
+        log_warn("'%s' was trained on %zu of the %zu validation rows: the "
+                 "epoch and the temperature chosen by them flatter",
+                 s->init.path, val, p->nval);
+    if (test > 0)
+        log_warn("'%s' was trained on %zu of the %zu test rows: they test "
+                 "nothing any more", s->init.path, test, p->ntest);
 }
 
 /* A new network with all that its file will say of it. */
@@ -142,6 +176,7 @@ make_model(struct train_setup *s, const struct train_conf *c, struct err *e)
     m->recipe = d->recipe;
     if (start_numbers(s, c->seed, e) != 0)
         return -1;
+    warn_leaks(s, c);
     m->temperature = 1;
     set_seen(s);
     memcpy(m->dataset, d->digest, sizeof m->dataset);
@@ -240,11 +275,38 @@ open_gpus(struct train_setup *s, struct comm **comm, struct err *e)
     return 0;
 }
 
+/* The state of the run must not be laid over what it reads or writes. */
+static int
+check_state_name(const struct train_setup *s, const struct train_conf *c,
+                 struct err *e)
+{
+    const char *const others[] = {
+        s->data_path, s->folds_path, s->init.path, c->log
+    };
+    char *path[2];
+    int rc = 0;
+
+    if (c->out == NULL)         /* with --plan */
+        return 0;
+    path[0] = train_state_path(c->out);
+    path[1] = str_format("%s.old", path[0]);
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        for (int k = 0; k < 2 && others[i] != NULL; k++)
+            if (rc == 0 && file_same(others[i], path[k]))
+                rc = err_set(e, EXIT_USAGE, "'%s' would be overwritten by "
+                             "the state of '%s': take another name",
+                             others[i], c->out);
+    free(path[0]);
+    free(path[1]);
+    return rc;
+}
+
 int
 train_setup_open(struct train_setup *s, struct train_conf *c,
                  struct comm **comm, struct err *e)
 {
-    if (dataset_open(&s->data, s->data_path, e) != 0)
+    if (check_state_name(s, c, e) != 0 ||
+        dataset_open(&s->data, s->data_path, e) != 0)
         return -1;
     if (s->data.classes.n < 2)
         return err_set(e, EXIT_INVALID, "'%s' has %zu classes; training "
@@ -257,6 +319,10 @@ train_setup_open(struct train_setup *s, struct train_conf *c,
                        "%lld, which chooses the epoch (--select)",
                        s->folds_path,
                        (long long)(c->fold + 1) % s->parts.k);
+    if (c->select == SELECT_TEST && s->parts.ntest == 0)
+        return err_set(e, EXIT_INVALID, "'%s' has no labelled row of fold "
+                       "%lld, which chooses the epoch (--select test)",
+                       s->folds_path, (long long)c->fold);
     if (c->select == SELECT_NONE)
         parts_train_on_val(&s->parts);
     if (make_model(s, c, e) != 0 || open_backend(s, c, *comm, e) != 0)

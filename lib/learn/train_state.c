@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 char *
-state_path(const char *out)
+train_state_path(const char *out)
 {
     const char *dot = strrchr(str_base(out), '.');
     int n = dot != NULL ? (int)(dot - out) : (int)strlen(out);
@@ -40,7 +40,7 @@ fingerprint(const struct trainer *t)
         "graph=%s data=%s folds=%s fold=%lld batch=%lld rule=%d lr=%.17g "
         "kind=%d warmup=%lld patience=%lld every=%lld factor=%.17g "
         "momentum=%.17g decay=%.17g smoothing=%.17g balanced=%d augment=%d "
-        "mixup=%.17g init=%s freeze=%lld lr_body=%.17g "
+        "mixup=%.17g init=%s init_norm=%d freeze=%lld lr_body=%.17g "
         "ema=%.17g select=%d best=%d seed=%lld dtype=%s epochs=%lld "
         "shards=%d sync_bn=%d half=%d",
         hex, t->data->digest, t->parts->digest, (long long)c->fold,
@@ -48,7 +48,7 @@ fingerprint(const struct trainer *t)
         (long long)s->warmup, (long long)s->patience,
         (long long)s->step_every, s->factor, c->momentum, c->weight_decay,
         c->smoothing, c->balanced, (int)c->augment, c->mixup,
-        t->model->init, (long long)c->freeze, c->lr_body, c->ema,
+        t->model->init, c->init_norm, (long long)c->freeze, c->lr_body, c->ema,
         (int)c->select,
         (int)c->best, (long long)c->seed, t->backend->dtype,
         s->kind == SCHED_COSINE ? (long long)s->epochs : 0, c->shards,
@@ -186,7 +186,7 @@ state_gather(struct trainer *t, struct err *e)
 int
 state_save(struct trainer *t, struct err *e)
 {
-    char *path = state_path(t->c->out), *old = str_format("%s.old", path);
+    char *path = train_state_path(t->c->out), *old = str_format("%s.old", path);
     struct safet_out o;
     int rc = safet_create(&o, path, 65536 + 2 * t->log.n, e);
 
@@ -309,7 +309,7 @@ load(struct trainer *t, const char *path, struct err *e)
 int
 state_load(struct trainer *t, struct err *e)
 {
-    char *path = state_path(t->c->out), *old = str_format("%s.old", path);
+    char *path = train_state_path(t->c->out), *old = str_format("%s.old", path);
     struct err why = { 0 };
     int rc = 0;
 

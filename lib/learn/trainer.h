@@ -69,9 +69,6 @@ int train_log_start(struct trainer *t, struct err *e);
 /* A line of it: kept for resuming, and appended to the file. */
 int train_log_epoch(struct trainer *t, const struct score *s, struct err *e);
 
-/* The file of the state that belongs to a model file; the caller frees it. */
-char *state_path(const char *out);
-
 int state_save(struct trainer *t, struct err *e);
 
 /*

@@ -18,6 +18,7 @@ struct job {
     struct safet s;
     float *params, *buffers;
     bool *used;             /* [s.ntensors] */
+    bool other_classes;     /* than ours, or in another order */
 };
 
 /* The last layer that has parameters. */
@@ -346,8 +347,9 @@ new_head(struct job *j, const struct param *p,
     char *ours = shape(p->dims, p->ndims);
     char *theirs = have != NULL ? shape(have->dims, have->ndims)
                                 : mem_strdup("none");
-    char *line = str_format("%s: made anew, %s in place of %s", p->name, ours,
-                            theirs);
+    char *line = str_format("%s: made anew, %s in place of %s%s", p->name,
+                            ours, theirs,
+                            j->other_classes ? " for other classes" : "");
 
     str_list_add(&j->t->adapted, line);
     free(line);
@@ -361,7 +363,7 @@ take(struct job *j, const struct param *p, struct err *e)
     const struct safet_tensor *have = find(j, p->name);
     bool fits = have != NULL && same_shape(have, p);
 
-    if (!fits && p->op == head_op(j->g)) {
+    if ((!fits || j->other_classes) && p->op == head_op(j->g)) {
         new_head(j, p, have);
         return 0;
     }
@@ -417,14 +419,33 @@ take_all(struct job *j, struct err *e)
     return 0;
 }
 
+static bool
+same_classes(const char *text, const struct str_list *classes)
+{
+    struct str_list theirs = { 0 };
+    bool same;
+
+    str_list_split(&theirs, text, '\t');
+    same = theirs.n == classes->n;
+    for (size_t i = 0; same && i < classes->n; i++)
+        same = strcmp(theirs.item[i], classes->item[i]) == 0;
+    str_list_release(&theirs);
+    return same;
+}
+
 /* What a model of ours has seen, whoever goes on from it has seen as well. */
 static int
 take_seen(struct job *j, struct err *e)
 {
     const struct safet_tensor *t = safet_find(&j->s, "seen");
+    const char *folds = safet_meta(&j->s, "folds");
+    const char *fold = safet_meta(&j->s, "fold");
 
     if (t == NULL)
         return 0;
+    snprintf(j->t->folds, DIGEST_HEX, "%s", folds != NULL ? folds : "");
+    if (fold == NULL || !str_int(fold, &j->t->fold))
+        j->t->fold = -1;
     if (t->dtype != DT_U8 || t->ndims != 2 || t->dims[1] != DIGEST_BYTES)
         return err_set(e, EXIT_INVALID, "'%s': its 'seen' is no list of "
                        "scans", j->s.path);
@@ -441,7 +462,7 @@ transfer_load(struct transfer *t, const struct graph *g,
 {
     struct job j = { .t = t, .g = g, .r = r, .params = params,
                      .buffers = buffers };
-    const char *select;
+    const char *select, *theirs;
     int rc = -1;
 
     if ((pth_look(t->path) ? pth_open(&j.s, t->path, e)
@@ -450,6 +471,9 @@ transfer_load(struct transfer *t, const struct graph *g,
     j.used = mem_array(j.s.ntensors, sizeof *j.used);
     if (safet_meta(&j.s, "crc32") == NULL || safet_verify(&j.s, e) == 0) {
         digest_bytes(j.s.map.data, j.s.map.nbytes, t->digest);
+        theirs = safet_meta(&j.s, "classes");
+        j.other_classes = theirs != NULL && t->classes != NULL &&
+                          !same_classes(theirs, t->classes);
         rc = take_seen(&j, e) == 0 ? take_all(&j, e) : -1;
         select = safet_meta(&j.s, "select");
         t->chosen = select != NULL && strcmp(select, "test") == 0;

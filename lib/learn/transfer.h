@@ -33,18 +33,23 @@ enum transfer_norm {
 struct transfer {
     const char *path;
     enum transfer_norm norm;    /* not heeded for a model of ours */
+    const struct str_list *classes;     /* of the new one; NULL: not compared */
     char digest[DIGEST_HEX];    /* out: SHA-256 of the file */
     struct str_list adapted;    /* out: a sentence each */
     struct str_list left;       /* out: names in the file that are not used */
     size_t taken;               /* out: tensors as they are */
     uint8_t *seen;              /* out: [nseen,32], of a model of ours: the */
-    size_t nseen;               /*   scans that it was trained on */
+    size_t nseen;               /*   scans that it was trained on, sorted */
+    char folds[DIGEST_HEX];     /* out: its fold table, "": none */
+    int64_t fold;               /* out: its test fold, -1: none */
     bool chosen;                /* out: by its test rows, which are not seen */
 };
 
 /*
  * Fill params and buffers, which hold the numbers of a start from scratch, of
- * a graph that reads pictures as the recipe makes them.  Errors
+ * a graph that reads pictures as the recipe makes them.  The head of a model of
+ * ours that tells other classes, or the same in another order, is not taken.
+ * Errors
  * (EXIT_INVALID): no such file format; a tensor is missing or has a shape that
  * does not fit, other than named above.
  */
