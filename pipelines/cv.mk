@@ -171,7 +171,7 @@ $(OUT)/report.html: $(OUT)/metrics.tsv $(VALS) \
 	$(BUSI_BIN)busi-report -o $@ -l $(WORK)/folds.tsv --cam $(OUT)/maps \
 	    --title "$(notdir $(MODEL)), cross-validation$(VOTES)" \
 	    $(FOLDS:%=--log $(OUT)/fold-%.tsv) \
-	    $(FOLDS:%=--model $(OUT)/fold-%.safetensors) \
+	    $(foreach i,$(FOLDS),$(patsubst %,--model %,$(subst %,$i,$(MODELS)))) \
 	    $(VALS:%=--validation %) $(PREDS) || [ $$? = 1 ]
 
 FORCE:

@@ -395,7 +395,8 @@ part_mistakes(struct report *r)
 
 /* ------------------------------------------------------------------ models */
 
-/* Did it make a table?  One that bears no mark: it may have. */
+/* Did a model, or several (digests behind each other), make a table?  One that
+ * bears no mark: may be. */
 static bool
 made_any(const struct report *r, const char *digest)
 {
@@ -407,25 +408,40 @@ made_any(const struct report *r, const char *digest)
 }
 
 /*
- * Models that voted together share a mark of their own, which no single one
- * explains; but one that is alone made what it is shown with.
+ * Each model, alone or with others that were given behind each other and voted
+ * together, made a table.  One that did not is told of; if it is the only one,
+ * it does not belong here.
  */
 static int
 check_makers(struct report *r, const struct str_list *digests, struct err *e)
 {
-    const struct str_list *paths = &r->c->models;
+    bool *made = mem_array(digests->n + 1, sizeof *made);
+    int rc = 0;
 
     for (size_t i = 0; i < digests->n; i++) {
-        if (made_any(r, digests->item[i]))
+        struct str voters = { 0 };
+
+        for (size_t end = i; end < digests->n; end++) {
+            str_add(&voters, digests->item[end]);
+            if (made_any(r, voters.text))
+                memset(made + i, true, end + 1 - i);
+        }
+        str_release(&voters);
+    }
+    for (size_t i = 0; i < digests->n; i++) {
+        const char *path = r->c->models.item[i];
+
+        if (made[i])
             continue;
         if (digests->n == 1)
-            return err_set(e, EXIT_INVALID, "'%s' made none of the "
-                           "predictions", paths->item[i]);
-        log_warn("'%s' alone made none of the predictions", paths->item[i]);
-        page_paragraph(&r->page, "warn", "%s alone made none of the "
-                       "predictions.", paths->item[i]);
+            rc = err_set(e, EXIT_INVALID, "'%s' made none of the predictions",
+                         path);
+        log_warn("'%s' made none of the predictions", path);
+        page_paragraph(&r->page, "warn", "%s made none of the predictions.",
+                       path);
     }
-    return 0;
+    free(made);
+    return rc;
 }
 
 /* A model's facts, all but the first folded up; its digest joins the list. */
