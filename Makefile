@@ -73,7 +73,18 @@ include pipelines/install.mk
 
 # ------------------------------------------------------------------ building
 
-$(BUILD)/%.o: %.c
+# What was built with other flags, or of other sources, is built again.
+KEPT = @mkdir -p $(@D); echo '$(subst ','\'',$(1))' >$@.new; \
+       if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+FLAGS := $(CC) $(CPPFLAGS) $(CFLAGS)
+
+$(BUILD)/flags: FORCE
+	$(call KEPT,$(FLAGS))
+
+$(BUILD)/members: FORCE
+	$(call KEPT,$(LIB_SRC))
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
@@ -89,16 +100,16 @@ $(BUILD)/lib/backend/backend_cpu.o $(CPU_SRC:%.c=$(BUILD)/%.o): \
 	CFLAGS += -fopenmp
 
 define kernel_rule
-$(BUILD)/kernels/cpu_$(1)_$(2).o: kernels/cpu.c
+$(BUILD)/kernels/cpu_$(1)_$(2).o: kernels/cpu.c $(BUILD)/flags
 	@mkdir -p $$(@D)
 	$$(CC) $$(CPPFLAGS) $$(CFLAGS) -O3 -ffp-contract=fast -Wno-psabi -fopenmp \
 	    $$(ISA_$(1)) -DISA=$(1) -DDTYPE_$(2) -c -o $$@ $$<
 endef
 $(foreach i,$(ISAS),$(foreach t,f32 bf16,$(eval $(call kernel_rule,$i,$t))))
 
-$(LIB): $(LIB_OBJ)
+$(LIB): $(LIB_OBJ) $(BUILD)/members
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(AR) rcs $@ $(LIB_OBJ)
 
 $(BIN)/%: $(BUILD)/cmd/%.o $(LIB)
 	@mkdir -p $(@D)
@@ -155,5 +166,6 @@ check_%: $(BUILD)/tests/check_%
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all check checks clean demo deps help
+FORCE:
+.PHONY: all check checks clean demo deps help FORCE
 .SECONDARY:

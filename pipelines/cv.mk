@@ -57,7 +57,7 @@ SCORE  = $(GPUS_FOR) 1 $(BUSI_BIN)busi-predict \
 
 # $(call if-changed,COMMAND): its stdout becomes the target, if it differs.
 define if-changed
-@mkdir -p $(@D); new=$@.$$$$.new; trap 'rm -f $$new; exit 1' HUP INT TERM; \
+@mkdir -p $(@D); rm -f $@.*.new; new=$@.$$$$.new; trap 'rm -f $$new; exit 1' HUP INT TERM; \
 $(1) >$$new || { rm -f $$new; exit 1; }; \
 cmp -s $$new $@ && rm $$new || mv $$new $@
 endef
@@ -78,14 +78,16 @@ $(WORK)/prep.settings: FORCE
 $(OUT)/train.settings: FORCE
 	$(call if-changed,echo "$(MODEL) $(EPOCHS) $(BATCH) $(SEED) $(RANKS) $(PHANTOMS) $(ARGS)")
 
-# The file after --init in ARGS.
-INIT = $(shell echo " $(ARGS)" | sed -n 's/.* --init[= ] *\([^ ]*\).*/\1/p')
+# The file after --init in ARGS; MODEL is a file or a network's name.
+INIT  = $(shell echo " $(ARGS)" | sed -n 's/.* --init[= ] *\([^ ]*\).*/\1/p')
+FILES = $(foreach f,$(wildcard $(MODEL) $(INIT)),$(if $(wildcard $f/.),,$f))
 
 # A state that is older than what it was made from is of another run.
 define no-stale
-@for f in $^; do \
-    [ ! "$$f" -nt $(1).state.safetensors ] || \
-    rm -f $(1).state.safetensors*; \
+@for s in $(1).state.safetensors $(1).state.safetensors.old; do \
+    for f in $^; do \
+        [ ! -e $$s ] || [ ! "$$f" -nt $$s ] || rm -f $$s; \
+    done; \
 done
 endef
 
@@ -131,7 +133,7 @@ $(WORK)/data.safetensors: $(WORK)/scans.tsv $(WORK)/prep.settings
 	    --channels $(CHANNELS) -o $@ $<
 
 $(OUT)/fold-%.safetensors: $(WORK)/data.safetensors $(WORK)/folds.tsv \
-    $(OUT)/train.settings $(wildcard $(MODEL) $(INIT)) $(START)
+    $(OUT)/train.settings $(FILES) $(START)
 	$(call no-stale,$(OUT)/fold-$*)
 	$(GPUS_FOR) $(RANKS) $(BUSI_BIN)busi-train -d $< -f $(WORK)/folds.tsv --fold $(fold) -m $(MODEL) \
 	    -e $(EPOCHS) -b $(BATCH) --seed $(seed) --threads $(THREADS) \

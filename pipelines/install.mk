@@ -47,7 +47,9 @@ install-completions: $(PROGRAMS)
 	for p in $(NAMES); do \
 	    $(BIN)/$$p --completion bash >$(DESTDIR)$(BASHDIR)/$$p && \
 	    $(BIN)/$$p --completion zsh >$(DESTDIR)$(ZSHDIR)/_$$p && \
-	    $(BIN)/$$p --completion fish >$(DESTDIR)$(FISHDIR)/$$p.fish || exit; \
+	    $(BIN)/$$p --completion fish >$(DESTDIR)$(FISHDIR)/$$p.fish && \
+	    chmod 644 $(DESTDIR)$(BASHDIR)/$$p $(DESTDIR)$(ZSHDIR)/_$$p \
+	        $(DESTDIR)$(FISHDIR)/$$p.fish || exit; \
 	done
 
 uninstall:

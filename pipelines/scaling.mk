@@ -21,6 +21,10 @@ BUSI_BIN ?=
 
 HERE := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 
+ifeq ($(filter-out 0 1,$(EPOCHS)),)
+$(error EPOCHS=$(EPOCHS): the first epoch is not timed, take 2 or more)
+endif
+
 scaling: $(RANKS:%=$(OUT)/%.log)
 	@sh $(HERE)/scaling.sh $(OUT) $(RANKS)
 
@@ -31,7 +35,8 @@ $(OUT)/settings: FORCE
 	if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 FORCE:
 
-$(OUT)/data.safetensors $(OUT)/folds.tsv &:
+# cv.mk leaves alone what has not changed.
+$(OUT)/data.safetensors $(OUT)/folds.tsv &: FORCE
 	@$(MAKE) --no-print-directory -f $(HERE)/cv.mk BUSI="$(BUSI)" \
 	    BUSI_BIN=$(BUSI_BIN) OUT=$(OUT) $(OUT)/data.safetensors \
 	    $(OUT)/folds.tsv

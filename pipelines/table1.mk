@@ -42,6 +42,11 @@ PAPER = $(CV) MODEL=$(call field,$*,2) BATCH=$(call field,$*,3) \
 SETTINGS = --paper --size $(SIZE) --dropout $(call field,$*,4) \
     $(ARGS)
 
+UNKNOWN = $(filter-out $(shell sed 1d $(HERE)/table1.tsv | cut -f1),$(ROWS))
+ifneq ($(UNKNOWN),)
+$(error ROWS: no such row of the table: $(UNKNOWN))
+endif
+
 PARTS = $(ROWS:%=paper/%) $(ROWS:%=honest/%) $(RECIPES:%=recipe/%)
 
 table1: $(PARTS:%=%.made)

@@ -1,6 +1,6 @@
 # Targets that hand over to a pipeline with the programs just built.
 
-SETTINGS = BUSI_BIN=$(abspath $(BIN))/
+SETTINGS = BUSI_BIN=$(BIN)/
 
 cv: all
 	@$(MAKE) --no-print-directory -f pipelines/cv.mk $(SETTINGS) \

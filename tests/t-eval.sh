@@ -100,7 +100,11 @@ runs 3 busi-eval bare.tsv
 says "line 2: 's1' has no label; name a manifest by -l"
 runs 0 busi-eval -l m.tsv bare.tsv
 is "accuracy by -l" "0.666667 0.354202 0.879416" "$(row accuracy all)"
+grep -q "have no row" err && bad "every scan is there: $(cat err)"
 cp out grouped
+head -n 4 bare.tsv >some.tsv
+runs 0 busi-eval -l m.tsv some.tsv
+says "[0-9]+ of [0-9]+ scans of 'm.tsv' have no row, the first is 's"
 awk -F'\t' 'FNR == NR { g[$1] = $4; next } { print $0 "\t" g[$1] }' m.tsv a.tsv \
     >own-groups.tsv
 runs 0 busi-eval own-groups.tsv

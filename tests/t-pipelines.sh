@@ -41,6 +41,10 @@ is "nothing changed, nothing made" "" "$(made '*')"
 touch "real scans/BUSI/benign/benign (1).png"
 runs 0 cv
 is "a new date of a scan makes nothing" "" "$(made '*')"
+runs 0 cv BUSI="./real scans//BUSI/"
+is "another spelling of the folder makes nothing" "" "$(made '*')"
+is "maps know the masks beside the scans" 21 \
+    "$(cat cv/maps-?.tsv | awk -F'\t' '$(NF - 1) > 0 && $1 != "id"' | wc -l)"
 
 runs 0 cv EPOCHS=2
 is "other settings train again" \
@@ -67,6 +71,29 @@ timeout -s TERM 0.5 make -s -f "$top/pipelines/cv.mk" \
     CROP=32 EPOCHS=400 BATCH=8 THREADS=1 ARGS="--device cpu -q" >out 2>err
 runs 0 cv OUT=cut EPOCHS=400
 is "no parts are left" "" "$(find cut -name '*.part' -o -name '*.new')"
+# Only the older state is left, and it is of another run.
+mv cut/fold-1.state.safetensors cut/fold-1.state.safetensors.old
+touch cut/scans.tsv.77.new
+runs 0 cv OUT=cut EPOCHS=3
+is "nor are those of a killed one" "" "$(find cut -name '*.new')"
+# An output named as the network is none of its inputs.
+runs 0 cv MODEL=mobilenet_v2 OUT=mobilenet_v2 EPOCHS=1 FOLDS=0
+touch stamp && sleep 0.02
+runs 0 cv MODEL=mobilenet_v2 OUT=mobilenet_v2 EPOCHS=1 FOLDS=0
+is "a folder named as the network trains nothing" "" \
+    "$(find mobilenet_v2 -name 'fold-*' -newer stamp)"
+# Timed on the scans that are named.
+scaling() {
+    runs 0 make -s -f "$top/pipelines/scaling.mk" MODEL=./net.model EPOCHS=2 \
+        RANKS=1 OUT=scaling DEVICE=cpu BATCH=4 ARGS="-q --size 32" \
+        RESIZE=32x32 CROP=32 "$@"
+    busi-info scaling/data.safetensors | awk '$1 == "rows" { print $2 }'
+}
+is "scaling, on 27 scans" 27 "$(scaling BUSI="real scans/BUSI")"
+busi-phantom -q -o few --benign 6 --malignant 6 --normal 6
+is "and then on 18 others" 18 "$(scaling BUSI=few)"
+runs 2 make -s -f "$top/pipelines/scaling.mk" BUSI=few EPOCHS=1
+says "the first epoch is not timed"
 # A start on phantoms, and no rows to validate on.
 runs 0 cv OUT=drawn PHANTOMS=16 FOLDS=0 ARGS="--device cpu -q --select none"
 is "every fold starts from phantoms" \
@@ -130,6 +157,9 @@ touch stamp && sleep 0.02
 runs 0 table1
 is "done once, nothing is trained" "" \
     "$(find table1 -name '*.safetensors' -newer stamp)"
+
+runs 2 make -s -f "$top/pipelines/table1.mk" BUSI="real scans/BUSI" ROWS=resnet18
+says "no such row of the table: resnet18"
 
 # ---------------------------------------------------------------- GPUs in turn
 # Five runs on one of three GPUs each, then on two: never two on the same.

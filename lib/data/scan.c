@@ -254,22 +254,27 @@ scan_add(struct scan_list *l, const char *path, const char *avoid,
 {
     struct stat st, out;
     char *id;
+    int rc = 0;
 
     if (look(path, &st) != 0)
         return err_errno(e, "cannot open '%s'", path);
+    id = scan_id(path);
     if (S_ISDIR(st.st_mode)) {
-        struct folder root = { path, "", NULL, st.st_dev, st.st_ino };
+        struct folder root = { id[0] != '\0' ? id : ".", "", NULL, st.st_dev,
+                               st.st_ino };
+        size_t n = strlen(id);
         bool known = avoid != NULL && stat(avoid, &out) == 0;
 
-        return walk(l, &root, known ? &out : NULL, e);
-    }
-    id = scan_id(path);
-    if (scan_ending(str_base(path)) != NULL)
+        /* "dir" and "./dir/" are the same to a table. */
+        if (n > 1 && id[n - 1] == '/')
+            id[n - 1] = '\0';
+        rc = walk(l, &root, known ? &out : NULL, e);
+    } else if (scan_ending(str_base(path)) != NULL)
         add_file(l, path, id);
     else
         log_warn("passed over '%s': no picture by its name", path);
     free(id);
-    return 0;
+    return rc;
 }
 
 static int

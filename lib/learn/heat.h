@@ -40,7 +40,7 @@ struct heat_fit {
 
 /*
  * Write the map [crop,crop] over the pixels px [crop,crop,C] of scan `id` to
- * its heat_path().  `path` opens the scan, or is NULL.  If masks lie beside
+ * its heat_path().  `path` is the scan's file, or NULL.  If masks lie beside
  * it (scan.h), their outline is drawn and *fit says how much of the map is in
  * them.  Errors: cannot be written; EXIT_USAGE: would replace the scan, or a
  * file in a folder that is not of heat maps; EXIT_INVALID: would replace a map

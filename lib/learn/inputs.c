@@ -290,7 +290,7 @@ inputs_next(struct inputs *in, bool wait, struct input *out, struct err *e)
 
 /* The columns of a fold table, -1: not there. */
 struct columns {
-    long id, fold, label, sha256, group;
+    long id, fold, label, sha256, group, path;
 };
 
 static int
@@ -307,6 +307,7 @@ open_folds(struct inputs *in, const struct input_rows *r, struct columns *at,
     at->label = table_find(t, "label");
     at->sha256 = table_find(t, "sha256");
     at->group = table_find(t, "group");
+    at->path = table_find(t, "path");
     in->has_folds = true;
     in->has_groups = at->group >= 0;
     for (size_t i = 0; i < r->nmodels; i++)
@@ -382,6 +383,7 @@ join_folds(struct inputs *in, const struct input_rows *r, struct err *e)
             continue;
         i->fold = cell[at.fold];
         i->group = at.group >= 0 ? cell[at.group] : "";
+        i->scan = at.path >= 0 ? cell[at.path] : NULL;
         swap = in->given.item[kept];
         in->given.item[kept++] = *i;
         *i = swap;

@@ -21,6 +21,8 @@
 struct input {
     char *id;
     char *path;             /* opens the file; NULL: a row of the dataset */
+    const char *scan;       /* of a row: the file that it was, or NULL; it need
+                               not be there; not owned */
     size_t row;             /* of the dataset */
     const char *label, *fold, *group;   /* "": unknown; not owned */
     const char *reason;     /* why it cannot be scored, or NULL */

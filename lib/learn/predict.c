@@ -252,8 +252,9 @@ put_map(struct run *r, const struct input *i, size_t k,
     struct err why = { 0 };
 
     if (r->maps == NULL ||
-        heat_write(&r->heat, i->id, i->path, r->good + k * r->npixels,
-                   r->maps + k * one, fit, &why) == 0)
+        heat_write(&r->heat, i->id, i->path != NULL ? i->path : i->scan,
+                   r->good + k * r->npixels, r->maps + k * one, fit,
+                   &why) == 0)
         return 0;
     if (why.status != EXIT_INVALID)
         return err_set(e, why.status, "%s", why.text);

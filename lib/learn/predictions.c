@@ -416,6 +416,13 @@ by_id(const void *a, const void *b)
     return order != 0 ? order : (x->file > y->file) - (x->file < y->file);
 }
 
+static int
+by_id_alone(const void *a, const void *b)
+{
+    return strcmp(((const struct prediction *)a)->id,
+                  ((const struct prediction *)b)->id);
+}
+
 static void
 sort(struct predictions *p)
 {
@@ -493,6 +500,40 @@ predictions_settle(struct predictions *p, struct err *e)
         return -1;
     number_groups(p);
     return 0;
+}
+
+/* One table that says its fold is to have that one alone. */
+static bool
+is_wanted(const struct predictions *p, const char *fold)
+{
+    return p->nfiles > 1 || fold == NULL || p->file[0].fold == NULL ||
+           strcmp(p->file[0].fold, fold) == 0;
+}
+
+size_t
+predictions_lack(const struct predictions *p, const struct labels *l)
+{
+    const struct table *t = &l->table;
+    size_t all = 0, lacking = 0;
+    const char *first = NULL;
+
+    for (size_t i = 0; i < t->nrows; i++) {
+        struct prediction key = { .id = l->by_id[i].id };
+        size_t row = l->by_id[i].row;
+
+        if (cell(t, row, l->label) == NULL ||
+            !is_wanted(p, cell(t, row, l->fold)))
+            continue;
+        all++;
+        if (bsearch(&key, p->row, p->n, sizeof key, by_id_alone) != NULL)
+            continue;
+        if (lacking++ == 0)
+            first = key.id;
+    }
+    if (lacking > 0)
+        log_warn("%zu of %zu scans of '%s' have no row, the first is '%s'",
+                 lacking, all, t->path, first);
+    return lacking;
 }
 
 int

@@ -100,6 +100,12 @@ int predictions_add(struct predictions *p, const char *path,
 int predictions_settle(struct predictions *p, struct err *e);
 
 /*
+ * After settling: warn if labelled scans of the labels have no row, of one
+ * table's fold if there is but one.  Returns their number.
+ */
+size_t predictions_lack(const struct predictions *p, const struct labels *l);
+
+/*
  * Or, of two tables about the same scans: sort so that rows 2 i and 2 i + 1
  * are the first's and the second's of one id; refuse an id or a label that is
  * not in both.  Groups are not numbered.

@@ -15,6 +15,7 @@ struct report {
     struct predictions p;
     struct labels labels;       /* the manifest, if has_manifest */
     bool has_manifest;
+    size_t lacking;             /* scans of it that no table has */
     struct table metrics;       /* of busi-eval */
     int positive;               /* class */
     bool no_plots;              /* gnuplot is not installed */

@@ -71,6 +71,9 @@ part_summary(struct report *r)
         page_paragraph(&r->page, "warn", "%zu of these scans had a part in the "
                        "training of what scored them: these are no test "
                        "results.", seen);
+    if (r->lacking > 0)
+        page_paragraph(&r->page, "warn", "%zu scans of the manifest were not "
+                       "scored.", r->lacking);
     if (selected)
         page_paragraph(&r->page, "warn", "The epoch of a model was chosen on "
                        "its own test fold: these results flatter it.");

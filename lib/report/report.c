@@ -149,6 +149,8 @@ read_all(struct report *r, struct err *e)
     if (predictions_settle(&r->p, e) != 0 || find_positive(r, e) != 0 ||
         check_folds(r, e) != 0)
         return -1;
+    if (r->has_manifest)
+        r->lacking = predictions_lack(&r->p, &r->labels);
     return evaluate_table(&r->p, &conf, &r->metrics, e);
 }
 
