@@ -41,3 +41,21 @@ runs 0 busi-train $options -o one.st
 runs 0 env REMOTE="ip netns exec" MASTER_ADDR=10.99.7.1 \
     sh "$top/examples/ranks.sh" "$a $b" 2 $options -o two.st
 is "two hosts have the same bits" "$(digest one.st)" "$(digest two.st)"
+
+# A host that is cut off says nothing any more: the deadline ends both.
+# shellcheck disable=SC2086
+REMOTE="ip netns exec" MASTER_ADDR=10.99.7.1 sh "$top/examples/ranks.sh" \
+    "$a $b" 1 $options -e 100000 --schedule constant --rank-timeout 2 --save-every 0 \
+    --log cut.tsv -o cut.st >out 2>err &
+hosts=$!
+until [ "$(wc -l 2>/dev/null <cut.tsv || echo 0)" -gt 2 ]; do sleep 0.1; done
+ip -n $b link set vb$$ down
+began=$(date +%s)
+wait $hosts
+is "a silent host ends the run" 4 $?
+[ $(($(date +%s) - began)) -le 10 ] || bad "that took $(($(date +%s) - began)) s"
+says "rank 1 has not answered for 2 s"
+says "rank 0 has not answered for"
+is "nobody is left on either host" "" \
+    "$(ip netns pids $a; ip netns pids $b)"
+runs 0 busi-info --verify cut.state.st

@@ -237,6 +237,7 @@ done
 # ------------------------------------------------------------------- refusals
 runs 5 train -m ./nobn.model -e 9 --lr 1000 --warmup 0 -o nan.st
 says "no number"
+runs 5 train -e 9 --lr 1000 --weight-decay 10 --warmup 0 -o nan.st
 [ -e nan.st ] && bad "numbers that went bad left a model"
 cp four.state.st keep.state.st && cp four.st keep.st
 runs 2 train -e 0 -o x.st
