@@ -15,7 +15,8 @@ printf 'train\ttest\tlo\thi\tn\ttest_10\ttest_50\n'
 # The mean over the logs of one part: seconds, accuracy at the kept epoch, ...
 logs() {
     # cv.mk keeps the list of its folds; more may lie there from before.
-    for fold in $(cat "$1/metrics.settings"); do
+    read -r folds <"$1/metrics.settings"
+    for fold in $folds; do
         model=$1/fold-$fold.safetensors
         epoch=$("${BUSI_BIN:-}busi-info" "$model" | awk '$1 == "epoch" { print $2 }')
         awk -F'\t' -v epoch="$epoch" '
