@@ -7,6 +7,8 @@
 # Programs are left in build/bin, plugins in build/lib/busi.
 
 BUILD   ?= build
+# One name for one file, however the folder is given: dependencies go by it.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(BUILD))
 PREFIX  ?= /usr/local
 CC      ?= gcc
 OPT     ?= -O2

@@ -36,7 +36,8 @@ main(int argc, char **argv)
     else if (model == NULL || !onnx)
         err_set(&e, EXIT_USAGE, "a model and a format are needed: use "
                 "--onnx -m MODEL");
-    else if (model_open(&m, model, &e) == 0)
+    else if (model_open(&m, model, &e) == 0 &&
+             model_check_finite(&m, model, &e) == 0)
         onnx_save(&m, out, &e);
     model_release(&m);
     return opt_finish(0, &e);

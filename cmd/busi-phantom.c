@@ -1,7 +1,6 @@
 /* busi-phantom: draw synthetic breast ultrasound scans with their masks. */
 #include "base/file.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "base/opt.h"
 #include "base/pool.h"
 #include "base/str.h"

@@ -59,7 +59,7 @@ judge(const struct str_list *faults, const struct table *t, struct err *e)
     for (size_t i = 0; i < faults->n; i++)
         log_error("%s", faults->item[i]);
     if (faults->n > 0)
-        return err_set(e, EXIT_INVALID, "'%s' is no valid split: %zu faults",
+        return err_set(e, EXIT_INVALID, "'%s' is not a valid split: %zu faults",
                        t->path, faults->n);
     return 0;
 }

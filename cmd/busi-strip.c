@@ -126,7 +126,7 @@ hash_ids(struct scan_list *l, const char *path, struct err *e)
 
     if (rc != 0)
         return -1;
-    rc = n < 16 ? err_set(e, EXIT_INVALID, "'%s' is no key: it has %zu bytes, "
+    rc = n < 16 ? err_set(e, EXIT_INVALID, "'%s' is not a key: it has %zu bytes, "
                           "and a key at least 16", path, n)
                 : scan_hash_ids(l, key, n, e);
     free(key);

@@ -2,7 +2,6 @@
 #include "base/mem.h"
 #include "base/opt.h"
 #include "base/stop.h"
-#include "base/str.h"
 #include "comm/comm.h"
 #include "learn/train.h"
 #include "learn/train_setup.h"

@@ -276,7 +276,7 @@ START_TEST(table_changes)
     ck_assert_int_eq(table_real(&t, 0, 1, &x, &e), 0);
     ck_assert(x == 1.5);
     ck_assert_int_eq(table_int(&t, 0, 1, &n, &e), -1);
-    ck_assert_str_eq(e.text, "'table' line 2: n '1.5' is no whole number");
+    ck_assert_str_eq(e.text, "'table' line 2: n '1.5' is not a whole number");
     ck_assert_int_eq(table_need(&t, "label", NULL), -1);
     table_release(&t);
 }

@@ -113,8 +113,6 @@ decode_every_kind(void)
 }
 START_TEST(every_kind_decodes)
 {
-    struct err e = { 0 };
-
     decode_every_kind();
 }
 END_TEST
@@ -164,8 +162,6 @@ START_TEST(others_are_refused)
         0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0xf3, 0x8d, 0x93, 0x70
     };
     uint8_t apng[sizeof png_gray + sizeof two_frames];
-    struct err e = { 0 };
-
     memcpy(apng, png_gray, IHDR_END);
     memcpy(apng + IHDR_END, two_frames, sizeof two_frames);
     memcpy(apng + IHDR_END + sizeof two_frames, png_gray + IHDR_END,
@@ -186,8 +182,6 @@ END_TEST
 /* Every truncation of every kind; of JPEG, all but the end marker matters. */
 START_TEST(truncations_are_refused)
 {
-    struct err e = { 0 };
-
     for (size_t i = 0; i < sizeof pictures / sizeof pictures[0]; i++)
         for (size_t n = 0; n < pictures[i].nbytes; n++) {
             struct image m;
@@ -204,8 +198,6 @@ END_TEST
 
 START_TEST(flipped_bits_of_png_are_refused)
 {
-    struct err e = { 0 };
-
     for (size_t i = 0; i < sizeof pictures / sizeof pictures[0]; i++) {
         uint8_t *copy;
 
@@ -255,7 +247,6 @@ END_TEST
 /* A PNG header that promises 16384 x 4096 with a few bytes of pixels. */
 START_TEST(bombs_are_refused)
 {
-    struct err e = { 0 };
     uint8_t copy[sizeof png_gray];
     uint32_t crc;
 
@@ -299,8 +290,6 @@ decode_some(void *ctx, size_t i, int thread)
 START_TEST(threads_keep_their_own_verdicts)
 {
     struct crowd c = { 0 };
-    struct err e = { 0 };
-
     pool_run(4, 200, decode_some, &c);
     ck_assert_int_eq(c.wrong, 0);
 }

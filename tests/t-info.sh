@@ -86,7 +86,7 @@ is "kind" "training log" "$(fact kind)"
 printf '2\tNA\tabc\n' >>log.tsv
 runs 0 busi-info log.tsv
 runs 3 busi-info --verify log.tsv
-says "'log.tsv' line 3: train_loss 'abc' is no number"
+says "'log.tsv' line 3: train_loss 'abc' is not a number"
 
 # ------------------------------------- predictions, and whose they are
 busi-prep -q --resize 32x32 --crop 32 -o small.st folds.tsv
@@ -136,7 +136,7 @@ is "no control characters" 'meta k         v\x1b[31m' "$(grep '^meta' out)"
 has out "^verified +header and length; it has no checksums"
 head -c -1 foreign >short
 runs 3 busi-info short
-says "'short' is no whole safetensors file: it is shorter"
+says "'short' cannot be read as safetensors: it is shorter"
 printf 'a\tb\n1\t2\n' >any.tsv
 runs 0 busi-info any.tsv
 is "columns" "a, b" "$(fact columns)"
@@ -217,7 +217,7 @@ sed '3s/benign/&\t/' manifest.tsv >bad.tsv
 runs 3 busi-info bad.tsv
 sed '3s/[0-9a-f]$/x/' manifest.tsv >bad.tsv
 runs 3 busi-info --verify bad.tsv
-says "'bad.tsv' line 3: .* is no SHA-256"
+says "'bad.tsv' line 3: .* is not a SHA-256"
 sed '3s/[0-2]$/x/' folds.tsv >bad.tsv
 runs 3 busi-info --verify bad.tsv
 says "'bad.tsv': .* has fold 'x'"

@@ -221,10 +221,10 @@ echo odd/1.png >&9
 wait $!
 is "NaN" 5 $?
 exec 9>&-
-says "'odd/1.png' is no number"
+says "'odd/1.png' is not a number"
 model nan.st 1 nan=1
 runs 5 busi-predict -m nan.st odd/1.png
-says "'nan.st' has weights that are no numbers"
+says "'nan.st' has weights that are not finite"
 
 peak() {
     i=0

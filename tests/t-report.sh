@@ -93,11 +93,11 @@ mv moved scans
 is "what is left out is said" "$(grep -c 'left out' err)" \
     "$(grep -c 'Left out' less.html)"
 says "left out: cannot .*scans/.*: No such file"
-says "left out: 'pred-0.tsv' is no training log"
+says "left out: 'pred-0.tsv' is not a training log"
 
 sed '3s/^[0-9]*/x/' log-0.tsv >words.tsv
 runs 1 busi-report -q --bootstrap 0 --log words.tsv -o less.html pred-0.tsv
-grep -q "words.tsv&#39; line 3: epoch &#39;x&#39; is no number" less.html ||
+grep -q "words.tsv&#39; line 3: epoch &#39;x&#39; is not a number" less.html ||
     bad "a log with a word for an epoch: $(grep 'Left out' less.html)"
 
 # Predictions alone; what is missing is said.
@@ -152,7 +152,7 @@ for o in "-l - pred-0.tsv <folds.tsv" "--log - pred-0.tsv <log-0.tsv" \
         piped.html || bad "$o: no digest of standard input"
 done
 runs 3 sh -c "busi-report -q --model - -o none.html pred-0.tsv <folds.tsv"
-says "'-' is no model"
+says "'-' is not a model"
 runs 2 sh -c "busi-predict -m - -d data.st <fold-0.st"
 says "models and datasets do not come through a pipe; name a file"
 

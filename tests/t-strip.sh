@@ -272,7 +272,7 @@ runs 0 busi-strip --hash-ids key -o hashed.tsv scans
 cmp -s before hashed.tsv || bad "the same key gives other ids"
 printf 'short' >weak
 runs 3 busi-strip --hash-ids weak scans
-says "'weak' is no key"
+says "'weak' is not a key"
 runs 4 busi-strip --hash-ids gone scans
 busi-phantom -q -o ph --benign 12 --malignant 3 --normal 1
 busi-strip -q --masks masks.tsv -o plain.tsv ph

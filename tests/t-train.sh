@@ -178,7 +178,7 @@ runs 0 train --lr-body 0.5 -e 3 --init first.st -o other.st
 runs 3 busi-predict -m second.st -d data.st -f folds.tsv --fold 0 -o none.tsv
 says "'second.st' has seen 10 of these 10 rows"
 runs 3 train -e 1 --init data.st -o none.st
-says "'data.st' is no net"
+says "'data.st' is not a net"
 runs 4 train -e 1 --init none -o none.st
 # Where the time goes: every phase, each layer, and the machine's limit.
 runs 0 train -e 2 --profile -o option.st
@@ -236,7 +236,7 @@ done
 
 # ------------------------------------------------------------------- refusals
 runs 5 train -m ./nobn.model -e 9 --lr 1000 --warmup 0 -o nan.st
-says "no number"
+says "not a finite number"
 runs 5 train -e 9 --lr 1000 --weight-decay 10 --warmup 0 -o nan.st
 [ -e nan.st ] && bad "numbers that went bad left a model"
 cp four.state.st keep.state.st && cp four.st keep.st
@@ -266,7 +266,7 @@ runs 3 busi-train -q -d data.st -f gap.tsv --fold 0 -m ./net.model -o x.st
 says "no labelled row of fold 1, which chooses the epoch"
 sed '2s/\tbenign\t/\tmalignant\t/' folds.tsv >relabelled.tsv
 runs 3 busi-train -q -d data.st -f relabelled.tsv -m ./net.model -o x.st
-says "is another label in each"
+says "has another label in each"
 runs 2 train --init-norm half -o x.st
 awk -F'\t' -v OFS='\t' 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i }
     NR > 1 && $at["fold"] == 0 { $at["label"] = "" } 1' folds.tsv >blank.tsv
@@ -282,7 +282,7 @@ runs 2 train -f lies.state.tsv -o lies.tsv
 runs 2 train --init lies.state.st -o lies.st
 runs 2 train --log lies.state.st.old -o lies.st
 runs 3 train -o lies.st
-says "'lies.state.st' is there, and is no state"
+says "'lies.state.st' is there, and is not a state"
 cmp -s data.st lies.state.st || bad "a state was laid over a dataset"
 runs 4 train -o no/such/folder.st
 runs 4 train -m ./none.model -o x.st

@@ -131,14 +131,17 @@ struct epoch {
     uint32_t epoch;
 };
 
+/* Called once the gradients of params [begin, end) have been enqueued. */
+typedef int grads_ready(void *ctx, size_t begin, size_t end, struct err *e);
+
 /*
- * Gradients that are summed over ranks within a whole step: ready() once those
- * of params [begin, end) have been enqueued, from the last to the first, and
- * end() behind all of them: what is enqueued then comes after the sums.  Where
- * a step is recorded, so are these, and they must not wait.
+ * Gradients that are summed over ranks within a whole step: ready() from the
+ * last parameters to the first, and end() behind all of them: what is enqueued
+ * then comes after the sums.  Where a step is recorded, so are these, and they
+ * must not wait.
  */
 struct reduction {
-    int (*ready)(void *ctx, size_t begin, size_t end, struct err *e);
+    grads_ready *ready;
     int (*end)(void *ctx, struct err *e);
     void *ctx;
 };

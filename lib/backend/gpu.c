@@ -48,8 +48,6 @@ describe(struct gpu *g, struct err *e)
 
     if (rc != cudaSuccess)
         return missing(rc, e);
-    g->arch = 10 * p.major + p.minor;
-    g->cores = p.multiProcessorCount;
     g->nbytes = p.totalGlobalMem;
     g->reads_host = p.pageableMemoryAccessUsesHostPageTables != 0;
     snprintf(g->name, sizeof g->name, "%.63s", p.name);

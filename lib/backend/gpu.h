@@ -16,8 +16,6 @@
 
 struct gpu {
     int device;             /* its number */
-    int arch;               /* compute capability: 90 for 9.0 */
-    int cores;              /* multiprocessors */
     size_t nbytes;          /* of memory */
     char name[64];          /* "NVIDIA H200" */
     bool reads_host;        /* memory that was not allocated for it */

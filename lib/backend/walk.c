@@ -41,7 +41,7 @@ walk_forward(struct plan *p, struct err *e)
 }
 
 int
-walk_backward(struct plan *p, walk_ready *ready, void *ctx, struct err *e)
+walk_backward(struct plan *p, grads_ready *ready, void *ctx, struct err *e)
 {
     for (int i = p->graph->nops - 1; i >= 0; i--) {
         const struct op *op = &p->graph->op[i];

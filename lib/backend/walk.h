@@ -6,13 +6,13 @@
 
 #include "backend/backend.h"
 
-/* Called once the gradients of params[begin, end) have been enqueued. */
-typedef int walk_ready(void *ctx, size_t begin, size_t end, struct err *e);
-
+/*
+ * Run all operations on the batch fed last.  Where run() returns RUN_SHARE,
+ * plan->share() adds the sums up and run() is called again.  ready may be NULL.
+ * -1: the error is that of run(), share() or ready().
+ */
 int walk_forward(struct plan *p, struct err *e);
-
-/* ready may be NULL. */
-int walk_backward(struct plan *p, walk_ready *ready, void *ctx,
+int walk_backward(struct plan *p, grads_ready *ready, void *ctx,
                   struct err *e);
 
 #endif

@@ -57,6 +57,7 @@ file_unmap(struct file_map *m)
 int
 file_read(const char *path, char **data, size_t *nbytes, struct err *e)
 {
+    static bool taken;          /* the standard input */
     bool standard = strcmp(path, "-") == 0;
     const char *name = standard ? "standard input" : path;
     int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
@@ -66,6 +67,10 @@ file_read(const char *path, char **data, size_t *nbytes, struct err *e)
 
     if (fd < 0)
         return err_errno(e, "cannot open '%s'", path);
+    if (standard && taken)
+        return err_set(e, EXIT_USAGE, "the standard input can be read once "
+                       "in a command");
+    taken = taken || standard;
     do {
         if (buf == NULL || room - n < 32768)
             buf = mem_grow(buf, room *= 2, 1);

@@ -31,7 +31,7 @@ void file_unmap(struct file_map *m);
 
 /*
  * All bytes of a file or, for "-", of stdin, NUL-ended behind the last; the
- * caller frees *data.
+ * caller frees *data.  Stdin may be read once (EXIT_USAGE).
  */
 int file_read(const char *path, char **data, size_t *nbytes, struct err *e);
 

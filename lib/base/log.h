@@ -2,8 +2,9 @@
  * log: what a program says on stderr.
  *
  * Each line is `PROGRAM: text`.  Errors are always printed; warnings unless
- * -q; notes only with -v.  The level and the program's name are the only
- * mutable globals of the project.
+ * -q; notes only with -v.  The level, the program's name and its start are
+ * globals, as are the signal in stop.c, whether stdin was read in file.c, the
+ * plugin in image_file.c and the processes in the sandbox; there are no others.
  */
 #ifndef BUSI_BASE_LOG_H
 #define BUSI_BASE_LOG_H

@@ -30,7 +30,8 @@ struct opt {
     char key;               /* short letter or 0 */
     enum opt_kind kind;
     void *at;               /* where the value goes */
-    const char *arg;        /* name of the argument in --help */
+    const char *arg;        /* name of the argument in --help; shells complete
+                               folders for DIR, files as well for MODEL */
     const char *preset;     /* default as it would be typed; NULL: a flag
                                is false, a text NULL, all else as it was */
     const char *help;       /* one line, no full stop */

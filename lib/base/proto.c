@@ -49,7 +49,7 @@ proto_head(struct str *s, int field, size_t nbytes)
     varint(s, nbytes);
 }
 
-void
+static void
 proto_bytes(struct str *s, int field, const void *data, size_t nbytes)
 {
     proto_head(s, field, nbytes);

@@ -16,7 +16,6 @@
 void proto_int(struct str *s, int field, int64_t value);
 void proto_float(struct str *s, int field, float value);
 void proto_text(struct str *s, int field, const char *text);
-void proto_bytes(struct str *s, int field, const void *data, size_t nbytes);
 
 /* What stands before `nbytes` bytes that the caller writes himself. */
 void proto_head(struct str *s, int field, size_t nbytes);

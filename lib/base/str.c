@@ -119,6 +119,16 @@ str_list_split(struct str_list *l, const char *text, char at)
     free(copy);
 }
 
+bool
+str_list_same(const struct str_list *a, const struct str_list *b)
+{
+    bool same = a->n == b->n;
+
+    for (size_t i = 0; same && i < a->n; i++)
+        same = strcmp(a->item[i], b->item[i]) == 0;
+    return same;
+}
+
 void
 str_list_release(struct str_list *l)
 {
@@ -200,6 +210,16 @@ str_utf8(const char *p, size_t n)
     if (c < least[k] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
         return 0;
     return k;
+}
+
+size_t
+str_utf8_length(const char *s)
+{
+    size_t n = strlen(s), at = 0, k;
+
+    while (at < n && (k = str_utf8(s + at, n - at)) > 0)
+        at += k;
+    return at;
 }
 
 bool

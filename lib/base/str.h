@@ -35,6 +35,7 @@ struct str_list {
 
 void str_list_add(struct str_list *l, const char *text);
 void str_list_split(struct str_list *l, const char *text, char at);
+bool str_list_same(const struct str_list *a, const struct str_list *b);
 void str_list_release(struct str_list *l);
 
 /*
@@ -50,6 +51,9 @@ void str_set_release(void **set);
 
 /* Bytes of the UTF-8 character that starts at p (n bytes are there), or 0. */
 size_t str_utf8(const char *p, size_t n);
+
+/* Bytes at the start of s that are whole such characters. */
+size_t str_utf8_length(const char *s);
 
 bool str_ends(const char *s, const char *tail);
 const char *str_base(const char *path);     /* what follows the last '/' */

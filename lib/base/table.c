@@ -148,7 +148,7 @@ table_parse(struct table *t, const char *name, char *text, size_t nbytes,
         rc = err_set(e, EXIT_INVALID, "'%s' is empty: no header line",
                      t->path);
     else if (memchr(text, '\0', nbytes) != NULL)
-        rc = err_set(e, EXIT_INVALID, "'%s' is no table: it has NUL bytes",
+        rc = err_set(e, EXIT_INVALID, "'%s' is not a table: it has NUL bytes",
                      t->path);
     for (char *p = text; rc == 0 && p < text + nbytes; p = end + 1) {
         end = memchr(p, '\n', (size_t)(text + nbytes - p));
@@ -274,7 +274,7 @@ static int
 bad_number(const struct table *t, size_t row, size_t column, const char *kind,
            struct err *e)
 {
-    return err_set(e, EXIT_INVALID, "'%s' line %zu: %s '%s' is no %s",
+    return err_set(e, EXIT_INVALID, "'%s' line %zu: %s '%s' is not a %s",
                    t->path, row + 2, t->column[column], t->row[row][column],
                    kind);
 }

@@ -2,10 +2,10 @@
  * comm: N processes (ranks) that train one network together.
  *
  * One rank per device.  Opened by name: "self" (one rank, does nothing),
- * "mpi" (a plugin) or "tcp" (comm_tcp.h).  Vectors are in host memory here; a backend with memory of
- * its own brings a communicator of its own.  Sums are made in a fixed
- * order, neighbours first (halves.h), so that every rank gets the same bits and
- * every run too.
+ * "mpi" (a plugin) or "tcp" (comm_tcp.h).  Vectors lie in host memory unless
+ * `device` is set: comm_open_gpu() makes such a communicator for GPUs.  Sums are
+ * made in a fixed order, neighbours first (halves.h), so that every rank gets
+ * the same bits and every run too.
  */
 #ifndef BUSI_COMM_COMM_H
 #define BUSI_COMM_COMM_H
@@ -39,7 +39,8 @@ struct comm_class {
     int (*pace)(struct comm *c, struct err *e);
     /* Rank 0's x goes to all. */
     int (*bcast)(struct comm *c, float *x, size_t n, struct err *e);
-    /* The same sum for doubles; n = 0 is a barrier. */
+    /* The same sum for doubles; n = 0 is a barrier.  Both are complete when
+     * they return; only sum() has merely begun. */
     int (*hsum)(struct comm *c, double *x, size_t n, struct err *e);
     /*
      * Waits for the others, as long as they take.  Write every file before: a

@@ -132,9 +132,9 @@ post_receive(struct mpi *m, void *x, size_t n, const struct kind *k,
 }
 
 /*
- * Name the ranks that are waited for, if it is time to.  A rank that misses
- * several may miss some that merely wait for the culprit themselves; it gives
- * the others a second to say it better.
+ * Name the ranks that are waited for, if it is time to.  If several are missing,
+ * some may only be waiting for the one at fault; so this rank waits a second
+ * more, in which another may name it.
  */
 static int
 check_deadline(struct mpi *m, double waited, struct err *e)

@@ -8,9 +8,9 @@
  *
  * While the backend's stream records a step, ours forks from it and joins it
  * again, and the sums are part of what is recorded.  Nothing is asked then: the
- * host asks between the steps.  That a rank records may not depend on what
- * others do just then, so NCCL may not register buffers as it is recorded, for
- * which the ranks of a machine would have to meet.
+ * host asks between the steps.  Recording must not wait for other ranks, so
+ * NCCL may not register buffers while it records: the ranks of a machine would
+ * have to meet for that.
  */
 #include "base/log.h"
 #include "base/mem.h"

@@ -55,9 +55,8 @@ comm_tcp_launched(void)
 /* ---------------------------------------------------------------- messages */
 
 static int
-gone(struct tcp *t, int rank, struct err *e)
+gone(int rank, struct err *e)
 {
-    (void)t;
     return err_set(e, EXIT_IO, "rank %d has gone", rank);
 }
 
@@ -94,7 +93,7 @@ move(struct tcp *t, int rank, void *to, const void *from, size_t nbytes,
         if (n > 0)
             done += (size_t)n;
         else if (n == 0 || (errno != EAGAIN && errno != EINTR))
-            return gone(t, rank, e);
+            return gone(rank, e);
         else if (ready(t, rank, to != NULL ? POLLIN : POLLOUT, e) != 0)
             return -1;
     }

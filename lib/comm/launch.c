@@ -299,8 +299,8 @@ rank_of(pid_t pid)
 
 /*
  * mpirun may lock itself up: on its way out, when a rank died early, or behind
- * a lock that a rank holds which was stopped.  Then it leaves children that
- * ended unburied, or stays when all are gone.
+ * a lock that a rank holds which was stopped.  Then it does not reap children
+ * that have ended, or stays when all are gone.
  */
 static void
 free_stuck(struct launch *l)

@@ -37,7 +37,7 @@ dataset_digest(const struct dataset_parts *p, char hex[DIGEST_HEX])
 static int
 odd(const struct dataset *d, const char *why, struct err *e)
 {
-    return err_set(e, EXIT_INVALID, "'%s' is no sound dataset: %s",
+    return err_set(e, EXIT_INVALID, "'%s' is not a valid dataset: %s",
                    d->file.path, why);
 }
 
@@ -52,7 +52,7 @@ need(const struct dataset *d, const char *name, enum dtype t, int ndims,
         return NULL;
     if (s->dtype != t || s->ndims != ndims ||
         (d->n > 0 && s->dims[0] != (int64_t)d->n)) {
-        err_set(e, EXIT_INVALID, "'%s' is no sound dataset: '%s' has another "
+        err_set(e, EXIT_INVALID, "'%s' is not a valid dataset: '%s' has another "
                 "type or shape than it must", d->file.path, name);
         return NULL;
     }
@@ -160,7 +160,7 @@ open_metadata(struct dataset *d, struct err *e)
                                  d->classes.item[j]) == 0))
                 return odd(d, "a class has no name or that of another", e);
     if (recipe_parse(&d->recipe, recipe, &why) != 0)
-        return err_set(e, EXIT_INVALID, "'%s' is no sound dataset: its "
+        return err_set(e, EXIT_INVALID, "'%s' is not a valid dataset: its "
                        "recipe: %s", d->file.path, why.text);
     return 0;
 }
@@ -257,6 +257,22 @@ unlevel(const struct dataset *d, const unsigned char *in, uint8_t *out)
         }
     }
     return 0;
+}
+
+const char *
+dataset_differs(const struct dataset *d, size_t row, const char *sha256,
+                const char *label)
+{
+    uint8_t bytes[DIGEST_BYTES];
+
+    if (sha256 != NULL && sha256[0] != '\0' &&
+        (!digest_unhex(sha256, bytes) ||
+         memcmp(bytes, d->sha256 + row * DIGEST_BYTES, DIGEST_BYTES) != 0))
+        return "SHA-256";
+    if (label != NULL && label[0] != '\0' && d->labels[row] >= 0 &&
+        strcmp(d->classes.item[d->labels[row]], label) != 0)
+        return "label";
+    return NULL;
 }
 
 int

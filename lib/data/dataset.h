@@ -57,6 +57,13 @@ void dataset_close(struct dataset *d);
 long dataset_find(const struct dataset *d, const char *id);
 
 /*
+ * What a table says otherwise of this row: "SHA-256", "label", or NULL.  An empty
+ * or missing (NULL) cell says nothing, nor does a row without a label.
+ */
+const char *dataset_differs(const struct dataset *d, size_t row,
+                            const char *sha256, const char *label);
+
+/*
  * One picture as [h,w,c] bytes in `out`, its CRC-32 checked.  Safe to call from
  * several threads.
  */

@@ -186,8 +186,8 @@ find_conflicts(const struct run *r, bool *conflict)
 }
 
 /*
- * Groups that the manifest came with may be patients: say so if they are no
- * more.  Those named after one of their scans were made here.
+ * Groups in the input may be patients: warn if this search splits one.  Groups
+ * named after one of their scans come from an earlier busi-dup.
  */
 static void
 warn_of_groups(const struct run *r)

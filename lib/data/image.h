@@ -12,6 +12,10 @@ struct image {
     uint8_t *px;            /* [h,w,c], rows without gaps */
 };
 
+/*
+ * Every function with a `to` makes a new picture there without looking at the old
+ * one; the caller frees it with image_release().  `to` must not be `from`.
+ */
 void image_init(struct image *m, int w, int h, int c);      /* zeros */
 void image_release(struct image *m);
 

@@ -203,8 +203,8 @@ int
 image_save_png(const struct image *m, const char *path, struct err *e)
 {
     struct file_out out;
-    void *data;
-    size_t nbytes;
+    void *data = NULL;
+    size_t nbytes = 0;
 
     if (image_encode_png(m, &data, &nbytes, e) != 0)
         return -1;

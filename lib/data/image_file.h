@@ -9,7 +9,7 @@
  * read and checked before any pixel.  Only PNG, JPEG, TIFF and WebP files of one
  * page, BMP and DICOM are opened at all, each by its home: image_png.h,
  * image_bmp.h, image_dicom.h, and libvips, a plugin (image_vips.h), for what
- * these do not take.  An orientation in EXIF is not heeded.
+ * these do not take.  The EXIF orientation is ignored.
  *
  * A path may name a frame of a DICOM file: `FILE.dcm#3`, from 1.
  */

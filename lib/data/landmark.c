@@ -31,7 +31,7 @@ struct plane {
 };
 
 struct blob {
-    int octave, level;
+    int level;
     float x, y, size;       /* in pixels of the octave */
     float contrast;
 };
@@ -214,8 +214,7 @@ struct blobs {
 };
 
 static void
-blob_add(struct blobs *b, const struct plane *d, int octave, int level, int x,
-         int y)
+blob_add(struct blobs *b, const struct plane *d, int level, int x, int y)
 {
     int w = d[1].w;
     size_t at = (size_t)y * w + x;
@@ -227,7 +226,7 @@ blob_add(struct blobs *b, const struct plane *d, int octave, int level, int x,
         b->item = mem_grow(b->item, b->room, sizeof *b->item);
     }
     b->item[b->n++] = (struct blob){
-        .octave = octave, .level = level, .contrast = fabsf(*v),
+        .level = level, .contrast = fabsf(*v),
         .x = (float)x + peak(v[-1], *v, v[1]),
         .y = (float)y + peak(v[-w], *v, v[w]),
         .size = (float)level_sigma(level + (double)step),
@@ -264,7 +263,7 @@ octave_blobs(const struct pyramid *p, int o, struct blobs *b)
                 if (fabsf(v) >= LEAST_CONTRAST
                     && is_extremum(d, at, w, v < 0 ? -1 : 1)
                     && !is_edge(d[1].v + at, w))
-                    blob_add(b, d, o, l, x, y);
+                    blob_add(b, d, l, x, y);
             }
     }
     if (b->n > 1)

@@ -59,16 +59,6 @@ manifest_read(struct table *t, const char *path, struct err *e)
     return -1;
 }
 
-int
-manifest_read_digest(struct table *t, const char *path, char hex[DIGEST_HEX],
-                     struct err *e)
-{
-    if (manifest_read(t, path, e) != 0)
-        return -1;
-    memcpy(hex, t->digest, sizeof t->digest);
-    return 0;
-}
-
 void
 manifest_classes(const struct table *t, struct str_list *classes)
 {

@@ -7,18 +7,12 @@
 #ifndef BUSI_DATA_MANIFEST_H
 #define BUSI_DATA_MANIFEST_H
 
-#include "base/digest.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "base/table.h"
 
-/*
- * Read a table that has a column `id` with no id twice.
- */
+/* Read a table that has a column `id` with no id twice. */
 int manifest_read(struct table *t, const char *path, struct err *e);
-/* The same, with the SHA-256 of the text that was read. */
-int manifest_read_digest(struct table *t, const char *path,
-                         char hex[DIGEST_HEX], struct err *e);
 
 /* Is it one: a column `id`, in no row empty, no value twice? */
 int manifest_check(const struct table *t, struct err *e);

@@ -1,7 +1,6 @@
 #include "data/prep.h"
 
 #include "base/digest.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/pool.h"
@@ -60,12 +59,6 @@ reject(struct scan *s, const char *reason, const char *detail)
     s->detail = mem_strdup(detail);
 }
 
-static int
-hex_value(char c)
-{
-    return c <= '9' ? c - '0' : c - 'a' + 10;
-}
-
 /* Hash the bytes read; do they still have the digest of the manifest? */
 static bool
 same_file(struct scan *s, const char *wanted, const void *data, size_t nbytes)
@@ -73,9 +66,7 @@ same_file(struct scan *s, const char *wanted, const void *data, size_t nbytes)
     char hex[DIGEST_HEX];
 
     digest_bytes(data, nbytes, hex);
-    for (int i = 0; i < DIGEST_BYTES; i++)
-        s->sha256[i] = (uint8_t)(hex_value(hex[2 * i]) << 4 |
-                                 hex_value(hex[2 * i + 1]));
+    digest_unhex(hex, s->sha256);
     return wanted == NULL || wanted[0] == '\0' || strcasecmp(wanted, hex) == 0;
 }
 
@@ -333,12 +324,12 @@ check_classes(const struct str_list *l, struct err *e)
 }
 
 static int
-read_inputs(struct run *r, char hex[DIGEST_HEX], struct err *e)
+read_inputs(struct run *r, struct err *e)
 {
     const struct prep *p = r->p;
     long id, path;
 
-    if (manifest_read_digest(&r->table, p->manifest, hex, e) != 0 ||
+    if (manifest_read(&r->table, p->manifest, e) != 0 ||
         (id = table_need(&r->table, "id", e)) < 0 ||
         (path = table_need(&r->table, "path", e)) < 0)
         return -1;
@@ -394,14 +385,13 @@ int
 prep_run(const struct prep *p, struct err *e)
 {
     struct run r = { .p = p };
-    char hex[DIGEST_HEX];
     int rc = -1;
 
-    if (read_inputs(&r, hex, e) != 0 ||
+    if (read_inputs(&r, e) != 0 ||
         reject_open(&r.rejects, p->rejects, e) != 0)
         goto done;
     make_room(&r);
-    rc = write_dataset(&r, hex, e);
+    rc = write_dataset(&r, r.table.digest, e);
     if (rc == 0 && p->marks != NULL)
         rc = table_save(&r.table, p->marks, e);
     if ((rc == 0 || r.rejects.n > 0) && reject_close(&r.rejects, e) != 0)

@@ -48,17 +48,6 @@ normalise(float *v)
         v[i] = square > 0 ? (float)(v[i] / sqrt(square)) : 0;
 }
 
-/* Is the row of the dataset made from the file that the manifest names? */
-static bool
-same_file(const struct dataset *d, size_t at, const char *sha256)
-{
-    char hex[DIGEST_HEX];
-
-    for (size_t i = 0; i < DIGEST_BYTES; i++)
-        snprintf(hex + 2 * i, 3, "%02x", d->sha256[at * DIGEST_BYTES + i]);
-    return sha256[0] == '\0' || strcasecmp(hex, sha256) == 0;
-}
-
 /* Of every row, [n,PIXELS], mean 0 and length 1 (or all 0). */
 static float *
 read_pixels(const struct fold_set *s, const char *dataset, struct err *e)
@@ -81,8 +70,8 @@ read_pixels(const struct fold_set *s, const char *dataset, struct err *e)
         if (at < 0) {
             rc = err_set(e, EXIT_INVALID, "'%s' has no scan '%s'", dataset,
                          cells[s->id]);
-        } else if (sha256 >= 0 &&
-                   !same_file(&d, (size_t)at, cells[sha256])) {
+        } else if (sha256 >= 0 && dataset_differs(&d, (size_t)at,
+                                                  cells[sha256], NULL)) {
             rc = err_set(e, EXIT_INVALID, "'%s' was made from another '%s' "
                          "than '%s' lists", dataset, cells[s->id],
                          s->table->path);

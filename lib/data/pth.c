@@ -707,7 +707,7 @@ pth_open(struct safet *s, const char *path, struct err *e)
     z.file = (struct bytes){ s->map.data, s->map.nbytes };
     why = load(s, &z, &m);
     if (why != NULL)
-        err_set(e, EXIT_INVALID, "'%s' is no file of tensors by torch.save: "
+        err_set(e, EXIT_INVALID, "'%s' is not a file of tensors by torch.save: "
                 "%s", path, why);
     free(z.entry);
     free(m.stack);

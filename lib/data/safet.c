@@ -576,7 +576,7 @@ safet_open(struct safet *s, const char *path, struct err *e)
     why = load(s);
     if (why == NULL)
         return 0;
-    err_set(e, EXIT_INVALID, "'%s' is no whole safetensors file: %s", path,
+    err_set(e, EXIT_INVALID, "'%s' cannot be read as safetensors: %s", path,
             why);
     safet_close(s);
     return -1;

@@ -93,6 +93,8 @@ int safet_verify_one(const struct safet *s, const struct safet_tensor *t,
  * known only at their end.  The header is written last, into room kept before
  * the data, so `header_room` bounds its size (bytes).  The data section starts
  * at a multiple of 64.  Text that is no UTF-8 is written with U+FFFD in it.
+ * safet_add() and safet_put() cannot fail: a write error shows in safet_commit().
+ * Names, keys and values are copied, and data is the caller's again on return.
  */
 struct safet_out {
     struct file_out out;

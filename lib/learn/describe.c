@@ -1,10 +1,10 @@
 #include "learn/describe.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "data/dataset.h"
 #include "data/manifest.h"
-#include "learn/infer.h"
 #include "learn/model.h"
 #include "learn/parts.h"
 #include "learn/predictions.h"
@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const char *const kind_name[FILE_KINDS] = {
     [FILE_TABLE] = "table",
@@ -265,8 +266,11 @@ kind_of(const struct safet *s)
 {
     const char *kind = safet_meta(s, "kind");
 
-    /* One with a format and another kind, or none, is damaged or newer. */
-    if (safet_meta(s, "format") == NULL || kind == NULL)
+    const char *format = safet_meta(s, "format");
+    int64_t number;
+
+    /* Ours has a number; one of another kind, or none, is damaged or newer. */
+    if (format == NULL || !str_int(format, &number) || kind == NULL)
         return FILE_TENSORS;
     return strcmp(kind, "dataset") == 0 ? FILE_DATASET
          : strcmp(kind, "model") == 0 ? FILE_MODEL
@@ -314,9 +318,11 @@ static int
 is_safet(const char *path, struct err *e)
 {
     struct file_map m;
+    struct stat st;
     int yes;
 
-    if (strcmp(path, "-") == 0)
+    if (strcmp(path, "-") == 0 ||
+        (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
         return 0;
     if (file_map(&m, path, e) != 0)
         return -1;
@@ -365,6 +371,25 @@ is_parent(const struct parent *p, const struct description *a)
     return strncmp(a->digest, p->digest, strlen(p->digest)) == 0;
 }
 
+/* Models that voted together, in this order, have a mark of their own. */
+static bool
+voted(const struct parent *p, const struct description *all, size_t n)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < n && !found; i++) {
+        struct str voters = { 0 };
+
+        for (size_t k = i; k < n && !found; k++)
+            if (all[k].kind == FILE_MODEL) {
+                str_add(&voters, all[k].digest);
+                found = predictions_marked_by(p->digest, voters.text);
+            }
+        str_release(&voters);
+    }
+    return found;
+}
+
 /* Find a parent among the files; another of its kind instead is an error. */
 static int
 relate_parent(struct description *d, const struct parent *p,
@@ -383,13 +408,15 @@ relate_parent(struct description *d, const struct parent *p,
             nothers++;
         }
     }
-    /*
-     * A dataset is made from any manifest with its scans, also a later one;
-     * models that voted together have a digest of their own.
-     */
-    if (other == NULL || p->kind == FILE_MANIFEST ||
-        (p->kind == FILE_MODEL && nothers > 1))
+    /* A dataset is made from any manifest with its scans, also a later one. */
+    if (other == NULL || p->kind == FILE_MANIFEST)
         return 0;
+    if (p->kind == FILE_MODEL && nothers > 1) {
+        if (!voted(p, all, n))
+            log_warn("'%s' was made by none of these models, nor by some that "
+                     "are named behind each other", d->path);
+        return 0;
+    }
     return err_set(e, EXIT_INVALID, "'%s' and '%s' do not belong together: "
                    "the first was made from another %s", d->path, other->path,
                    kind_name[p->kind]);
@@ -464,8 +491,16 @@ describe_relate(struct description *d, size_t n, struct err *e)
             if (relate_parent(&d[i], &d[i].parent[k], d, n, e) != 0)
                 return -1;
         for (size_t k = 0; k < n; k++) {
-            if (d[k].kind != FILE_FOLDS || strcmp(d[k].path, "-") == 0 ||
-                strcmp(d[i].path, "-") == 0)
+            bool both = d[k].kind == FILE_FOLDS &&
+                        (d[i].kind == FILE_DATASET ||
+                         d[i].kind == FILE_PREDICTIONS);
+
+            if (both && (strcmp(d[k].path, "-") == 0 ||
+                         strcmp(d[i].path, "-") == 0))
+                return err_set(e, EXIT_USAGE, "folds are held against datasets "
+                               "and predictions that are named, not read from "
+                               "the standard input");
+            if (!both)
                 continue;
             if ((d[i].kind == FILE_DATASET &&
                  relate_dataset(d[i].path, d[k].path, e) != 0) ||

@@ -39,7 +39,7 @@ kind_of(const struct table *t)
 
 static void
 tell_tally(struct facts *f, const struct table *t, const char *column,
-           const char *key, const char *none)
+           const char *key)
 {
     long at = table_find(t, column);
     struct tally y;
@@ -47,7 +47,7 @@ tell_tally(struct facts *f, const struct table *t, const char *column,
     if (at < 0)
         return;
     tally_column(&y, t, (size_t)at);
-    facts_tally(f, key, &y, none);
+    facts_tally(f, key, &y, "(none)");
     tally_release(&y);
 }
 
@@ -79,7 +79,7 @@ verify_digests(const struct table *t, struct err *e)
 
         if (n > 0 && (n != DIGEST_HEX - 1 ||
                       strspn(hex, "0123456789abcdefABCDEF") != n))
-            return err_set(e, EXIT_INVALID, "'%s' line %zu: '%s' is no "
+            return err_set(e, EXIT_INVALID, "'%s' line %zu: '%s' is not a "
                            "SHA-256", t->path, i + 2, hex);
     }
     return 0;
@@ -133,10 +133,10 @@ tell_manifest(struct description *d, const struct table *t, bool verify,
 
     if (manifest_check(t, e) != 0)
         return -1;
-    tell_tally(f, t, "label", "labels", "(none)");
+    tell_tally(f, t, "label", "labels");
     tell_distinct(f, t, "group", "groups");
-    tell_tally(f, t, "conflict", "conflict", "(none)");
-    tell_tally(f, t, "marks", "marks", "(none)");
+    tell_tally(f, t, "conflict", "conflict");
+    tell_tally(f, t, "marks", "marks");
     if (d->kind == FILE_FOLDS && tell_folds(f, t, verify, e) != 0)
         return -1;
     return verify ? verify_digests(t, e) : 0;
@@ -166,11 +166,11 @@ tell_predictions(struct description *d, const struct table *t, bool verify,
 
     if (manifest_check(t, e) != 0)
         return -1;
-    tell_tally(f, t, "status", "status", "(none)");
-    tell_tally(f, t, "label", "labels", "(none)");
-    tell_tally(f, t, "pred", "pred", "(none)");
-    tell_tally(f, t, "fold", "folds", "(none)");
-    tell_tally(f, t, "select", "select", "(none)");
+    tell_tally(f, t, "status", "status");
+    tell_tally(f, t, "label", "labels");
+    tell_tally(f, t, "pred", "pred");
+    tell_tally(f, t, "fold", "folds");
+    tell_tally(f, t, "select", "select");
     tell_models(d, t);
     return verify ? predictions_check(t, e) : 0;
 }
@@ -238,7 +238,7 @@ describe_check_log(const struct table *t, struct err *e)
     };
 
     if (table_find(t, "train_loss") < 0)
-        return err_set(e, EXIT_INVALID, "'%s' is no training log", t->path);
+        return err_set(e, EXIT_INVALID, "'%s' is not a training log", t->path);
     return verify_numbers(t, column, ARRAY_LEN(column), e);
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "data/manifest.h"
 #include "learn/stat.h"
 
 #include <math.h>
@@ -364,9 +365,8 @@ evaluate_table(const struct predictions *p, const struct evaluate_conf *c,
 {
     struct sheet s = { out, &p->classes, NULL, -1 };
 
-    for (size_t i = 0; c->positive != NULL && i < p->classes.n; i++)
-        if (strcmp(p->classes.item[i], c->positive) == 0)
-            s.positive = (int)i;
+    if (c->positive != NULL)
+        s.positive = (int)manifest_class(&p->classes, c->positive);
     if (c->positive != NULL && s.positive < 0)
         return err_set(e, EXIT_USAGE, "--positive: '%s' has no class '%s'",
                        p->file[0].table.path, c->positive);

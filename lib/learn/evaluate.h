@@ -5,8 +5,8 @@
  * metric over all classes has the class "all", a mean of classes "macro", a
  * confusion count "true>predicted".  Undefined numbers are NA.
  *
- * Where marks are known, accuracy and sensitivity are also told of the scans
- * with and without them (accuracy_marked, accuracy_unmarked, ...).  Where an
+ * Where marks are known, accuracy and sensitivity are also given for scans
+ * with and without marks (accuracy_marked, accuracy_unmarked, ...).  Where an
  * epoch was chosen on the test fold, the row selected_on_test counts the scans;
  * seen_in_training those that had a part in the training of what scored them.
  */

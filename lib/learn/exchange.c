@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,6 +50,14 @@ measure(struct exchange *x, struct err *e)
     return 0;
 }
 
+size_t
+exchange_bucket(double mb, double latency, double rate)
+{
+    if (mb <= 0)
+        mb = fmin(fmax(20 * latency * rate / 1e6, 1), 32);
+    return (size_t)(mb * 1e6 / sizeof(float)) + 1;
+}
+
 int
 exchange_open(struct exchange *x, double mb, struct err *e)
 {
@@ -59,12 +68,8 @@ exchange_open(struct exchange *x, double mb, struct err *e)
         return 0;
     if (measure(x, e) != 0)
         return -1;
-    if (mb <= 0) {
-        mb = 20 * x->latency * x->rate / 1e6;
-        mb = mb < 1 ? 1 : mb > 32 ? 32 : mb;
-    }
-    if (mb * 1e6 / sizeof(float) < (double)n)
-        x->bucket = (size_t)(mb * 1e6 / sizeof(float)) + 1;
+    x->bucket = exchange_bucket(mb, x->latency, x->rate);
+    x->bucket = x->bucket < n ? x->bucket : n;
     if (!x->backend->class->host && !x->comm->device) {
         x->host = mem_aligned(n, sizeof *x->host);
         x->bucket = n;

@@ -32,10 +32,12 @@ struct exchange {
  * its time, as measured now, between 1 and 32.  All ranks call it.
  */
 int exchange_open(struct exchange *x, double mb, struct err *e);
+/* Numbers in a bucket, of mb as above, by seconds of latency and bytes/s. */
+size_t exchange_bucket(double mb, double latency, double rate);
 void exchange_close(struct exchange *x);
 
 /*
- * Of each step: ready() for each operation's gradients (a walk_ready of an
+ * Of each step: ready() for each operation's gradients (a grads_ready of an
  * exchange), or nothing() for a rank without pictures, then end().  Of a whole
  * step of the backend's: its struct reduction.
  */

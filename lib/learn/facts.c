@@ -98,8 +98,8 @@ facts_tally(struct facts *f, const char *key, const struct tally *t,
     for (size_t i = 0; i < t->name.n; i++) {
         const char *name = t->name.item[i];
 
-        name = name[0] != '\0' ? name : none;
-        str_addf(&text, "%s%s %zu", i > 0 ? ", " : "", name, t->count[i]);
+        str_addf(&text, "%s%s %zu", i > 0 ? ", " : "",
+                 name[0] != '\0' ? name : none, t->count[i]);
         str_add(&json, i > 0 ? ", " : "");
         str_add_json(&json, name);
         str_addf(&json, ": %zu", t->count[i]);

@@ -90,15 +90,6 @@ heat_path(const char *folder, const char *id)
     return path;
 }
 
-static bool
-same_file(const char *a, const char *b)
-{
-    struct stat x, y;
-
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev &&
-           x.st_ino == y.st_ino;
-}
-
 int
 heat_open(struct heat *h, const char *folder, const struct recipe *r,
           struct err *e)
@@ -135,7 +126,7 @@ check_target(struct heat *h, const char *id, const char *path,
     if (strlen(str_base(to)) > NAME_MAX || strlen(to) + 8 > PATH_MAX)
         return err_set(e, EXIT_INVALID, "the heat map of '%s' would have too "
                        "long a name", id);
-    if (path != NULL && same_file(path, to))
+    if (path != NULL && file_same(path, to))
         return err_set(e, EXIT_USAGE, "the heat map of '%s' would overwrite "
                        "the scan: take another folder for --cam", path);
     if (!h->ours && access(to, F_OK) == 0)

@@ -298,9 +298,8 @@ open_folds(struct inputs *in, const struct input_rows *r, struct columns *at,
            struct err *e)
 {
     struct table *t = &in->folds;
-    char hex[DIGEST_HEX];
 
-    if (manifest_read_digest(t, r->folds, hex, e) != 0 ||
+    if (manifest_read(t, r->folds, e) != 0 ||
         (at->fold = table_need(t, "fold", e)) < 0)
         return -1;
     at->id = table_find(t, "id");
@@ -312,7 +311,7 @@ open_folds(struct inputs *in, const struct input_rows *r, struct columns *at,
     in->has_groups = at->group >= 0;
     for (size_t i = 0; i < r->nmodels; i++)
         if (r->models[i].folds[0] != '\0' &&
-            strcmp(r->models[i].folds, hex) != 0)
+            strcmp(r->models[i].folds, t->digest) != 0)
             log_warn("'%s' was trained with another fold table than '%s'",
                      r->names[i], t->path);
     return 0;
@@ -329,16 +328,10 @@ static int
 check_line(const struct dataset *d, size_t row, const struct table *t,
            char *const *cell, const struct columns *at, struct err *e)
 {
-    const char *label = label_of(d, row), *what = NULL;
-    uint8_t sha256[DIGEST_BYTES];
+    const char *what =
+        dataset_differs(d, row, at->sha256 >= 0 ? cell[at->sha256] : NULL,
+                        at->label >= 0 ? cell[at->label] : NULL);
 
-    if (at->sha256 >= 0 && cell[at->sha256][0] != '\0' &&
-        (!digest_unhex(cell[at->sha256], sha256) ||
-         memcmp(sha256, d->sha256 + row * DIGEST_BYTES, DIGEST_BYTES) != 0))
-        what = "SHA-256";
-    else if (at->label >= 0 && cell[at->label][0] != '\0' &&
-             label[0] != '\0' && strcmp(cell[at->label], label) != 0)
-        what = "label";
     if (what == NULL)
         return 0;
     return err_set(e, EXIT_INVALID, "'%s' and '%s' do not belong together: "

@@ -100,8 +100,12 @@ class_mean(const double *value, enum metric_kind kind, int k)
     return divide(sum, n);
 }
 
-void
-metric_decisions(const double *count, int k, double *value)
+/*
+ * The metrics that need only confusion counts (accuracy .. kappa, sensitivity
+ * .. F1); others are left alone.  value[METRIC_KINDS * (k + 1)].
+ */
+static void
+decisions(const double *count, int k, double *value)
 {
     double n = 0, right = 0, chance = 0, truth2 = 0, pred2 = 0;
 
@@ -265,7 +269,7 @@ score(const struct scorer *s, const uint32_t *weight, double *value)
     }
     for (int b = 0; b < ECE_BINS; b++)
         ece += fabs(gap[b]);
-    metric_decisions(count, k, value);
+    decisions(count, k, value);
     value[metric_at(METRIC_BRIER, -1, k)] = divide(brier, n);
     value[metric_at(METRIC_NLL, -1, k)] = divide(nll, n);
     value[metric_at(METRIC_ECE, -1, k)] = divide(ece, n);

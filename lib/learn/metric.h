@@ -77,12 +77,6 @@ void metric_confusion(const struct outcome *scan, size_t n, int k,
                       double *count);
 
 /*
- * The metrics that need only confusion counts (accuracy .. kappa, sensitivity
- * .. F1); others are left alone.  value[METRIC_KINDS * (k + 1)].
- */
-void metric_decisions(const double *count, int k, double *value);
-
-/*
  * All metrics with intervals: [METRIC_KINDS * (k + 1)], NaN where undefined;
  * the caller frees them.  Accuracy, sensitivity, specificity, PPV and NPV:
  * Wilson; AUROC per class: DeLong; the rest: percentiles of nboot (0: none)

@@ -49,20 +49,20 @@ texts_release(struct texts *t)
 static int
 odd(const struct safet *s, const char *why, struct err *e)
 {
-    return err_set(e, EXIT_INVALID, "'%s' is no sound model: %s", s->path,
+    return err_set(e, EXIT_INVALID, "'%s' is not a valid model: %s", s->path,
                    why);
 }
 
-/* A whole number of at least lo from the metadata; absent: -1. */
+/* A whole number of at least -1 from the metadata; absent: -1. */
 static int
-meta_int(const struct safet *s, const char *key, int64_t *value, int64_t lo,
+meta_int(const struct safet *s, const char *key, int64_t *value,
          struct err *e)
 {
     const char *text = safet_meta(s, key);
 
     *value = -1;
-    if (text != NULL && (!str_int(text, value) || *value < lo))
-        return err_set(e, EXIT_INVALID, "'%s' is no sound model: its '%s' is "
+    if (text != NULL && (!str_int(text, value) || *value < -1))
+        return err_set(e, EXIT_INVALID, "'%s' is not a valid model: its '%s' is "
                        "'%s'", s->path, key, text);
     return 0;
 }
@@ -77,7 +77,7 @@ meta_text(const struct safet *s, const char *key, char *to, size_t room,
 
     to[0] = '\0';
     if (n >= room)
-        return err_set(e, EXIT_INVALID, "'%s' is no sound model: its '%s' is "
+        return err_set(e, EXIT_INVALID, "'%s' is not a valid model: its '%s' is "
                        "too long", s->path, key);
     if (n > 0)
         memcpy(to, text, n + 1);
@@ -94,9 +94,9 @@ open_provenance(struct model *m, const struct safet *s, struct err *e)
         meta_text(s, "init", m->init, sizeof m->init, e) != 0 ||
         meta_text(s, "folds", m->folds, sizeof m->folds, e) != 0 ||
         meta_text(s, "select", m->select, sizeof m->select, e) != 0 ||
-        meta_int(s, "fold", &m->fold, -1, e) != 0 ||
-        meta_int(s, "epoch", &m->epoch, -1, e) != 0 ||
-        meta_int(s, "seed", &m->seed, -1, e) != 0)
+        meta_int(s, "fold", &m->fold, e) != 0 ||
+        meta_int(s, "epoch", &m->epoch, e) != 0 ||
+        meta_int(s, "seed", &m->seed, e) != 0)
         return -1;
     if (command != NULL)
         m->command = mem_strdup(command);
@@ -120,7 +120,7 @@ open_graph(struct model *m, const struct safet *s, struct err *e)
         recipe_parse(&m->recipe, recipe, &why) != 0)
         return odd(s, why.text, e);
     if (!str_real(temperature, &m->temperature) || !(m->temperature > 0))
-        return odd(s, "its temperature is no number above 0", e);
+        return odd(s, "its temperature is not a number above 0", e);
     str_list_split(&m->classes, classes, '\t');
     for (size_t i = 0; i < m->classes.n; i++)
         for (size_t j = 0; j <= i; j++)
@@ -150,7 +150,7 @@ check_params(const struct graph *g, const struct safet *s, struct err *e)
             return -1;
         if (t->dtype != DT_F32 || t->ndims != p->ndims ||
             memcmp(t->dims, p->dims, (size_t)p->ndims * sizeof *p->dims) != 0)
-            return err_set(e, EXIT_INVALID, "'%s' is no sound model: '%s' has "
+            return err_set(e, EXIT_INVALID, "'%s' is not a valid model: '%s' has "
                            "another type or shape than in its network",
                            s->path, p->name);
     }
@@ -225,11 +225,14 @@ all_finite(const float *x, size_t n)
     return others == 0;
 }
 
-bool
-model_is_finite(const struct model *m)
+int
+model_check_finite(const struct model *m, const char *path, struct err *e)
 {
-    return all_finite(m->params, m->graph.nparams) &&
-           all_finite(m->buffers, m->graph.nbuffers);
+    if (all_finite(m->params, m->graph.nparams) &&
+        all_finite(m->buffers, m->graph.nbuffers))
+        return 0;
+    return err_set(e, EXIT_NUMBERS, "'%s' has weights that are not finite",
+                   path);
 }
 
 void

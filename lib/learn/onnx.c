@@ -92,9 +92,11 @@ scalar(struct export *x, const char *name, float value)
 }
 
 static void
-ints(struct export *x, const char *name, int64_t n, const int64_t *data)
+two_ints(struct export *x, const char *name, int64_t a, int64_t b)
 {
-    constant(x, name, ELEM_INT64, 1, &n, data, (size_t)n * sizeof *data, true);
+    const int64_t n = 2, data[] = { a, b };
+
+    constant(x, name, ELEM_INT64, 1, &n, data, sizeof data, true);
 }
 
 static void
@@ -176,9 +178,9 @@ prepare_constants(struct export *x)
     int64_t first = (r->crop - size) / 2;       /* as recipe_apply() cuts */
     int64_t per_channel[3] = { r->channels, 1, 1 };
 
-    ints(x, "/first", 2, (int64_t[]){ first, first });
-    ints(x, "/last", 2, (int64_t[]){ first + size, first + size });
-    ints(x, "/axes", 2, (int64_t[]){ 1, 2 });
+    two_ints(x, "/first", first, first);
+    two_ints(x, "/last", first + size, first + size);
+    two_ints(x, "/axes", 1, 2);
     scalar(x, "/white", 255);
     floats(x, "/mean", 3, per_channel, r->mean);
     floats(x, "/std", 3, per_channel, r->std);

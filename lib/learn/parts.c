@@ -4,10 +4,8 @@
 #include "base/mem.h"
 #include "data/manifest.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 void
 parts_release(struct parts *p)
@@ -16,13 +14,6 @@ parts_release(struct parts *p)
     free(p->val);
     free(p->test);
     memset(p, 0, sizeof *p);
-}
-
-static void
-hex_of(const uint8_t sha256[32], char hex[DIGEST_HEX])
-{
-    for (int i = 0; i < 32; i++)
-        snprintf(hex + 2 * i, 3, "%02x", sha256[i]);
 }
 
 /* Fold of every row of d, -1 where it has none yet. */
@@ -38,8 +29,7 @@ folds_of(const struct dataset *d, const struct table *t, int64_t *fold,
         return -1;
     for (size_t i = 0; i < t->nrows; i++) {
         long row = dataset_find(d, t->row[i][id]);
-        const char *other = NULL;
-        char hex[DIGEST_HEX];
+        const char *other;
         int64_t f;
 
         if (table_int(t, i, (size_t)at, &f, e) != 0)
@@ -52,18 +42,12 @@ folds_of(const struct dataset *d, const struct table *t, int64_t *fold,
             strangers++;
             continue;
         }
-        hex_of(d->sha256 + 32 * row, hex);
-        if (sha >= 0 && t->row[i][sha][0] != '\0' &&
-            strcasecmp(hex, t->row[i][sha]) != 0)
-            other = "scan";
-        else if (label >= 0 && t->row[i][label][0] != '\0' &&
-                 d->labels[row] >= 0 &&
-                 strcmp(d->classes.item[d->labels[row]],
-                        t->row[i][label]) != 0)
-            other = "label";
+        other = dataset_differs(d, (size_t)row,
+                                sha >= 0 ? t->row[i][sha] : NULL,
+                                label >= 0 ? t->row[i][label] : NULL);
         if (other != NULL)
             return err_set(e, EXIT_INVALID, "'%s' and '%s' do not belong "
-                           "together: '%s' is another %s in each", t->path,
+                           "together: '%s' has another %s in each", t->path,
                            d->file.path, t->row[i][id], other);
         fold[row] = f;
     }
@@ -94,9 +78,11 @@ parts_open(struct parts *p, const struct dataset *d, const char *path,
     for (size_t i = 0; i < d->n; i++)
         of[i] = -1;
     if (path != NULL) {
-        rc = manifest_read_digest(&t, path, p->digest, e);
-        if (rc == 0)
+        rc = manifest_read(&t, path, e);
+        if (rc == 0) {
+            memcpy(p->digest, t.digest, sizeof t.digest);
             rc = folds_of(d, &t, of, &p->k, e);
+        }
         for (size_t i = 0; i < d->n; i++)
             there += of[i] == fold;
         if (rc == 0 && fold >= 0 && there == 0)

@@ -226,7 +226,7 @@ check_probs(const struct run *r, const struct input *i, const float *probs,
     for (size_t k = 0; k < r->model[0].classes.n; k++)
         if (!isfinite(probs[k]))
             return err_set(e, EXIT_NUMBERS, "the network's answer to '%s' is "
-                           "no number", i->id);
+                           "not a number", i->id);
     return 0;
 }
 
@@ -358,9 +358,8 @@ open_models(struct run *r, struct err *e)
         if (model_agree(&r->model[0], names->item[0], &r->model[i],
                         names->item[i], e) != 0)
             return -1;
-        if (!model_is_finite(&r->model[i]))
-            return err_set(e, EXIT_NUMBERS, "'%s' has weights that are no "
-                           "numbers", names->item[i]);
+        if (model_check_finite(&r->model[i], names->item[i], e) != 0)
+            return -1;
         if (strcmp(r->model[i].select, "test") == 0) {
             log_warn("the epoch of '%s' was chosen on its test fold: results "
                      "on that fold flatter it", names->item[i]);
@@ -391,15 +390,12 @@ check_data(const struct run *r, struct err *e)
     const struct str_list *a = &m->classes, *b = &r->data.classes;
     const char *name = r->p->models.item[0], *what = NULL;
     struct str mine = { 0 }, theirs = { 0 };
-    bool same = a->n == b->n;
 
-    for (size_t i = 0; same && i < a->n; i++)
-        same = strcmp(a->item[i], b->item[i]) == 0;
     recipe_print(&m->recipe, &mine);
     recipe_print(&r->data.recipe, &theirs);
     if (strcmp(mine.text, theirs.text) != 0)
         what = "another recipe";
-    else if (!same && b->n > 0)     /* none: a dataset without labels */
+    else if (!str_list_same(a, b) && b->n > 0)     /* none: a dataset without labels */
         what = "other classes, or the same in another order";
     str_release(&mine);
     str_release(&theirs);
@@ -535,15 +531,9 @@ open_out(struct run *r, struct err *e)
     list_columns(r, &columns);
     if ((r->p->resume == NULL || open_old(r, &columns, e) == 0) &&
         file_out_open(&r->out, path, e) == 0) {
-        for (size_t j = 0; j < columns.n; j++) {
-            table_put(r->out.stream, columns.item[j]);
-            putc(j + 1 < columns.n ? '\t' : '\n', r->out.stream);
-        }
-        for (size_t i = 0; i < r->old.nrows; i++)
-            for (size_t j = 0; j < columns.n; j++) {
-                table_put(r->out.stream, r->old.row[i][j]);
-                putc(j + 1 < columns.n ? '\t' : '\n', r->out.stream);
-            }
+        for (size_t j = 0; j < columns.n; j++)
+            table_column(&r->old, columns.item[j]);     /* if it is empty */
+        table_write(&r->old, r->out.stream);
         rc = 0;
     }
     str_list_release(&columns);

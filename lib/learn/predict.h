@@ -46,8 +46,8 @@ struct predict {
  * Returns EXIT_DONE, or EXIT_REJECTS when scans could not be scored, or -1.
  * What has been written to a stream by then stays written.  With `resume` the
  * table has the rows so far also after an error; SIGTERM and SIGINT end it at
- * the next block, and the status is 128 + the signal; what a run that was
- * killed left of its table is gone on from.
+ * the next block, and the status is 128 + the signal; rows left by a killed
+ * run are kept.
  */
 int predict_run(const struct predict *p, struct err *e);
 

@@ -18,7 +18,6 @@ predictions_mark(const char *digests, int tta, const char *dtype,
                  char mark[PREDICTIONS_MARK])
 {
     char hex[DIGEST_HEX];
-    struct digest d;
     struct str s = { 0 };
 
     str_add(&s, digests);
@@ -26,9 +25,7 @@ predictions_mark(const char *digests, int tta, const char *dtype,
         str_addf(&s, " tta=%d", tta);
     if (strcmp(dtype, "f32") != 0)
         str_addf(&s, " dtype=%s", dtype);
-    digest_init(&d);
-    digest_add(&d, s.text, s.n);
-    digest_end(&d, hex);
+    digest_bytes(s.text, s.n, hex);
     memcpy(mark, s.n == DIGEST_HEX - 1 ? s.text : hex, PREDICTIONS_MARK - 1);
     mark[PREDICTIONS_MARK - 1] = '\0';
     str_release(&s);
@@ -63,29 +60,33 @@ by_labelled_id(const void *a, const void *b)
                   ((const struct labelled *)b)->id);
 }
 
+struct member {
+    const char *group, *fold;
+};
+
 static int
-by_cell(const void *a, const void *b)
+by_its_group(const void *a, const void *b)
 {
-    return strcmp(**(char **const *)a, **(char **const *)b);
+    return strcmp(((const struct member *)a)->group,
+                  ((const struct member *)b)->group);
 }
 
 /* Is a group of the table in two of its folds? */
 static bool
 folds_cut(const struct table *t, long group, long fold)
 {
-    char ***by = mem_array(t->nrows, sizeof *by);
+    struct member *m = mem_array(t->nrows, sizeof *m);
     bool cut = false;
     size_t n = 0;
 
     for (size_t i = 0; group >= 0 && fold >= 0 && i < t->nrows; i++)
         if (t->row[i][group][0] != '\0')
-            by[n++] = &t->row[i][group];
-    qsort(by, n, sizeof *by, by_cell);
+            m[n++] = (struct member){ t->row[i][group], t->row[i][fold] };
+    qsort(m, n, sizeof *m, by_its_group);
     for (size_t i = 1; i < n; i++)
-        cut = cut || (strcmp(*by[i - 1], *by[i]) == 0 &&
-                      strcmp(by[i - 1][fold - group],
-                             by[i][fold - group]) != 0);
-    free(by);
+        cut = cut || (strcmp(m[i - 1].group, m[i].group) == 0 &&
+                      strcmp(m[i - 1].fold, m[i].fold) != 0);
+    free(m);
     return cut;
 }
 
@@ -177,11 +178,7 @@ static int
 same_classes(const struct predictions *p, const struct str_list *classes,
              const char *path, struct err *e)
 {
-    bool same = p->classes.n == classes->n;
-
-    for (size_t c = 0; same && c < classes->n; c++)
-        same = strcmp(p->classes.item[c], classes->item[c]) == 0;
-    if (!same)
+    if (!str_list_same(&p->classes, classes))
         return err_set(e, EXIT_INVALID,
                        "'%s' and '%s' have other classes, or in another order",
                        p->file[0].table.path, path);
@@ -219,7 +216,7 @@ read_class(const struct table *t, size_t row, const char *column,
 
     if (c < 0)
         return err_set(e, EXIT_INVALID,
-                       "'%s' line %zu: %s '%s' is no class of the columns "
+                       "'%s' line %zu: %s '%s' is not a class of the columns "
                        "p_CLASS", t->path, row + 2, column, name);
     *class = (int)c;
     return 0;
@@ -325,8 +322,8 @@ constant(const struct table *t, long column)
 }
 
 /*
- * Decisions are the column pred, which may have been made by a threshold; that
- * they are not the most probable class is said aloud.
+ * The column pred may come from a threshold; warn if it is not the most probable
+ * class.
  */
 static void
 warn_decisions(const struct prediction *row, size_t n, int k,

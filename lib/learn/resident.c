@@ -10,7 +10,6 @@
 struct job {
     struct resident_set *s;
     const size_t *rows;
-    size_t batch;
     const struct look *look;
     uint32_t *place;            /* of a dataset's row among rows; mixup alone */
     struct err *errors;         /* [threads] */
@@ -154,7 +153,7 @@ resident_epoch(struct resident_set *s, const size_t *rows, size_t n,
 {
     const struct loader *l = s->l;
     size_t k = (size_t)l->classes;
-    struct job j = { s, rows, batch, look, NULL, NULL };
+    struct job j = { s, rows, look, NULL, NULL };
     struct epoch x;
 
     make_room(s, n);

@@ -3,6 +3,7 @@
 #include "backend/walk.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "learn/exchange.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -171,13 +172,11 @@ say_line(const struct scale_conf *c, struct backend *b, const struct graph *g,
     size_t share = (batch + (size_t)n - 1) / (size_t)n, bucket;
     double *seconds[2] = { mem_array((size_t)g->nops, sizeof(double)),
                            mem_array((size_t)g->nops, sizeof(double)) };
-    double mb = c->bucket_mb, update = 0, steps;
+    double update = 0, steps;
     struct scale_step s;
     int rc = 0;
 
-    if (mb <= 0)
-        mb = fmin(fmax(20 * l->latency * l->rate / 1e6, 1), 32);
-    bucket = (size_t)(mb * 1e6 / sizeof(float)) + 1;
+    bucket = exchange_bucket(c->bucket_mb, l->latency, l->rate);
     if (c->gflops > 0)
         state_seconds(g, share, c->gflops, seconds);
     else

@@ -42,7 +42,10 @@ struct scale_step {
     double step;
 };
 
-/* seconds: [nops] forward and backward of a rank's share; bucket in floats. */
+/*
+ * seconds: [nops] forward and backward of a rank's share; update in seconds, rate
+ * in bytes per second, latency in seconds, bucket in floats.
+ */
 void scale_step(const struct graph *g, double *const seconds[2],
                 double update, int n, double rate, double latency,
                 size_t bucket, struct scale_step *out);

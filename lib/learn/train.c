@@ -243,7 +243,7 @@ step(struct trainer *t, const size_t *rows, size_t n, int *stop,
     if (rc == 0)
         rc = t->comm->class->hsum(t->comm, told, ntold, e);
     if (rc == 0 && !isfinite(told[LOSS]))
-        rc = err_set(e, EXIT_NUMBERS, "the loss is no number any more "
+        rc = err_set(e, EXIT_NUMBERS, "the loss is not a finite number any more "
                      "(epoch %lld, step %lld); a lower --lr may help",
                      (long long)t->s.epoch + 1, (long long)t->s.step + 1);
     if (rc == 0)
@@ -333,7 +333,7 @@ end_steps(struct trainer *t, struct err *e)
         t->comm->class->hsum(t->comm, got, ARRAY_LEN(got), e) != 0)
         return -1;
     if (!isfinite(got[0]))
-        return err_set(e, EXIT_NUMBERS, "the loss is no number any more "
+        return err_set(e, EXIT_NUMBERS, "the loss is not a finite number any more "
                        "(epoch %lld); a lower --lr may help",
                        (long long)t->s.epoch + 1);
     t->s.loss += got[0];
@@ -433,7 +433,7 @@ evaluate(struct trainer *t, const size_t *rows, size_t n, struct score *s,
     free(all);
     free(probs);
     if (!numbers)
-        err_set(e, EXIT_NUMBERS, "the network's outputs are no numbers any "
+        err_set(e, EXIT_NUMBERS, "the network's outputs are not finite numbers any "
                 "more (epoch %lld)", (long long)t->s.epoch + 1);
     return e->status == 0 ? 0 : -1;
 }
@@ -517,7 +517,10 @@ better(const struct trainer *t, const struct score *s)
            (score == t->s.best_score && s->loss < t->s.best_loss);
 }
 
-/* A ReLU of a library may take what is no number for 0: so look at the weights. */
+/*
+ * A library's ReLU may turn NaN into 0, so the outputs do not show it: check the
+ * weights.
+ */
 static int
 keep_best(struct trainer *t, const struct score *s, struct err *e)
 {
@@ -534,7 +537,7 @@ keep_best(struct trainer *t, const struct score *s, struct err *e)
     if (all_finite(t->best_params, t->model->graph.nparams) &&
         all_finite(t->best_buffers, t->model->graph.nbuffers))
         return 0;
-    return err_set(e, EXIT_NUMBERS, "the weights are no numbers any more "
+    return err_set(e, EXIT_NUMBERS, "the weights are not finite numbers any more "
                    "(epoch %lld); a lower --lr may help",
                    (long long)t->s.epoch + 1);
 }
@@ -875,7 +878,7 @@ hold_outputs(const struct trainer *t, struct safet_out *held, struct err *e)
     int rc = safet_create(held, t->c->out, 0, e);
 
     if (rc == 0 && is_other(path))
-        rc = err_set(e, EXIT_INVALID, "'%s' is there, and is no state of a "
+        rc = err_set(e, EXIT_INVALID, "'%s' is there, and is not a state of a "
                      "run: take another name for '%s'", path, t->c->out);
     if (rc == 0 && (rc = safet_create(&state, path, 0, e)) == 0)
         safet_drop(&state);

@@ -15,7 +15,6 @@
 #include "backend/backend.h"
 #include "comm/comm.h"
 #include "data/augment.h"
-#include "learn/loader.h"
 #include "learn/model.h"
 #include "learn/parts.h"
 #include "learn/sched.h"
@@ -60,7 +59,7 @@ struct train_conf {
  * Train and write the model.  The graph is that of *m, its params and buffers
  * the start; at the end they are those of the best epoch.  Every rank calls
  * this with the same arguments; rank 0 writes.  *stopped: the signal that
- * ended it early, else 0.  Errors: EXIT_NUMBERS when the loss is no number
+ * ended it early, else 0.  Errors: EXIT_NUMBERS when the loss is not a number
  * (the last good state stays on disk), EXIT_INVALID for a state of another run.
  */
 int train_run(const struct train_conf *c, struct model *m,

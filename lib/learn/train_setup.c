@@ -130,7 +130,7 @@ count_seen(const struct train_setup *s, const size_t *row, size_t n)
     return seen;
 }
 
-/* The same fold of the same table may be gone on with; another is a leak. */
+/* Continuing on the same fold of the same table is fine; on another it leaks. */
 static void
 warn_leaks(const struct train_setup *s, const struct train_conf *c)
 {

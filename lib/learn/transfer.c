@@ -170,7 +170,7 @@ numbers(const struct safet *s, const struct safet_tensor *t, float *to,
                            dtype_name(t->dtype));
         }
         if (!isfinite(to[i]))
-            return err_set(e, EXIT_INVALID, "'%s': '%s' holds what is no "
+            return err_set(e, EXIT_INVALID, "'%s': '%s' holds what is not a "
                            "number", s->path, t->name);
     }
     return 0;
@@ -218,7 +218,7 @@ misfit(const struct job *j, const struct safet_tensor *t,
 {
     char *theirs = shape(t->dims, t->ndims), *ours = shape(p->dims, p->ndims);
 
-    err_set(e, EXIT_INVALID, "'%s' is no %s: its '%s' is %s, not %s",
+    err_set(e, EXIT_INVALID, "'%s' is not a %s: its '%s' is %s, not %s",
             j->s.path, j->g->name, t->name, theirs, ours);
     free(theirs);
     free(ours);
@@ -336,7 +336,7 @@ first_conv(struct job *j, const struct safet_tensor *have,
 static int
 missing(const struct job *j, const struct param *p, struct err *e)
 {
-    return err_set(e, EXIT_INVALID, "'%s' is no %s: it has no '%s'",
+    return err_set(e, EXIT_INVALID, "'%s' is not a %s: it has no '%s'",
                    j->s.path, j->g->name, p->name);
 }
 
@@ -426,9 +426,7 @@ same_classes(const char *text, const struct str_list *classes)
     bool same;
 
     str_list_split(&theirs, text, '\t');
-    same = theirs.n == classes->n;
-    for (size_t i = 0; same && i < classes->n; i++)
-        same = strcmp(theirs.item[i], classes->item[i]) == 0;
+    same = str_list_same(&theirs, classes);
     str_list_release(&theirs);
     return same;
 }
@@ -447,7 +445,7 @@ take_seen(struct job *j, struct err *e)
     if (fold == NULL || !str_int(fold, &j->t->fold))
         j->t->fold = -1;
     if (t->dtype != DT_U8 || t->ndims != 2 || t->dims[1] != DIGEST_BYTES)
-        return err_set(e, EXIT_INVALID, "'%s': its 'seen' is no list of "
+        return err_set(e, EXIT_INVALID, "'%s': its 'seen' is not a list of "
                        "scans", j->s.path);
     j->t->nseen = (size_t)t->dims[0];
     j->t->seen = mem_array(j->t->nseen, DIGEST_BYTES);

@@ -32,7 +32,7 @@ enum transfer_norm {
 
 struct transfer {
     const char *path;
-    enum transfer_norm norm;    /* not heeded for a model of ours */
+    enum transfer_norm norm;    /* ignored for a model of ours */
     const struct str_list *classes;     /* of the new one; NULL: not compared */
     char digest[DIGEST_HEX];    /* out: SHA-256 of the file */
     struct str_list adapted;    /* out: a sentence each */

@@ -1,6 +1,7 @@
 #include "model/graph.h"
 
 #include "base/mem.h"
+#include "base/str.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@ graph_init(struct graph *g, const char *name)
 {
     memset(g, 0, sizeof *g);
     snprintf(g->name, sizeof g->name, "%s", name);
+    g->name[str_utf8_length(g->name)] = '\0';   /* it may have been cut */
 }
 
 void
@@ -90,6 +92,7 @@ windows(const struct op *o, int n)
 }
 
 enum { LIMIT = 1 << 16 };   /* of every attribute and dimension */
+#define MOST_PARAMS ((size_t)1 << 31)
 
 static bool
 sane(int v, int least)
@@ -183,7 +186,8 @@ entry(struct graph *g, int op, const char *tail, bool buffer, int ndims,
     p->ndims = ndims;
     for (int i = 0; i < ndims; i++) {
         p->dims[i] = dims[i];
-        p->n *= (size_t)dims[i];
+        p->n = p->n > MOST_PARAMS / (size_t)dims[i]
+                   ? MOST_PARAMS + 1 : p->n * (size_t)dims[i];
     }
     *end += p->n;
 }
@@ -253,7 +257,7 @@ graph_finish(struct graph *g, struct err *e)
         if ((int64_t)g->op[i].c * g->op[i].h * g->op[i].w > 1 << 28)
             return misfit(&g->op[i], "makes too large a value", e);
         entries(g, i);
-        if (g->nparams > (size_t)1 << 31)
+        if (g->nparams > MOST_PARAMS)
             return misfit(&g->op[i], "has too many parameters", e);
     }
     for (int i = 0; i < g->nops - 1; i++)
@@ -370,7 +374,10 @@ set_attribute(struct op *o, const char *word, unsigned *seen)
             continue;
         *seen |= 1u << j;
         if (a->real && str_real(value, &real)) {
-            *(double *)((char *)o + a->at) = real;
+            char digits[32];    /* as graph_print() writes it */
+
+            snprintf(digits, sizeof digits, "%.9g", real);
+            *(double *)((char *)o + a->at) = strtod(digits, NULL);
             return 0;
         }
         if (!a->real && str_int(value, &whole) && whole >= 0 &&
@@ -394,6 +401,7 @@ parse_words(struct graph *g, const struct str_list *w)
     while (kind < OP_XENT && strcmp(w->item[0], kind_names[kind]) != 0)
         kind++;
     if (kind == OP_XENT || w->n < 2 || strlen(w->item[1]) >= GRAPH_NAME ||
+        w->item[1][str_utf8_length(w->item[1])] != '\0' ||
         strchr(w->item[1], '=') != NULL || g->nops >= 4096)
         return -1;
     graph_add(g, kind, w->item[1], -1, -1);

@@ -230,14 +230,11 @@ add_base64(struct str *s, const unsigned char *p, size_t n)
 
 void
 page_image(struct str *s, const char *mime, const void *data, size_t n,
-           const char *alt, int width)
+           const char *alt)
 {
     str_add(s, "<img alt=\"");
     page_text(s, alt);
-    str_add(s, "\"");
-    if (width > 0)
-        str_addf(s, " width=\"%d\"", width);
-    str_addf(s, " src=\"data:%s;base64,", mime);
+    str_addf(s, "\" src=\"data:%s;base64,", mime);
     add_base64(s, data, n);
     str_add(s, "\">");
 }

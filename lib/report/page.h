@@ -39,8 +39,8 @@ void page_cell(struct page_table *t, const char *fmt, ...)
 /* Writes the table and forgets its cells. */
 void page_table(struct str *s, struct page_table *t);
 
-/* <img> from bytes; width in CSS pixels, 0: its own. */
+/* <img> from bytes, which are copied into the page. */
 void page_image(struct str *s, const char *mime, const void *data, size_t n,
-                const char *alt, int width);
+                const char *alt);
 
 #endif

@@ -315,7 +315,7 @@ thumbnail(struct report *r, const char *path, const char *alt)
                          ? m.w * 160 / most : 1,
                          m.h * 160 / most > 0 ? m.h * 160 / most : 1);
         if (image_encode_png(most > 160 ? &small : &m, &png, &n, &e) == 0)
-            page_image(&r->page, "image/png", png, n, alt, 0);
+            page_image(&r->page, "image/png", png, n, alt);
     }
     if (e.status != 0)
         left_out(r, &e);
@@ -325,25 +325,12 @@ thumbnail(struct report *r, const char *path, const char *alt)
     return e.status == 0;
 }
 
-/* The row of the manifest with this id, or -1. */
-static long
-manifest_row(const struct report *r, const char *id)
-{
-    const struct table *t = &r->labels.table;
-    long at = r->has_manifest ? table_find(t, "id") : -1;
-
-    for (size_t i = 0; at >= 0 && i < t->nrows; i++)
-        if (strcmp(t->row[i][at], id) == 0)
-            return (long)i;
-    return -1;
-}
-
 static void
 show_mistake(struct report *r, const struct prediction *p)
 {
     const struct table *t = &r->labels.table;
     const struct outcome *o = &p->outcome;
-    long row = manifest_row(r, p->id);
+    long row = r->has_manifest ? labels_find(&r->labels, p->id) : -1;
     long path = row >= 0 ? table_find(t, "path") : -1;
 
     str_add(&r->page, "<figure>");
@@ -457,7 +444,7 @@ model_card(struct report *r, const char *path, bool fold,
     if (describe_open(&d, path, &conf, e) != 0)
         return -1;
     if (d.kind != FILE_MODEL)
-        err_set(e, EXIT_INVALID, "'%s' is no model", path);
+        err_set(e, EXIT_INVALID, "'%s' is not a model", path);
     if (e->status != 0 || digest_file(path, digest, e) != 0) {
         describe_release(&d);
         return -1;

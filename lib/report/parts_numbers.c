@@ -325,16 +325,6 @@ share_scans(const struct report *r, size_t i, const struct predictions *v,
     return false;
 }
 
-static bool
-same_classes(const struct predictions *a, const struct predictions *b)
-{
-    bool same = a->classes.n == b->classes.n;
-
-    for (size_t k = 0; same && k < a->classes.n; k++)
-        same = strcmp(a->classes.item[k], b->classes.item[k]) == 0;
-    return same;
-}
-
 static size_t
 keep_file(struct scored *s, size_t n, size_t file)
 {
@@ -440,7 +430,7 @@ part_operating(struct report *r, struct err *e)
     }
     if (rc == 0 && paths->n > 0)
         rc = predictions_settle(&v, e);
-    if (rc == 0 && paths->n > 0 && !same_classes(&v, &r->p))
+    if (rc == 0 && paths->n > 0 && !str_list_same(&v.classes, &r->p.classes))
         rc = err_set(e, EXIT_INVALID, "'%s' has other classes than the "
                      "predictions, or in another order", paths->item[0]);
     if (rc == 0 && paths->n > 0)

@@ -2,7 +2,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "base/mem.h"
+#include "data/manifest.h"
 #include "learn/evaluate.h"
 #include "report/parts.h"
 
@@ -75,7 +75,7 @@ report_plot(struct report *r, struct plot *p, const char *caption)
         log_warn("gnuplot is not installed: the page has no diagrams");
     }
     if (rc == 0)
-        page_image(&r->page, "image/svg+xml", svg.text, svg.n, caption, 0);
+        page_image(&r->page, "image/svg+xml", svg.text, svg.n, caption);
     else
         page_paragraph(&r->page, "note", "No diagram: %s.", empty
                        ? "there are no numbers" : "gnuplot is not installed");
@@ -94,14 +94,11 @@ find_positive(struct report *r, struct err *e)
     const struct str_list *k = &r->p.classes;
     const char *name = r->c->positive != NULL ? r->c->positive : "malignant";
 
-    for (size_t i = 0; i < k->n; i++)
-        if (strcmp(k->item[i], name) == 0) {
-            r->positive = (int)i;
-            return 0;
-        }
-    if (r->c->positive != NULL)
+    r->positive = (int)manifest_class(k, name);
+    if (r->positive < 0 && r->c->positive != NULL)
         return err_set(e, EXIT_USAGE, "there is no class '%s'", name);
-    r->positive = k->n > 1 ? 1 : 0;
+    if (r->positive < 0)
+        r->positive = k->n > 1 ? 1 : 0;
     return 0;
 }
 
