@@ -93,7 +93,8 @@ draw(void *ctx, size_t i, int thread)
 
 /*
  * Phantoms bear the names of BUSI's scans: what lies there and was not drawn
- * here, which a mark in the folder tells, is not to be overwritten.
+ * here, which a mark in the folder tells, is not to be overwritten.  The mark
+ * speaks for all classes, so all must be empty when it is made.
  */
 static int
 claim(const struct settings *s, struct err *e)
@@ -105,7 +106,7 @@ claim(const struct settings *s, struct err *e)
     for (int c = 0; c < PHANTOM_CLASSES && access(mark, F_OK) != 0; c++) {
         char *folder = str_format("%s/%s", s->out, phantom_class_name(c));
 
-        if (s->n[c] > 0 && !file_folder_empty(folder))
+        if (!file_folder_empty(folder))
             rc = err_set(e, EXIT_USAGE, "'%s' holds files that busi-phantom "
                          "has not drawn: take another folder", folder);
         free(folder);

@@ -104,7 +104,11 @@ runs 2 busi-phantom -o real --benign 1 --malignant 0 --normal 0
 says "'real/benign' holds files that busi-phantom has not drawn"
 is "a real scan stays" scan "$(cat 'real/benign/benign (1).png')"
 is "nothing beside it" 1 "$(ls -A real | wc -l | tr -d ' ')"
-runs 0 busi-phantom -q -o real --benign 0 --malignant 0 --normal 1
+# Nor by way of another class, whose mark would vouch for this one.
+runs 2 busi-phantom -q -o real --benign 0 --malignant 0 --normal 1
+runs 2 busi-phantom -q -o real --benign 0 --malignant 0 --normal 0
+runs 2 busi-phantom -o real --benign 1 --malignant 0 --normal 0
+is "the scan still stays" scan "$(cat 'real/benign/benign (1).png')"
 # A folder in the place of a scan.
 busi-phantom -q -o g --benign 0 --malignant 0 --normal 0
 mkdir -p 'g/normal/normal (1).png/x'

@@ -95,7 +95,10 @@ n a.png 3 " "$(tr '\t' ' ' <marked.tsv)"
 runs 0 busi-prep $small -o draw2.st draw.tsv
 cmp draw.st draw2.st || bad "--marks changes the dataset"
 if [ -e /dev/full ]; then
-    runs 4 busi-prep $small --marks /dev/full -o draw.st draw.tsv
+    echo old >kept.st
+    runs 4 busi-prep $small --marks /dev/full -o kept.st draw.tsv
+    runs 4 busi-prep $small --marks no/such/folder -o kept.st draw.tsv
+    is "marks that cannot be written leave the dataset" old "$(cat kept.st)"
 fi
 
 # ------------------------------------------------- bad scans

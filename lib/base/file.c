@@ -385,7 +385,7 @@ file_folder_empty(const char *path)
 {
     DIR *d = opendir(path);
     const struct dirent *entry;
-    bool any = false;
+    bool any = d == NULL && errno != ENOENT && errno != ENOTDIR;
 
     while (d != NULL && !any && (entry = readdir(d)) != NULL)
         any = entry->d_name[0] != '.';

@@ -61,7 +61,10 @@ void file_out_drop(struct file_out *o);
 
 /* Create a folder and those above it; one that exists is fine. */
 int file_make_folder(const char *path, struct err *e);
-/* Is there nothing in it, or no such folder?  Hidden files do not count. */
+/*
+ * Is there nothing in it, or no such folder?  Hidden files do not count; one that
+ * cannot be read may hold anything.
+ */
 bool file_folder_empty(const char *path);
 
 #endif

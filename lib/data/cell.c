@@ -59,12 +59,14 @@ struct cell {
 
 static struct {
     pthread_mutex_t lock;
+    pthread_cond_t back;        /* one is idle again, or gone */
     int warden;                 /* socket; -1: there is none */
     pid_t pid;
     const struct cell_class *classes;
     struct cell *cells;
     int guards;                 /* bits of drop_rights(); -1: no cell yet */
-} all = { .lock = PTHREAD_MUTEX_INITIALIZER, .warden = -1, .guards = -1 };
+} all = { .lock = PTHREAD_MUTEX_INITIALIZER, .back = PTHREAD_COND_INITIALIZER,
+          .warden = -1, .guards = -1 };
 
 /* ------------------------------------------------------------ in the child */
 
@@ -186,10 +188,12 @@ serve(const struct cell_class *c, int fd, uint8_t *region)
     while (send(fd, &r, sizeof r, MSG_NOSIGNAL) == (ssize_t)sizeof r &&
            recv(fd, &q, sizeof q, 0) == (ssize_t)sizeof q) {
         struct itimerval clock = { .it_value.tv_sec = CELL_SECONDS };
+        struct itimerval wall = { .it_value.tv_sec = CELL_WAIT_SECONDS };
         struct image m = { 0 };
         struct err e = { 0 };
 
-        setitimer(ITIMER_REAL, &clock, NULL);   /* SIGALRM is the end */
+        setitimer(ITIMER_PROF, &clock, NULL);   /* their signals are the end */
+        setitimer(ITIMER_REAL, &wall, NULL);
         memset(&r, 0, sizeof r);
         r.rc = c->decode(&m, region, q.nbytes, &e);
         r.status = e.status;
@@ -203,6 +207,7 @@ serve(const struct cell_class *c, int fd, uint8_t *region)
         }
         image_release(&m);
         clock.it_value.tv_sec = 0;
+        setitimer(ITIMER_PROF, &clock, NULL);
         setitimer(ITIMER_REAL, &clock, NULL);
     }
     _exit(0);
@@ -250,7 +255,8 @@ be_warden(const struct cell_class *classes, int fd)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
-    signal(SIGALRM, SIG_DFL);   /* a cell's clock, whatever the caller did */
+    signal(SIGPROF, SIG_DFL);   /* a cell's clocks, whatever the caller did */
+    signal(SIGALRM, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     for (;;) {
@@ -282,7 +288,13 @@ cell_open(const struct cell_class *classes, struct err *e)
 {
     int fd[2];
 
+    struct rlimit files;
+
     signal(SIGXFSZ, SIG_IGN);   /* a limit of files is an error, no end */
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;    /* each cell needs two of ours */
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd) != 0)
         return err_errno(e, "cannot make a socket");
     fflush(NULL);
@@ -365,7 +377,7 @@ hear(const struct cell *c, struct reply *r)
     struct pollfd p = { c->socket, POLLIN, 0 };
     int rc;
 
-    while ((rc = poll(&p, 1, 2 * CELL_SECONDS * 1000)) < 0 && errno == EINTR)
+    while ((rc = poll(&p, 1, (CELL_WAIT_SECONDS + CELL_SECONDS) * 1000)) < 0 && errno == EINTR)
         ;
     return rc > 0 && recv(c->socket, r, sizeof *r, 0) == (ssize_t)sizeof *r;
 }
@@ -408,23 +420,38 @@ new_cell(int class, struct err *e)
     return c;
 }
 
-/* An idle cell of the class, or a new one. */
+/*
+ * An idle cell of the class, or a new one; where no more can be made, one that
+ * is busy and will be idle.
+ */
 static struct cell *
 take(int class, struct err *e)
 {
-    struct cell *c;
+    struct err why = { 0 };
+    struct cell *c = NULL;
+    bool some = true;
 
     pthread_mutex_lock(&all.lock);
-    for (c = all.cells; c != NULL; c = c->next)
-        if (!c->busy && c->class == class)
+    while (c == NULL && some) {
+        some = false;
+        for (c = all.cells; c != NULL; c = c->next) {
+            if (!c->busy && c->class == class)
+                break;
+            some = some || c->class == class;
+        }
+        if (c != NULL)
             break;
-    if (c == NULL) {
-        c = new_cell(class, e);
+        err_clear(&why);
+        c = new_cell(class, &why);
         if (c != NULL) {
             c->next = all.cells;
             all.cells = c;
+        } else if (some) {
+            pthread_cond_wait(&all.back, &all.lock);
         }
     }
+    if (c == NULL)
+        err_set(e, why.status, "%s", why.text);
     if (c != NULL)
         c->busy = true;
     pthread_mutex_unlock(&all.lock);
@@ -444,6 +471,7 @@ give_back(struct cell *c, bool sound)
         *at = c->next;
         release(c);
     }
+    pthread_cond_broadcast(&all.back);
     pthread_mutex_unlock(&all.lock);
 }
 

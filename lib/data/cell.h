@@ -22,7 +22,8 @@
 
 enum {
     CELL_BYTES = 256 << 20,         /* of heap and private mappings */
-    CELL_SECONDS = 10,
+    CELL_SECONDS = 10,              /* of a processor, for a picture */
+    CELL_WAIT_SECONDS = 300,        /* of waiting for it on a busy machine */
     CELL_MAX_IN = 1 << 28,          /* bytes of a file */
     CELL_MAX_OUT = 3 << 26          /* bytes of pixels */
 };

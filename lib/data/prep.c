@@ -1,6 +1,7 @@
 #include "data/prep.h"
 
 #include "base/digest.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/pool.h"
@@ -42,7 +43,7 @@ struct run {
     size_t block_n;             /* scans a block holds */
     unsigned char *rows;        /* [block_n,row_nbytes] */
     struct reject rejects;
-
+    struct file_out marks;      /* with p->marks */
     size_t n;                   /* rows kept */
     int64_t *labels;            /* [n] */
     uint32_t *crcs;             /* [n] */
@@ -268,6 +269,18 @@ put_columns(const struct run *r, struct safet_out *o)
     safet_put(o, "ids", DT_U8, 1, &ids_n, r->ids.text);
 }
 
+/* What goes with a dataset is there before it is: it may be a Make target. */
+static int
+close_lists(struct run *r, struct err *e)
+{
+    if (r->p->marks != NULL) {
+        table_write(&r->table, r->marks.stream);
+        if (file_out_close(&r->marks, e) != 0)
+            return -1;
+    }
+    return reject_close(&r->rejects, e);
+}
+
 static int
 write_dataset(struct run *r, const char *manifest_sha256, struct err *e)
 {
@@ -294,7 +307,8 @@ write_dataset(struct run *r, const char *manifest_sha256, struct err *e)
     } else {
         put_columns(r, &o);
         set_metadata(r, manifest_sha256, &o);
-        return safet_commit(&o, e);
+        if (close_lists(r, e) == 0)
+            return safet_commit(&o, e);
     }
     safet_drop(&o);
     return -1;
@@ -371,6 +385,7 @@ static void
 release(struct run *r)
 {
     reject_drop(&r->rejects);
+    file_out_drop(&r->marks);
     table_release(&r->table);
     str_list_release(&r->classes);
     str_release(&r->ids);
@@ -388,13 +403,12 @@ prep_run(const struct prep *p, struct err *e)
     int rc = -1;
 
     if (read_inputs(&r, e) != 0 ||
-        reject_open(&r.rejects, p->rejects, e) != 0)
+        reject_open(&r.rejects, p->rejects, e) != 0 ||
+        (p->marks != NULL && file_out_open(&r.marks, p->marks, e) != 0))
         goto done;
     make_room(&r);
     rc = write_dataset(&r, r.table.digest, e);
-    if (rc == 0 && p->marks != NULL)
-        rc = table_save(&r.table, p->marks, e);
-    if ((rc == 0 || r.rejects.n > 0) && reject_close(&r.rejects, e) != 0)
+    if (r.rejects.n > 0 && reject_close(&r.rejects, e) != 0)
         rc = -1;
     if (rc == 0 && r.rejects.n > 0)
         rc = EXIT_REJECTS;

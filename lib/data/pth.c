@@ -364,6 +364,7 @@ make_tensor(struct machine *m, const struct value *args)
     const struct value *a = items(m, args, 4), *size, *stride;
     struct value v = { .kind = V_TENSOR };
     size_t bytes, n = 1;
+    bool empty = false;
 
     if (a == NULL || a[0].kind != V_STORAGE || a[1].kind != V_INT ||
         a[2].kind != V_TUPLE || a[3].kind != V_TUPLE || a[2].n != a[3].n)
@@ -374,12 +375,17 @@ make_tensor(struct machine *m, const struct value *args)
     stride = m->item + a[3].first;
     v.t.odd = a[2].n > SAFET_DIMS;
     v.t.ndims = v.t.odd ? 0 : (int)a[2].n;
+    if (args->n > 6)            /* such as torch._neg_view()'s */
+        return refuse(m, "a tensor in it is a view that is not plain numbers");
+    for (size_t i = 0; i < a[2].n; i++)
+        empty = empty || (size[i].kind == V_INT && size[i].i == 0);
+    n = empty ? 0 : 1;
     for (size_t i = a[2].n; i-- > 0 && !v.t.odd;) {
         if (size[i].kind != V_INT || stride[i].kind != V_INT ||
             size[i].i < 0)
             return refuse(m, "a tensor in it is damaged");
         v.t.dims[i] = size[i].i;
-        v.t.odd = size[i].i != 1 && stride[i].i != (int64_t)n;
+        v.t.odd = size[i].i != 1 && stride[i].i != (int64_t)n && !empty;
         if (__builtin_mul_overflow(n, (size_t)size[i].i, &n) ||
             n > a[0].t.data.n)
             return refuse(m, "a tensor in it is damaged");
