@@ -1,7 +1,7 @@
 /* busi-dup: find near-copies and tie them into groups. */
 #include "base/opt.h"
 #include "base/table.h"
-#include "data/cell.h"
+#include "data/sandbox.h"
 #include "data/dup.h"
 #include "data/image_file.h"
 #include "data/manifest.h"
@@ -49,10 +49,10 @@ main(int argc, char **argv)
         in = argv[at++];
     if (at < argc)
         err_set(&e, EXIT_USAGE, "one manifest, not also '%s'", argv[at]);
-    else if (image_cells_open(&e) == 0 && manifest_read(&t, in, &e) == 0
+    else if (image_sandbox_open(&e) == 0 && manifest_read(&t, in, &e) == 0
              && (status = dup_manifest(&t, &c, &e)) >= 0)
         table_save(&t, out, &e);
-    cell_close();
+    sandbox_close();
     table_release(&t);
     return opt_finish(status, &e);
 }

@@ -1,6 +1,6 @@
 /* busi-predict: scans into a table of probabilities. */
 #include "base/opt.h"
-#include "data/cell.h"
+#include "data/sandbox.h"
 #include "data/image_file.h"
 #include "learn/infer.h"
 #include "learn/predict.h"
@@ -101,9 +101,9 @@ main(int argc, char **argv)
         .device = -1, .keep = p.cam != NULL
     };
     if (check(&p, fold >= 0, out != NULL, &e) == 0 &&
-        image_cells_open(&e) == 0)
+        image_sandbox_open(&e) == 0)
         status = predict_run(&p, &e);
-    cell_close();
+    sandbox_close();
     str_list_release(&p.models);
     return opt_finish(status, &e);
 }

@@ -2,7 +2,7 @@
 #include "base/err.h"
 #include "base/opt.h"
 #include "base/str.h"
-#include "data/cell.h"
+#include "data/sandbox.h"
 #include "data/image_file.h"
 #include "data/prep.h"
 
@@ -73,9 +73,9 @@ main(int argc, char **argv)
     else if (p.out == NULL)
         err_set(&e, EXIT_USAGE, "no output file: use -o FILE");
     else if (recipe_parse(&p.recipe, recipe.text, &e) == 0 &&
-             image_cells_open(&e) == 0)
+             image_sandbox_open(&e) == 0)
         status = prep_run(&p, &e);
-    cell_close();
+    sandbox_close();
     str_release(&recipe);
     return opt_finish(status, &e);
 }

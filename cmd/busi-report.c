@@ -1,6 +1,6 @@
 /* busi-report: one HTML page about a cross-validation. */
 #include "base/opt.h"
-#include "data/cell.h"
+#include "data/sandbox.h"
 #include "data/image_file.h"
 #include "report/report.h"
 
@@ -60,9 +60,9 @@ main(int argc, char **argv)
     if (c.npreds == 0)
         err_set(&e, EXIT_USAGE, "no predictions: name the tables of "
                 "busi-predict");
-    else if (image_cells_open(&e) == 0)
+    else if (image_sandbox_open(&e) == 0)
         rc = report_write(&c, &e);
-    cell_close();
+    sandbox_close();
     str_list_release(&c.logs);
     str_list_release(&c.models);
     str_list_release(&c.validation);

@@ -5,7 +5,7 @@
 
 #include "base/pool.h"
 #include "data/image.h"
-#include "data/cell.h"
+#include "data/sandbox.h"
 #include "data/image_file.h"
 
 #include <stdatomic.h>
@@ -121,9 +121,9 @@ START_TEST(every_kind_decodes_in_a_child)
 {
     struct err e = { 0 };
 
-    ck_assert_int_eq(image_cells_open(&e), 0);
+    ck_assert_int_eq(image_sandbox_open(&e), 0);
     decode_every_kind();
-    cell_close();
+    sandbox_close();
 }
 END_TEST
 

@@ -2,7 +2,7 @@
 
 #include "base/file.h"
 #include "base/plugin.h"
-#include "data/cell.h"
+#include "data/sandbox.h"
 #include "data/image_bmp.h"
 #include "data/image_dicom.h"
 #include "data/image_png.h"
@@ -127,21 +127,21 @@ decode_vips(struct image *m, const void *data, size_t nbytes, struct err *e)
 }
 
 enum { OWN, VIPS };
-static const struct cell_class decoders[] = {
+static const struct sandbox_class decoders[] = {
     [OWN] = { NULL, decode_own }, [VIPS] = { need_vips, decode_vips }
 };
 
 int
-image_cells_open(struct err *e)
+image_sandbox_open(struct err *e)
 {
-    return cell_open(decoders, e);
+    return sandbox_open(decoders, e);
 }
 
 static int
 decode_by(int class, struct image *m, const void *data, size_t nbytes,
           struct err *e)
 {
-    return cell_is_open() ? cell_decode(class, m, data, nbytes, e)
+    return sandbox_is_open() ? sandbox_decode(class, m, data, nbytes, e)
                           : decoders[class].decode(m, data, nbytes, e);
 }
 

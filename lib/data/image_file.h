@@ -6,8 +6,8 @@
  * format, larger than the limits or a decompression bomb is refused, and one
  * that is damaged as far as its decoder notices: of PNG every bit, the others
  * have no checksums.  Pixels that are missing are not made up.  The header is
- * read and checked before any pixel.  Only PNG, JPEG, TIFF and WebP files of one
- * page, BMP and DICOM are opened at all, each by its home: image_png.h,
+ * read and checked before any pixel.  Only PNG, JPEG, TIFF and WebP files of
+ * one page, BMP and DICOM are opened at all, each by its home: image_png.h,
  * image_bmp.h, image_dicom.h, and libvips, a plugin (image_vips.h), for what
  * these do not take.  The EXIF orientation is ignored.
  *
@@ -26,11 +26,11 @@ enum {
 };
 
 /*
- * From now on decode in child processes of few rights (cell.h); programs that
- * read scans begin with it, before any thread.  Each child that needs libvips
- * loads its own.  Ends with cell_close(), or with the program.
+ * From now on decode in child processes of few rights (sandbox.h); programs
+ * that read scans begin with it, before any thread.  Each child that needs
+ * libvips loads its own.  Ends with sandbox_close(), or with the program.
  */
-int image_cells_open(struct err *e);
+int image_sandbox_open(struct err *e);
 
 /*
  * Decode a file.  Errors (EXIT_INVALID: not a picture we take; EXIT_IO: cannot

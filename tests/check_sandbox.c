@@ -1,7 +1,7 @@
-/* check_cell: what a decoder in a child can do, and what it cannot. */
+/* check_sandbox: what a decoder in a child can do, and what it cannot. */
 #include "base/mem.h"
 #include "base/pool.h"
-#include "data/cell.h"
+#include "data/sandbox.h"
 #include "tests/check.h"
 
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 static bool started;
-static pid_t outside;       /* a process that is no cell */
+static pid_t outside;       /* a process that is no sandbox */
 
 static void
 start(void)
@@ -34,7 +34,7 @@ try_all(struct err *e)
 
     err_set(e, EXIT_INVALID, "read=%d write=%d socket=%d fork=%d exec=%d "
             "code=%d kill=%d env=%d", open("/etc/passwd", O_RDONLY) >= 0,
-            open("/tmp/check-cell", O_WRONLY | O_CREAT, 0600) >= 0,
+            open("/tmp/check-sandbox", O_WRONLY | O_CREAT, 0600) >= 0,
             socket(AF_INET, SOCK_STREAM, 0) >= 0, fork() >= 0,
             execv("/bin/true", args) == 0, code != MAP_FAILED,
             syscall(SYS_tgkill, outside, outside, 0) == 0, chdir("/") == 0);
@@ -67,13 +67,13 @@ decode(struct image *m, const void *data, size_t nbytes, struct err *e)
     return -1;
 }
 
-static const struct cell_class classes[] = { { start, decode } };
+static const struct sandbox_class classes[] = { { start, decode } };
 
 static int
 ask(const char *text, struct image *m, struct err *e)
 {
     err_clear(e);
-    return cell_decode(0, m, text, strlen(text), e);
+    return sandbox_decode(0, m, text, strlen(text), e);
 }
 
 static void
@@ -105,14 +105,14 @@ START_TEST(answers_come_back)
     struct image m;
     struct err e = { 0 };
 
-    ck_assert_int_eq(cell_open(classes, &e), 0);
+    ck_assert_int_eq(sandbox_open(classes, &e), 0);
     works();
     ck_assert_int_eq(ask("n", &m, &e), 1);
     ck_assert_int_eq(ask("e", &m, &e), -1);
     ck_assert_str_eq(e.text, "a bad?picture");
     works();
-    cell_close();
-    ck_assert(!cell_is_open());
+    sandbox_close();
+    ck_assert(!sandbox_is_open());
 }
 END_TEST
 
@@ -122,17 +122,17 @@ START_TEST(a_child_can_do_nothing_else)
     struct err e = { 0 };
 
     outside = getpid();
-    ck_assert_int_eq(cell_open(classes, &e), 0);
+    ck_assert_int_eq(sandbox_open(classes, &e), 0);
     works();
-    printf("guarded by %s\n", cell_guards());
-    if (strstr(cell_guards(), "seccomp") == NULL) {
+    printf("guarded by %s\n", sandbox_guards());
+    if (strstr(sandbox_guards(), "seccomp") == NULL) {
         printf("SKIP system calls of a child: no seccomp here\n");
         return;
     }
     ck_assert_int_eq(ask("t", &m, &e), -1);
     ck_assert_str_eq(e.text, "read=0 write=0 socket=0 fork=0 exec=0 code=0 "
                              "kill=0 env=0");
-    cell_close();
+    sandbox_close();
 }
 END_TEST
 
@@ -140,14 +140,14 @@ START_TEST(a_dead_child_costs_one_picture)
 {
     struct err e = { 0 };
 
-    ck_assert_int_eq(cell_open(classes, &e), 0);
+    ck_assert_int_eq(sandbox_open(classes, &e), 0);
     works();
     dies("c");
     dies("a");
 #if !defined(__SANITIZE_ADDRESS__)
     dies("m");
 #endif
-    cell_close();
+    sandbox_close();
 }
 END_TEST
 
@@ -155,9 +155,9 @@ START_TEST(a_child_that_hangs_is_left)
 {
     struct err e = { 0 };
 
-    ck_assert_int_eq(cell_open(classes, &e), 0);
+    ck_assert_int_eq(sandbox_open(classes, &e), 0);
     dies("h");
-    cell_close();
+    sandbox_close();
 }
 END_TEST
 
@@ -186,11 +186,11 @@ START_TEST(many_threads_at_once)
     int right[N] = { 0 };
     struct err e = { 0 };
 
-    ck_assert_int_eq(cell_open(classes, &e), 0);
+    ck_assert_int_eq(sandbox_open(classes, &e), 0);
     pool_run(8, N, one_of_many, right);
     for (int i = 0; i < N; i++)
         ck_assert_msg(right[i], "picture %d", i);
-    cell_close();
+    sandbox_close();
 }
 END_TEST
 
@@ -204,7 +204,7 @@ START_TEST(children_die_with_us)
     if (fork() == 0) {
         struct err e = { 0 };
 
-        if (cell_open(classes, &e) == 0)
+        if (sandbox_open(classes, &e) == 0)
             works();
         kill(getpid(), SIGKILL);
     }
@@ -213,6 +213,6 @@ START_TEST(children_die_with_us)
 }
 END_TEST
 
-CHECK_MAIN("cell", 60, answers_come_back, a_child_can_do_nothing_else,
+CHECK_MAIN("sandbox", 60, answers_come_back, a_child_can_do_nothing_else,
            a_dead_child_costs_one_picture, a_child_that_hangs_is_left,
            many_threads_at_once, children_die_with_us)

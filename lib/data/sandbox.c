@@ -1,4 +1,4 @@
-#include "data/cell.h"
+#include "data/sandbox.h"
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -36,11 +36,11 @@
 #endif
 
 enum {
-    REGION = CELL_MAX_IN + CELL_MAX_OUT,
-    KEEP = 32 << 20             /* bytes of pixels whose pages a cell keeps */
+    REGION = SANDBOX_MAX_IN + SANDBOX_MAX_OUT,
+    KEEP = 32 << 20             /* bytes of pixels whose pages are kept */
 };
 
-/* To a cell, and back. */
+/* To a sandbox, and back. */
 struct request {
     size_t nbytes;
 };
@@ -50,11 +50,11 @@ struct reply {
     char text[sizeof ((struct err *)0)->text];
 };
 
-struct cell {
+struct sandbox {
     int socket, memory, class;
     uint8_t *region;            /* bytes of the file, then pixels */
     bool busy;
-    struct cell *next;
+    struct sandbox *next;
 };
 
 static struct {
@@ -62,9 +62,9 @@ static struct {
     pthread_cond_t back;        /* one is idle again, or gone */
     int warden;                 /* socket; -1: there is none */
     pid_t pid;
-    const struct cell_class *classes;
-    struct cell *cells;
-    int guards;                 /* bits of drop_rights(); -1: no cell yet */
+    const struct sandbox_class *classes;
+    struct sandbox *sandboxes;
+    int guards;                 /* bits of drop_rights(); -1: no sandbox yet */
 } all = { .lock = PTHREAD_MUTEX_INITIALIZER, .back = PTHREAD_COND_INITIALIZER,
           .warden = -1, .guards = -1 };
 
@@ -170,7 +170,7 @@ drop_rights(void)
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_FSIZE, 0);
 #if !defined(SANITIZED)
-    limit(RLIMIT_DATA, CELL_BYTES);
+    limit(RLIMIT_DATA, SANDBOX_BYTES);
 #endif
     guards |= landlock() == 0 ? 1 : 0;
     limit(RLIMIT_NOFILE, 0);
@@ -180,15 +180,15 @@ drop_rights(void)
 
 /* Pictures until nobody asks any more. */
 static void __attribute__((noreturn))
-serve(const struct cell_class *c, int fd, uint8_t *region)
+serve(const struct sandbox_class *c, int fd, uint8_t *region)
 {
     struct reply r = { .rc = drop_rights() };
     struct request q;
 
     while (send(fd, &r, sizeof r, MSG_NOSIGNAL) == (ssize_t)sizeof r &&
            recv(fd, &q, sizeof q, 0) == (ssize_t)sizeof q) {
-        struct itimerval clock = { .it_value.tv_sec = CELL_SECONDS };
-        struct itimerval wall = { .it_value.tv_sec = CELL_WAIT_SECONDS };
+        struct itimerval clock = { .it_value.tv_sec = SANDBOX_SECONDS };
+        struct itimerval wall = { .it_value.tv_sec = SANDBOX_WAIT_SECONDS };
         struct image m = { 0 };
         struct err e = { 0 };
 
@@ -202,7 +202,7 @@ serve(const struct cell_class *c, int fd, uint8_t *region)
             r.w = m.w;
             r.h = m.h;
             r.c = m.c;
-            memcpy(region + CELL_MAX_IN, m.px,
+            memcpy(region + SANDBOX_MAX_IN, m.px,
                    (size_t)m.w * (size_t)m.h * (size_t)m.c);
         }
         image_release(&m);
@@ -225,7 +225,7 @@ map_region(int memory)
 }
 
 static void
-become_cell(const struct cell_class *c, int fd, int memory)
+become_sandbox(const struct sandbox_class *c, int fd, int memory)
 {
     uint8_t *region = map_region(memory);
 
@@ -238,9 +238,9 @@ become_cell(const struct cell_class *c, int fd, int memory)
     serve(c, 3, region);
 }
 
-/* A cell for every message, which brings its class, socket and memory. */
+/* A sandbox for every message, which brings its class, socket and memory. */
 static void __attribute__((noreturn))
-be_warden(const struct cell_class *classes, int fd)
+be_warden(const struct sandbox_class *classes, int fd)
 {
     int null = open("/dev/null", O_RDWR);
     sigset_t none;
@@ -255,7 +255,7 @@ be_warden(const struct cell_class *classes, int fd)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
-    signal(SIGPROF, SIG_DFL);   /* a cell's clocks, whatever the caller did */
+    signal(SIGPROF, SIG_DFL);   /* clocks of the children */
     signal(SIGALRM, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -275,7 +275,7 @@ be_warden(const struct cell_class *classes, int fd)
             _exit(0);
         memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof fds);
         if (fork() == 0)
-            become_cell(&classes[class], fds[0], fds[1]);
+            become_sandbox(&classes[class], fds[0], fds[1]);
         close(fds[0]);
         close(fds[1]);
     }
@@ -284,7 +284,7 @@ be_warden(const struct cell_class *classes, int fd)
 /* ------------------------------------------------------------ on our side */
 
 int
-cell_open(const struct cell_class *classes, struct err *e)
+sandbox_open(const struct sandbox_class *classes, struct err *e)
 {
     int fd[2];
 
@@ -292,7 +292,7 @@ cell_open(const struct cell_class *classes, struct err *e)
 
     signal(SIGXFSZ, SIG_IGN);   /* a limit of files is an error, no end */
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;    /* each cell needs two of ours */
+        files.rlim_cur = files.rlim_max;    /* each sandbox needs two of ours */
         setrlimit(RLIMIT_NOFILE, &files);
     }
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd) != 0)
@@ -312,13 +312,13 @@ cell_open(const struct cell_class *classes, struct err *e)
 }
 
 bool
-cell_is_open(void)
+sandbox_is_open(void)
 {
     return all.warden >= 0;
 }
 
 static void
-release(struct cell *c)
+release(struct sandbox *c)
 {
     if (c->region != NULL)
         munmap(c->region, REGION);
@@ -330,18 +330,18 @@ release(struct cell *c)
 }
 
 void
-cell_close(void)
+sandbox_close(void)
 {
     if (all.warden < 0)
         return;
-    for (struct cell *c = all.cells, *next; c != NULL; c = next) {
+    for (struct sandbox *c = all.sandboxes, *next; c != NULL; c = next) {
         next = c->next;
         release(c);
     }
-    all.cells = NULL;
+    all.sandboxes = NULL;
     if (all.guards >= 0)
         log_note("pictures were decoded in processes of their own, guarded by "
-                 "%s", cell_guards());
+                 "%s", sandbox_guards());
     close(all.warden);
     all.warden = -1;
     while (waitpid(all.pid, NULL, 0) < 0 && errno == EINTR)
@@ -372,18 +372,19 @@ order(int class, int fd, int memory)
 
 /* One message, in time; false: the child is gone, or as good as. */
 static bool
-hear(const struct cell *c, struct reply *r)
+hear(const struct sandbox *c, struct reply *r)
 {
+    const int limit = 1000 * (SANDBOX_WAIT_SECONDS + SANDBOX_SECONDS);
     struct pollfd p = { c->socket, POLLIN, 0 };
     int rc;
 
-    while ((rc = poll(&p, 1, (CELL_WAIT_SECONDS + CELL_SECONDS) * 1000)) < 0 && errno == EINTR)
+    while ((rc = poll(&p, 1, limit)) < 0 && errno == EINTR)
         ;
     return rc > 0 && recv(c->socket, r, sizeof *r, 0) == (ssize_t)sizeof *r;
 }
 
 const char *
-cell_guards(void)
+sandbox_guards(void)
 {
     static const char *const names[] = { "limits alone", "Landlock",
                                          "seccomp", "Landlock and seccomp" };
@@ -391,15 +392,15 @@ cell_guards(void)
     return all.guards < 0 ? "none yet" : names[all.guards & 3];
 }
 
-static struct cell *
-new_cell(int class, struct err *e)
+static struct sandbox *
+new_sandbox(int class, struct err *e)
 {
-    struct cell *c = mem_array(1, sizeof *c);
+    struct sandbox *c = mem_array(1, sizeof *c);
     struct reply hello;
     int fd[2] = { -1, -1 }, rc;
 
     c->class = class;
-    c->memory = memfd_create("busi-cell", MFD_CLOEXEC);
+    c->memory = memfd_create("busi-sandbox", MFD_CLOEXEC);
     if (c->memory < 0 || ftruncate(c->memory, REGION) != 0 ||
         (c->region = map_region(c->memory)) == NULL ||
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd) != 0) {
@@ -421,20 +422,20 @@ new_cell(int class, struct err *e)
 }
 
 /*
- * An idle cell of the class, or a new one; where no more can be made, one that
- * is busy and will be idle.
+ * An idle sandbox of the class, or a new one; where no more can be made, one
+ * that is busy and will be idle.
  */
-static struct cell *
+static struct sandbox *
 take(int class, struct err *e)
 {
     struct err why = { 0 };
-    struct cell *c = NULL;
+    struct sandbox *c = NULL;
     bool some = true;
 
     pthread_mutex_lock(&all.lock);
     while (c == NULL && some) {
         some = false;
-        for (c = all.cells; c != NULL; c = c->next) {
+        for (c = all.sandboxes; c != NULL; c = c->next) {
             if (!c->busy && c->class == class)
                 break;
             some = some || c->class == class;
@@ -442,10 +443,10 @@ take(int class, struct err *e)
         if (c != NULL)
             break;
         err_clear(&why);
-        c = new_cell(class, &why);
+        c = new_sandbox(class, &why);
         if (c != NULL) {
-            c->next = all.cells;
-            all.cells = c;
+            c->next = all.sandboxes;
+            all.sandboxes = c;
         } else if (some) {
             pthread_cond_wait(&all.back, &all.lock);
         }
@@ -459,12 +460,12 @@ take(int class, struct err *e)
 }
 
 static void
-give_back(struct cell *c, bool sound)
+give_back(struct sandbox *c, bool sound)
 {
     pthread_mutex_lock(&all.lock);
     c->busy = false;
     if (!sound) {
-        struct cell **at = &all.cells;
+        struct sandbox **at = &all.sandboxes;
 
         while (*at != c)
             at = &(*at)->next;
@@ -477,7 +478,7 @@ give_back(struct cell *c, bool sound)
 
 /* A reply is foreign too: its child may have been taken over. */
 static int
-take_reply(const struct cell *c, struct reply *r, struct image *m,
+take_reply(const struct sandbox *c, struct reply *r, struct image *m,
            struct err *e)
 {
     size_t n;
@@ -501,23 +502,23 @@ take_reply(const struct cell *c, struct reply *r, struct image *m,
     m->h = r->h;
     m->c = r->c;
     m->px = mem_alloc(n);
-    memcpy(m->px, c->region + CELL_MAX_IN, n);
+    memcpy(m->px, c->region + SANDBOX_MAX_IN, n);
     return 0;
 }
 
 int
-cell_decode(int class, struct image *m, const void *data, size_t nbytes,
+sandbox_decode(int class, struct image *m, const void *data, size_t nbytes,
             struct err *e)
 {
     struct request q = { nbytes };
-    struct cell *c;
+    struct sandbox *c;
     struct reply r;
     int rc;
 
     memset(m, 0, sizeof *m);
-    if (nbytes > CELL_MAX_IN)
+    if (nbytes > SANDBOX_MAX_IN)
         return err_set(e, EXIT_INVALID, "is larger than %d MB",
-                       CELL_MAX_IN >> 20);
+                       SANDBOX_MAX_IN >> 20);
     c = take(class, e);
     if (c == NULL)
         return -1;
@@ -527,7 +528,7 @@ cell_decode(int class, struct image *m, const void *data, size_t nbytes,
         give_back(c, false);
         return err_set(e, EXIT_INVALID, "cannot be decoded: its decoder "
                        "crashed, or wanted more than %d MB or %d s",
-                       CELL_BYTES >> 20, CELL_SECONDS);
+                       SANDBOX_BYTES >> 20, SANDBOX_SECONDS);
     }
     rc = take_reply(c, &r, m, e);
     if (nbytes > KEEP || (rc == 0 && (size_t)m->w * (size_t)m->h > KEEP / 3))
