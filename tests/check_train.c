@@ -447,7 +447,7 @@ START_TEST(what_does_not_belong_together_is_refused)
         write_table(s.text);
         ck_assert_int_eq(parts_open(&p, &d, table, 0, &e), same ? 0 : -1);
         if (!same)
-            ck_assert_ptr_nonnull(strstr(e.text, "'b' is another scan"));
+            ck_assert_ptr_nonnull(strstr(e.text, "'b' has another SHA-256"));
         parts_release(&p);
         str_release(&s);
     }
