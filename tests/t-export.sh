@@ -4,6 +4,13 @@
 . "$(dirname "$0")/lib.sh"
 common_checks busi-export
 python=${PEERS_PYTHON:-python3}
+# Where the numbers are compared, they are of networks that have learnt something.
+epochs=2
+run=
+if "$python" -c 'import onnx, onnxruntime, safetensors' 2>/dev/null; then
+    epochs=25
+    run=yes
+fi
 
 busi-phantom -q -o scans --benign 4 --malignant 3 --normal 3
 busi-strip -q -o m.tsv scans
@@ -26,7 +33,7 @@ EOF
 sed 's/\bx\b/pixels/; s/\br\b/mean/g; s/\bs\b/std/g' odd.model >names.model
 for m in ./odd.model ./names.model resnet18 mobilenet_v2; do
     name=$(basename $m .model)
-    runs 0 busi-train -q -d d.st --fold all -m $m --size 64 -e 25 -b 2 \
+    runs 0 busi-train -q -d d.st --fold all -m $m --size 64 -e $epochs -b 2 \
         --optimizer adamw --lr 0.002 --device cpu --dtype f32 -o $name.st
     runs 0 busi-export --onnx -m $name.st -o $name.onnx
     is "silence" "" "$(cat out err)"
@@ -48,7 +55,7 @@ head -c 3000 odd.st >cut.st
 runs 3 busi-export --onnx -m cut.st -o cut.onnx
 [ ! -e cut.onnx ] || bad "a damaged model leaves a file"
 
-if "$python" -c 'import onnx, onnxruntime, safetensors' 2>/dev/null; then
+if [ -n "$run" ]; then
     # VGG16 averages 8x8 to 7x7 here.
     busi-prep -q --resize 264x264 --crop 256 -o big.st m.tsv
     for name in resnet34 resnet50 vgg16; do
