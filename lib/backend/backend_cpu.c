@@ -824,7 +824,8 @@ cpu_peek(struct plan *head, int v, bool gradient, float *host)
 
 const struct backend_class backend_cpu_class = {
     .name = "cpu", .host = true, .open = cpu_open, .close = cpu_close,
-    .alloc = cpu_alloc, .release = cpu_release, .put = cpu_put, .get = cpu_get, .plan = cpu_plan,
+    .alloc = cpu_alloc, .release = cpu_release, .put = cpu_put, .get = cpu_get,
+    .plan = cpu_plan,
     .unplan = cpu_unplan, .feed = cpu_feed, .run = cpu_run,
     .result = cpu_result, .update = cpu_update, .sync = cpu_sync,
     .peek = cpu_peek, .explain = cpu_explain

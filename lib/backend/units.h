@@ -4,8 +4,8 @@
  * Operations are joined into units: a convolution with its activation; a
  * batch-norm with what is added behind it and the activation; in evaluation,
  * where the backend folds batch-norm into weights, a convolution with it and
- * all that follows.  A unit runs at its last operation.  Step t is operation t forward,
- * 2 * nops - 1 - t operation t backward.
+ * all that follows.  A unit runs at its last operation.  Step t is operation t
+ * forward, 2 * nops - 1 - t operation t backward.
  *
  * Gradients: a unit writes that of its input into a slot of its own, or over
  * something that is not needed any more.  A second gradient of the same value

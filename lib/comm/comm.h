@@ -110,7 +110,8 @@ bool comm_launched(void);
  * Asked to stop by SIGTERM or SIGHUP, every rank gets SIGUSR1, by SIGINT
  * SIGUSR2: mpirun hands on no others.  Ranks treat them like SIGTERM and
  * SIGINT; the status is 128 + the signal that came.  A second signal two
- * seconds later (base/stop.h), or two minutes, ends them at once.  They die with this process.
+ * seconds later (base/stop.h), or two minutes, ends them at once.  They die with
+ * this process.
  */
 int comm_launch(int ranks, int argc, char **argv, struct err *e);
 

@@ -395,7 +395,7 @@ check_data(const struct run *r, struct err *e)
     recipe_print(&r->data.recipe, &theirs);
     if (strcmp(mine.text, theirs.text) != 0)
         what = "another recipe";
-    else if (!str_list_same(a, b) && b->n > 0)     /* none: a dataset without labels */
+    else if (b->n > 0 && !str_list_same(a, b))      /* 0: without labels */
         what = "other classes, or the same in another order";
     str_release(&mine);
     str_release(&theirs);

@@ -49,6 +49,7 @@ init_params(const struct graph *g, uint64_t seed, float *params,
         else if (o->kind == OP_LINEAR)
             normal(x, p->n, o->std, &r);
         else
-            normal(x, p->n, sqrt(2.0 / ((double)o->out * o->kernel * o->kernel)), &r);
+            normal(x, p->n, sqrt(2.0 / ((double)o->out * o->kernel * o->kernel)),
+                   &r);
     }
 }
