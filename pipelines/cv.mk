@@ -55,9 +55,11 @@ SCORE  = $(GPUS_FOR) 1 $(BUSI_BIN)busi-predict \
     $(patsubst %,-m %,$(filter %.safetensors,$^)) --tta $(TTA) \
     -d $(WORK)/data.safetensors -f $(WORK)/folds.tsv --threads $(THREADS)
 
-# $(call if-changed,COMMAND): its stdout becomes the target, if it differs.
+# $(call if-changed,COMMAND): its stdout becomes the target, if it differs.  Others
+# may make the same target at the same time: what a dead one left is removed.
 define if-changed
-@mkdir -p $(@D); rm -f $@.*.new; new=$@.$$$$.new; trap 'rm -f $$new; exit 1' HUP INT TERM; \
+@mkdir -p $(@D); for f in $@.*.new; do old=$${f%.new}; \
+    kill -0 "$${old##*.}" 2>/dev/null || rm -f "$$f"; done; new=$@.$$$$.new; trap 'rm -f $$new; exit 1' HUP INT TERM; \
 $(1) >$$new || { rm -f $$new; exit 1; }; \
 cmp -s $$new $@ && rm $$new || mv $$new $@
 endef

@@ -361,8 +361,12 @@ cp odd/5.png twin/b/x.png
 printf '%s\n' twin/a twin/b twin/a >lines
 runs 1 sh -c "busi-predict -m m.st --device ref --resume twin.tsv <lines"
 says "twin/b/x.png${tab}repeated"
-is "both have a row" "x.png ok
-x.png repeated" "$(sed 1d twin.tsv | cut -f 1,3 | tr '\t' ' ')"
+is "the first has a row" "x.png ok" \
+    "$(sed 1d twin.tsv | cut -f 1,3 | tr '\t' ' ')"
+printf '%s\n' twin/a/x.png ./twin//a/x.png twin/a/x.png >lines
+runs 0 sh -c "busi-predict -m m.st --device ref --resume ways.tsv <lines"
+is "one file by three names has one row" 2 "$(wc -l <ways.tsv)"
+runs 0 sh -c "busi-predict -m m.st --device ref --resume ways.tsv <lines"
 
 # Killed: what it had written whole lines of is there for the next.
 busi-predict -q -m m.st --device ref --resume whole.tsv grow
@@ -370,6 +374,14 @@ busi-predict -q -m m.st --device ref --resume whole.tsv grow
 runs 1 busi-predict -m m.st --device ref --resume killed.tsv grow
 says "going on from 2 rows"
 cmp -s whole.tsv killed.tsv || bad "a killed run's rows are not gone on from"
+# ... whatever becomes of that one before it has scored anything.
+head -n 3 whole.tsv >.left.tsv.part
+runs 4 busi-predict -m m.st --device ref --resume left.tsv --rejects no/x grow
+is "what was left is there yet" 3 "$(cat .left.tsv.part left.tsv 2>/dev/null | wc -l)"
+mkfifo silent
+timeout -s KILL 1 busi-predict -m m.st --device ref --resume left.tsv \
+    <>silent 2>err
+is "also after a second kill" 3 "$(cat .left.tsv.part left.tsv 2>/dev/null | wc -l)"
 head -n 3 p1.tsv >.other.tsv.part
 runs 1 busi-predict -m m.st --device ref --resume other.tsv grow
 cmp -s whole.tsv other.tsv || bad "rows of another table were taken up"

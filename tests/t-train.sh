@@ -162,6 +162,8 @@ says "'first.st' was trained on [0-9]* of the [0-9]* validation rows"
 says "'first.st' was trained on [0-9]* of the [0-9]* test rows"
 runs 0 $tiny -v --fold 2 -e 1 --init first.st -o again.st
 grep -q 'was trained on' err && bad "the same fold is gone on with: $(cat err)"
+runs 0 $tiny -v -e 1 --init none.st -o after-none.st
+says "'none.st' was trained on [0-9]* of the [0-9]* validation rows"
 runs 3 train --fold 0 -e 2 --schedule constant --init first.st \
     --init-norm half --resume -o second.st
 busi-prep -q --resize 40x40 --crop 40 --classes normal,malignant,benign \

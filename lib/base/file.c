@@ -203,19 +203,22 @@ open_part(const char *path, const char *part, struct err *e)
 }
 
 /*
- * The part's path.  What is too long with four letters and two points more is
- * cut, and its digest put behind.
+ * The part's path, beside the target.  A name that is too long with five letters
+ * and a point more is cut, and its digest put behind.
  */
 static char *
-part_of(const char *folder, const char *name)
+part_of(const char *target)
 {
+    const char *name = str_base(target);
+    char *folder = folder_of(target), *part, hex[DIGEST_HEX];
     size_t n = strlen(name);
-    char hex[DIGEST_HEX];
 
-    if (n + 6 <= NAME_MAX)
-        return str_format("%s/.%s.part", folder, name);
     digest_bytes(name, n, hex);
-    return str_format("%s/.%.200s.%.16s.part", folder, name, hex);
+    part = n + 6 <= NAME_MAX
+               ? str_format("%s/.%s.part", folder, name)
+               : str_format("%s/.%.200s.%.16s.part", folder, name, hex);
+    free(folder);
+    return part;
 }
 
 /* What a link points to, also if that is not there yet; caller frees. */
@@ -253,10 +256,8 @@ target_of(const char *path)
 char *
 file_part(const char *path)
 {
-    char *target = target_of(path), *folder = folder_of(target);
-    char *part = part_of(folder, str_base(target));
+    char *target = target_of(path), *part = part_of(target);
 
-    free(folder);
     free(target);
     return part;
 }
@@ -279,7 +280,7 @@ file_out_open(struct file_out *o, const char *path, struct err *e)
     if (there && !S_ISREG(st.st_mode)) {
         fd = open(path, O_WRONLY | O_CLOEXEC);
     } else {
-        o->part = file_part(o->path);
+        o->part = part_of(o->path);
         fd = there && access(path, W_OK) != 0 ? -1
                                               : open_part(path, o->part, e);
         if (fd >= 0 && there)

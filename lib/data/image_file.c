@@ -142,7 +142,7 @@ decode_by(int class, struct image *m, const void *data, size_t nbytes,
           struct err *e)
 {
     return sandbox_is_open() ? sandbox_decode(class, m, data, nbytes, e)
-                          : decoders[class].decode(m, data, nbytes, e);
+                             : decoders[class].decode(m, data, nbytes, e);
 }
 
 int

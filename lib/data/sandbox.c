@@ -508,7 +508,7 @@ take_reply(const struct sandbox *c, struct reply *r, struct image *m,
 
 int
 sandbox_decode(int class, struct image *m, const void *data, size_t nbytes,
-            struct err *e)
+               struct err *e)
 {
     struct request q = { nbytes };
     struct sandbox *c;

@@ -46,7 +46,7 @@ bool sandbox_is_open(void);
 
 /* Decode by the decoder `class` in a child; returns what it does. */
 int sandbox_decode(int class, struct image *m, const void *data, size_t nbytes,
-                struct err *e);
+                   struct err *e);
 
 /* What guards the children, such as "Landlock, seccomp"; static storage. */
 const char *sandbox_guards(void);

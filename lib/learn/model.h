@@ -41,7 +41,6 @@ struct model {
 
 /* Errors: EXIT_INVALID with the file's name and the reason. */
 int model_open(struct model *m, const char *path, struct err *e);
-/* Are all weights and statistics numbers? */
 /* EXIT_NUMBERS if a weight or statistic is NaN or infinite. */
 int model_check_finite(const struct model *m, const char *path, struct err *e);
 bool all_finite(const float *x, size_t n);

@@ -9,6 +9,7 @@
 #include "base/table.h"
 #include "data/image_file.h"
 #include "data/manifest.h"
+#include "data/scan.h"
 #include "learn/heat.h"
 #include "learn/infer.h"
 #include "learn/inputs.h"
@@ -118,19 +119,24 @@ take_scan(void *ctx, size_t k, int thread)
 
 /* ------------------------------------------------------------- the pipeline */
 
+static const char repeated[] = "repeated";
+
 /*
  * A table that is added to has a row for each id: what it has is passed over,
- * and so is what was named before; another scan of the same id is rejected.
+ * and so is what was named before; another scan of the same id is rejected, and
+ * has no row.
  */
 static bool
 is_known(struct run *r, struct input *i)
 {
-    char *both = str_format("%s\n%s", i->id, i->path != NULL ? i->path : "");
+    char *path = scan_id(i->path != NULL ? i->path : "");
+    char *both = str_format("%s\n%s", i->id, path);
     bool known = str_set_has(r->known, i->id) || !str_set_add(&r->met, both);
 
     if (!known && !str_set_add(&r->met, i->id))
-        input_reject(i, "repeated", "has the id of another scan of this run");
+        input_reject(i, repeated, "has the id of another scan of this run");
     free(both);
+    free(path);
     return known;
 }
 
@@ -284,7 +290,8 @@ score(struct run *r, struct block *b, struct err *e)
         struct input *it = &b->item[i];
 
         if (it->reason != NULL) {
-            put_row(r, it, NULL, &none);
+            if (it->reason != repeated)
+                put_row(r, it, NULL, &none);
             reject_add(&r->rejects, it->path != NULL ? it->path : it->id,
                        it->reason, it->detail);
             continue;
@@ -534,7 +541,8 @@ open_out(struct run *r, struct err *e)
         for (size_t j = 0; j < columns.n; j++)
             table_column(&r->old, columns.item[j]);     /* if it is empty */
         table_write(&r->old, r->out.stream);
-        rc = 0;
+        rc = fflush(r->out.stream) == 0
+                 ? 0 : err_errno(e, "cannot write '%s'", r->out.path);
     }
     str_list_release(&columns);
     return rc;
@@ -640,16 +648,18 @@ predict_run(const struct predict *p, struct err *e)
     if (p->cam != NULL &&
         heat_open(&r.heat, p->cam, &r.model[0].recipe, e) != 0)
         goto done;
-    if (open_out(&r, e) != 0 || reject_open(&r.rejects, p->rejects, e) != 0)
+    if (reject_open(&r.rejects, p->rejects, e) != 0 || open_out(&r, e) != 0)
         goto done;
     progress_open(&bar, "scans", r.inputs.total == SIZE_MAX ? 0
                                                             : r.inputs.total);
     rc = score_all(&r, &bar, e);
     progress_close(&bar);
-    if (rc == 0)
+    if (rc == 0) {
         rc = sum_up(&r);
-    else if (p->resume != NULL && r.done > 0)   /* these rows are whole */
-        file_out_close(&r.out, e);
+    } else if (p->resume != NULL && r.done + r.old.nrows > 0) {
+        file_out_close(&r.out, e);      /* its rows are whole */
+        reject_close(&r.rejects, e);
+    }
     if (rc >= 0 && (file_out_close(&r.out, e) != 0 ||
                     reject_close(&r.rejects, e) != 0))
         rc = -1;

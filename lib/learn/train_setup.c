@@ -130,19 +130,20 @@ count_seen(const struct train_setup *s, const size_t *row, size_t n)
     return seen;
 }
 
-/* Continuing on the same fold of the same table is fine; on another it leaks. */
+/*
+ * Validation rows of the same fold of the same table chose the epoch there as
+ * here, which is fine; others were trained on.
+ */
 static void
 warn_leaks(const struct train_setup *s, const struct train_conf *c)
 {
     const struct parts *p = &s->parts;
-    size_t val, test;
+    bool same = s->init.fold == c->fold && !s->init.on_val &&
+                strcmp(s->init.folds, p->digest) == 0;
+    size_t val = count_seen(s, p->val, p->nval);
+    size_t test = count_seen(s, p->test, p->ntest);
 
-    if (s->init.nseen == 0 || (s->init.fold == c->fold &&
-                               strcmp(s->init.folds, p->digest) == 0))
-        return;
-    val = count_seen(s, p->val, p->nval);
-    test = count_seen(s, p->test, p->ntest);
-    if (val > 0)
+    if (val > 0 && !same)
         log_warn("'%s' was trained on %zu of the %zu validation rows: the "
                  "epoch and the temperature chosen by them flatter",
                  s->init.path, val, p->nval);

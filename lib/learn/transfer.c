@@ -475,6 +475,7 @@ transfer_load(struct transfer *t, const struct graph *g,
         rc = take_seen(&j, e) == 0 ? take_all(&j, e) : -1;
         select = safet_meta(&j.s, "select");
         t->chosen = select != NULL && strcmp(select, "test") == 0;
+        t->on_val = select != NULL && strcmp(select, "none") == 0;
         if (rc == 0 && t->chosen)
             log_warn("the epoch of '%s' was chosen on its test fold: results "
                      "on that fold flatter what starts from it", t->path);

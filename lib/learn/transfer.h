@@ -43,15 +43,15 @@ struct transfer {
     char folds[DIGEST_HEX];     /* out: its fold table, "": none */
     int64_t fold;               /* out: its test fold, -1: none */
     bool chosen;                /* out: by its test rows, which are not seen */
+    bool on_val;                /* out: it trained on validation rows as well */
 };
 
 /*
  * Fill params and buffers, which hold the numbers of a start from scratch, of
  * a graph that reads pictures as the recipe makes them.  The head of a model of
  * ours that tells other classes, or the same in another order, is not taken.
- * Errors
- * (EXIT_INVALID): no such file format; a tensor is missing or has a shape that
- * does not fit, other than named above.
+ * Errors (EXIT_INVALID): no such file format; a tensor is missing or has a shape
+ * that does not fit, other than named above.
  */
 int transfer_load(struct transfer *t, const struct graph *g,
                   const struct recipe *r, float *params, float *buffers,
