@@ -41,7 +41,7 @@ analyze-deps:
 # `ref` computes, and so are libvips's.  valgrind: every program as it is built,
 # but no decoder.
 SAN_ALL    = -fsanitize=address,undefined -fno-sanitize-recover=all
-TSAN_CHECKS = base cell train
+TSAN_CHECKS = base sandbox train
 # gcc's choosers of clones run before TSan does.
 TSAN       = -fsanitize=thread '-Dtarget_clones(...)=noinline'
 SANITIZED  = @$(MAKE) --no-print-directory -s CUDA=0 OPT=-O1
