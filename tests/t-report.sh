@@ -181,7 +181,7 @@ says "'compared.tsv' has no pooled accuracy"
 [ ! -e none.html ] || bad "a page of what does not belong together"
 runs 1 busi-report --bootstrap 0 -l folds.tsv --cam nowhere -o maps.html \
     pred-?.tsv
-says "left out: .*nowhere/"
+says "left out: 'nowhere' has a heat map of none of these scans"
 grep -q 'Worst mistakes: heat maps' maps.html && bad "maps that are not there"
 runs 0 busi-report -q --bootstrap 0 -o seen.html val-0.tsv
 grep -q 'no test results' seen.html || bad "scans of training are not told of"

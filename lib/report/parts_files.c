@@ -13,6 +13,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The page, and whoever made it, learn what is not on it. */
 static void
@@ -339,7 +340,9 @@ show_mistake(struct report *r, const struct prediction *p)
     if (r->c->cam != NULL) {
         char *map = heat_path(r->c->cam, p->id);
 
-        r->maps += thumbnail(r, map, "heat map");
+        /* Maps may have been made of some folds alone. */
+        if (access(map, F_OK) == 0)
+            r->maps += thumbnail(r, map, "heat map");
         free(map);
     }
     str_add(&r->page, "<figcaption>");
@@ -352,11 +355,26 @@ show_mistake(struct report *r, const struct prediction *p)
              o->p[o->pred], o->p[o->truth]);
 }
 
+static bool
+any_map(const struct report *r)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < r->p.n && !any; i++) {
+        char *map = heat_path(r->c->cam, r->p.row[i].id);
+
+        any = access(map, F_OK) == 0;
+        free(map);
+    }
+    return any;
+}
+
 void
 part_mistakes(struct report *r)
 {
     enum { SHOWN = 12 };
     const struct prediction **wrong = mem_array(r->p.n, sizeof *wrong);
+    struct err e = { 0 };
     size_t n = 0;
 
     for (size_t i = 0; i < r->p.n; i++)
@@ -376,6 +394,11 @@ part_mistakes(struct report *r)
     for (size_t i = 0; i < n && i < SHOWN; i++)
         show_mistake(r, wrong[i]);
     str_add(&r->page, "</div>\n");
+    if (r->c->cam != NULL && !any_map(r)) {
+        err_set(&e, EXIT_IO, "'%s' has a heat map of none of these scans",
+                r->c->cam);
+        left_out(r, &e);
+    }
     page_end(&r->page);
     free(wrong);
 }
