@@ -9,6 +9,7 @@
 #include "data/image_vips.h"
 #include "data/scan.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -208,6 +209,7 @@ image_save_png(const struct image *m, const char *path, struct err *e)
 
     if (image_encode_png(m, &data, &nbytes, e) != 0)
         return -1;
+    assert(data != NULL);
     if (file_out_open(&out, path, e) != 0) {
         free(data);
         return -1;
