@@ -851,21 +851,6 @@ resume(struct trainer *t, struct err *e)
     return 0;
 }
 
-/* A whole file of another kind, which no state may be laid over. */
-static bool
-is_other(const char *path)
-{
-    struct safet s;
-    struct err e = { 0 };
-    bool other;
-
-    if (safet_open(&s, path, &e) != 0)
-        return false;
-    other = safet_check_kind(&s, "state", &e) != 0;
-    safet_close(&s);
-    return other;
-}
-
 /*
  * What cannot be written is not worth an hour's training.  The model's part is
  * held to the end: a second run with the same output ends here, and says who.
@@ -877,10 +862,8 @@ hold_outputs(const struct trainer *t, struct safet_out *held, struct err *e)
     struct safet_out state;
     int rc = safet_create(held, t->c->out, 0, e);
 
-    if (rc == 0 && is_other(path))
-        rc = err_set(e, EXIT_INVALID, "'%s' is there, and is not a state of a "
-                     "run: take another name for '%s'", path, t->c->out);
-    if (rc == 0 && (rc = safet_create(&state, path, 0, e)) == 0)
+    if (rc == 0 && (rc = state_check_place(path, e)) == 0 &&
+        (rc = safet_create(&state, path, 0, e)) == 0)
         safet_drop(&state);
     free(path);
     return rc;

@@ -184,6 +184,22 @@ state_gather(struct trainer *t, struct err *e)
 }
 
 int
+state_check_place(const char *path, struct err *e)
+{
+    struct safet s;
+    struct err why = { 0 };
+    bool other;
+
+    if (safet_open(&s, path, &why) != 0)
+        return 0;
+    other = safet_check_kind(&s, "state", &why) != 0;
+    safet_close(&s);
+    return !other ? 0 : err_set(e, EXIT_INVALID, "'%s' is there, and is not a "
+                                "state of a run: take another name for the "
+                                "model", path);
+}
+
+int
 state_save(struct trainer *t, struct err *e)
 {
     char *path = train_state_path(t->c->out), *old = str_format("%s.old", path);

@@ -69,6 +69,8 @@ int train_log_start(struct trainer *t, struct err *e);
 /* A line of it: kept for resuming, and appended to the file. */
 int train_log_epoch(struct trainer *t, const struct score *s, struct err *e);
 
+/* EXIT_INVALID: a whole file of another kind, which no state is laid over. */
+int state_check_place(const char *path, struct err *e);
 int state_save(struct trainer *t, struct err *e);
 
 /*
