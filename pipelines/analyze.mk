@@ -66,7 +66,9 @@ sanitize-threads:
 
 sanitize-memory: all
 	@$(MAKE) --no-print-directory deps PACKAGES= PACKAGES_CHECK=valgrind
-	sh tests/each.sh $(BUILD) valgrind -q --error-exitcode=99 --leak-check=full
+	sh tests/each.sh $(BUILD) valgrind -q --error-exitcode=99 --leak-check=full \
+	    --show-leak-kinds=definite --errors-for-leak-kinds=definite \
+	    --suppressions=$(CURDIR)/tests/valgrind.supp
 
 .PHONY: sanitize sanitize-address sanitize-threads sanitize-memory
 .PHONY: analyze analyze-deps lint
