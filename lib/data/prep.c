@@ -321,15 +321,13 @@ static int
 check_classes(const struct str_list *l, struct err *e)
 {
     for (size_t i = 0; i < l->n; i++) {
-        const char *p = l->item[i];
-        size_t left = strlen(p), k;
+        const char *name = l->item[i];
 
-        if (left == 0)
+        if (name[0] == '\0')
             return err_set(e, EXIT_USAGE, "a class has no name");
-        for (; left > 0; p += k, left -= k)
-            if ((k = str_utf8(p, left)) == 0 || *p == '\t')
-                return err_set(e, EXIT_INVALID, "the class '%s' has a tab or "
-                               "is not UTF-8", l->item[i]);
+        if (name[str_utf8_length(name)] != '\0' || strchr(name, '\t') != NULL)
+            return err_set(e, EXIT_INVALID, "the class '%s' has a tab or is "
+                           "not UTF-8", name);
         if (manifest_class(l, l->item[i]) != (long)i)
             return err_set(e, EXIT_USAGE, "the class '%s' is there twice",
                            l->item[i]);

@@ -851,24 +851,6 @@ resume(struct trainer *t, struct err *e)
     return 0;
 }
 
-/*
- * What cannot be written is not worth an hour's training.  The model's part is
- * held to the end: a second run with the same output ends here, and says who.
- */
-static int
-hold_outputs(const struct trainer *t, struct safet_out *held, struct err *e)
-{
-    char *path = train_state_path(t->c->out);
-    struct safet_out state;
-    int rc = safet_create(held, t->c->out, 0, e);
-
-    if (rc == 0 && (rc = state_check_place(path, e)) == 0 &&
-        (rc = safet_create(&state, path, 0, e)) == 0)
-        safet_drop(&state);
-    free(path);
-    return rc;
-}
-
 int
 train_run(const struct train_conf *c, struct model *m,
           const struct dataset *d, const struct parts *p, struct backend *b,
@@ -882,7 +864,7 @@ train_run(const struct train_conf *c, struct model *m,
     *stopped = 0;
     t.saved = clock_seconds();
     if (rc == 0 && comm->rank == 0)
-        rc = hold_outputs(&t, &held, e);
+        rc = state_hold(&t, &held, e);
     if (rc == 0 && c->resume)
         rc = resume(&t, e);
     if (rc == 0)

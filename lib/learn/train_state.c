@@ -183,8 +183,9 @@ state_gather(struct trainer *t, struct err *e)
     return rc;
 }
 
-int
-state_check_place(const char *path, struct err *e)
+/* A whole file of another kind is not to be laid over. */
+static int
+check_place(const char *path, struct err *e)
 {
     struct safet s;
     struct err why = { 0 };
@@ -197,6 +198,20 @@ state_check_place(const char *path, struct err *e)
     return !other ? 0 : err_set(e, EXIT_INVALID, "'%s' is there, and is not a "
                                 "state of a run: take another name for the "
                                 "model", path);
+}
+
+int
+state_hold(const struct trainer *t, struct safet_out *held, struct err *e)
+{
+    char *path = train_state_path(t->c->out);
+    struct safet_out state;
+    int rc = safet_create(held, t->c->out, 0, e);
+
+    if (rc == 0 && (rc = check_place(path, e)) == 0 &&
+        (rc = safet_create(&state, path, 0, e)) == 0)
+        safet_drop(&state);
+    free(path);
+    return rc;
 }
 
 int

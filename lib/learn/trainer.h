@@ -69,8 +69,11 @@ int train_log_start(struct trainer *t, struct err *e);
 /* A line of it: kept for resuming, and appended to the file. */
 int train_log_epoch(struct trainer *t, const struct score *s, struct err *e);
 
-/* EXIT_INVALID: a whole file of another kind, which no state is laid over. */
-int state_check_place(const char *path, struct err *e);
+/*
+ * What cannot be written is not worth an hour's training.  The model's part is
+ * held to the end: a second run with the same output ends here, and says who.
+ */
+int state_hold(const struct trainer *t, struct safet_out *held, struct err *e);
 int state_save(struct trainer *t, struct err *e);
 
 /*
