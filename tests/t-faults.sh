@@ -76,19 +76,20 @@ refused() {
     [ -z "$(find . -name '.*.part')" ] || bad "$what: a part stays: $*"
 }
 
-# Two at once: the first one waits before it has synced.
+# Two at once: the first one is stopped before it has synced.
 two() {
     out=$1
     shift
     rm -f "$out"
     strace -f -qq -o /dev/null -e trace=fsync \
-        -e inject=fsync:delay_enter=700000 "$@" >/dev/null 2>&1 </dev/null &
+        -e inject=fsync:signal=STOP "$@" >/dev/null 2>&1 </dev/null &
     first=$!
     until [ -n "$(find . -name '.*.part' -size +0)" ]; do sleep 0.02; done
     pid=$(ps -o pid= --ppid $first | tr -d ' ')
     "$@" >"$scratch/data" 2>"$scratch/err" </dev/null
     is "the second of two: $*" 4 $?
     says "is being written by process $pid\$"
+    while kill -CONT "$pid"; do sleep 0.02; done 2>/dev/null
     wait $first || bad "the first of two: $*"
     cmp -s "$out" whole || bad "the first of two: another output: $*"
 }

@@ -3,6 +3,7 @@
 #include "base/complete.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/magic.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/version.h"
@@ -264,28 +265,15 @@ opt_parse(const struct program *p, int argc, char **argv, struct err *e)
 static bool
 holds_picture(const char *path)
 {
-    static const struct {
-        size_t at, n;
-        char bytes[8];
-    } sign[] = {
-        { 0, 4, "\211PNG" }, { 0, 3, "\377\330\377" }, { 0, 4, "II*\0" },
-        { 0, 4, "MM\0*" }, { 8, 4, "WEBP" }, { 128, 4, "DICM" }
-    };
-    char head[132] = { 0 };
+    char head[MAGIC_BYTES];
     struct stat st;
     FILE *f = strcmp(path, "-") != 0 && stat(path, &st) == 0 &&
               S_ISREG(st.st_mode) ? fopen(path, "rb") : NULL;
     size_t n = f != NULL ? fread(head, 1, sizeof head, f) : 0;
-    bool yes = n > 10 && memcmp(head, "BM", 2) == 0 &&
-               memcmp(head + 6, "\0\0\0", 4) == 0;
 
-    for (size_t i = 0; i < ARRAY_LEN(sign); i++)
-        yes = yes || (n >= sign[i].at + sign[i].n &&
-                      memcmp(head + sign[i].at, sign[i].bytes,
-                             sign[i].n) == 0);
     if (f != NULL)
         fclose(f);
-    return yes;
+    return magic_of(head, n) != MAGIC_NONE;
 }
 
 /* Is the file of output `o` that of option `q` as well? */

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PREAMBLE = 128, NOT_FOUND = 127, MAX_DUMP = 1 << 24 };
+enum { NOT_FOUND = 127, MAX_DUMP = 1 << 24 };
 
 /* What the header says. */
 struct header {
@@ -24,13 +24,6 @@ struct header {
     bool white_is_0;            /* MONOCHROME1 */
     bool halved;                /* YBR_FULL_422: two samples a pixel */
 };
-
-bool
-image_dicom_is(const void *data, size_t nbytes)
-{
-    return nbytes > PREAMBLE + 4 &&
-           memcmp((const char *)data + PREAMBLE, "DICM", 4) == 0;
-}
 
 /* ------------------------------------------------------------------ a child */
 

@@ -20,11 +20,6 @@
 #include "base/err.h"
 #include "data/image.h"
 
-#include <stdbool.h>
-
-/* Does the file say that it is DICOM? */
-bool image_dicom_is(const void *data, size_t nbytes);
-
 /*
  * Decode a frame; 0: the only one.  EXIT_INVALID: damaged, too large, has no
  * such frame, or several and none was asked for; EXIT_IO: DCMTK is not there.

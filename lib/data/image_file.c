@@ -1,6 +1,7 @@
 #include "data/image_file.h"
 
 #include "base/file.h"
+#include "base/magic.h"
 #include "base/plugin.h"
 #include "data/sandbox.h"
 #include "data/image_bmp.h"
@@ -39,23 +40,6 @@ need_vips(void)
 }
 
 /* ----------------------------------------------------------------- decoding */
-
-/* The format by its first bytes; -1: none that image_vips.h knows. */
-static int
-format_of(const unsigned char *p, size_t nbytes)
-{
-    if (nbytes < 12)
-        return -1;
-    if (memcmp(p, "\x89PNG\r\n\x1a\n", 8) == 0)
-        return IMAGE_PNG;
-    if (memcmp(p, "\xff\xd8\xff", 3) == 0)
-        return IMAGE_JPEG;
-    if (memcmp(p, "II*\0", 4) == 0 || memcmp(p, "MM\0*", 4) == 0)
-        return IMAGE_TIFF;
-    if (memcmp(p, "RIFF", 4) == 0 && memcmp(p + 8, "WEBP", 4) == 0)
-        return IMAGE_WEBP;
-    return -1;
-}
 
 static int
 invalid(struct err *e, const char *why)
@@ -101,20 +85,23 @@ tiff_of_ycc(const uint8_t *p, size_t nbytes)
 static int
 decode_own(struct image *m, const void *data, size_t nbytes, struct err *e)
 {
-    int format = format_of(data, nbytes);
-
     memset(m, 0, sizeof *m);
-    if (nbytes > 2 && memcmp(data, "BM", 2) == 0)
+    switch (magic_of(data, nbytes)) {
+    case MAGIC_PNG:
+        return image_png_check(data, nbytes, e) != 0
+               ? -1 : image_png_decode(m, data, nbytes, e);
+    case MAGIC_BMP:
         return image_bmp_decode(m, data, nbytes, e);
-    if (format < 0)
+    case MAGIC_TIFF:
+        return tiff_of_ycc(data, nbytes)
+               ? invalid(e, "is a TIFF file of YCbCr pixels") : 1;
+    case MAGIC_JPEG:
+    case MAGIC_WEBP:
+        return 1;
+    default:
         return invalid(e, nbytes == 0 ? "is empty" : "is no PNG, JPEG, TIFF, "
                        "WebP, BMP or DICOM picture");
-    if (format == IMAGE_TIFF && tiff_of_ycc(data, nbytes))
-        return invalid(e, "is a TIFF file of YCbCr pixels");
-    if (format != IMAGE_PNG)
-        return 1;
-    return image_png_check(data, nbytes, e) != 0
-           ? -1 : image_png_decode(m, data, nbytes, e);
+    }
 }
 
 static int
@@ -123,8 +110,7 @@ decode_vips(struct image *m, const void *data, size_t nbytes, struct err *e)
     need_vips();
     if (vips == NULL)
         return err_set(e, why_not.status, "%s", why_not.text);
-    return vips->decode(m, (enum image_format)format_of(data, nbytes), data,
-                        nbytes, e);
+    return vips->decode(m, magic_of(data, nbytes), data, nbytes, e);
 }
 
 enum { OWN, VIPS };
@@ -153,7 +139,7 @@ image_decode(struct image *m, const void *data, size_t nbytes, int64_t frame,
     int rc;
 
     memset(m, 0, sizeof *m);
-    if (image_dicom_is(data, nbytes))
+    if (magic_of(data, nbytes) == MAGIC_DICOM)
         return image_dicom_decode(m, data, nbytes, frame, e);
     if (frame > 0)
         return invalid(e, "is no DICOM file");

@@ -40,8 +40,8 @@ start(struct err *e)
 typedef int loader(void *data, size_t nbytes, VipsImage **out, ...);
 
 static loader *const loaders[] = {
-    [IMAGE_PNG] = vips_pngload_buffer, [IMAGE_JPEG] = vips_jpegload_buffer,
-    [IMAGE_TIFF] = vips_tiffload_buffer, [IMAGE_WEBP] = vips_webpload_buffer
+    [MAGIC_PNG] = vips_pngload_buffer, [MAGIC_JPEG] = vips_jpegload_buffer,
+    [MAGIC_TIFF] = vips_tiffload_buffer, [MAGIC_WEBP] = vips_webpload_buffer
 };
 
 /* From the header alone: is this a picture we take, of a size we take? */
@@ -172,7 +172,7 @@ say_failure(struct err *e)
 }
 
 static int
-decode(struct image *m, enum image_format f, const void *data, size_t nbytes,
+decode(struct image *m, enum magic f, const void *data, size_t nbytes,
        struct err *e)
 {
     struct err first = { 0 };

@@ -8,16 +8,15 @@
 #define BUSI_DATA_IMAGE_VIPS_H
 
 #include "base/err.h"
+#include "base/magic.h"
 #include "data/image.h"
 
 #define IMAGE_VIPS_SYMBOL "busi_image_vips"
 
-enum image_format { IMAGE_PNG, IMAGE_JPEG, IMAGE_TIFF, IMAGE_WEBP };
-
 /* All from any thread, after start; errors as in image_file.h. */
 struct image_vips {
     int (*start)(struct err *e);
-    int (*decode)(struct image *m, enum image_format f, const void *data,
+    int (*decode)(struct image *m, enum magic f, const void *data,
                   size_t nbytes, struct err *e);
     int (*encode_png)(const struct image *m, void **data, size_t *nbytes,
                       struct err *e);
