@@ -119,6 +119,27 @@ str_list_split(struct str_list *l, const char *text, char at)
     free(copy);
 }
 
+const char *
+str_twice(char *const *text, size_t n)
+{
+    void *seen = NULL;
+    size_t i = 0;
+
+    while (i < n && str_set_add(&seen, text[i]))
+        i++;
+    str_set_release(&seen);
+    return i < n ? text[i] : NULL;
+}
+
+bool
+str_list_distinct(const struct str_list *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (l->item[i][0] == '\0')
+            return false;
+    return str_twice(l->item, l->n) == NULL;
+}
+
 bool
 str_list_same(const struct str_list *a, const struct str_list *b)
 {

@@ -35,6 +35,10 @@ struct str_list {
 
 void str_list_add(struct str_list *l, const char *text);
 void str_list_split(struct str_list *l, const char *text, char at);
+/* A text that is there twice, or NULL. */
+const char *str_twice(char *const *text, size_t n);
+/* Is none empty and none there twice? */
+bool str_list_distinct(const struct str_list *l);
 bool str_list_same(const struct str_list *a, const struct str_list *b);
 void str_list_release(struct str_list *l);
 

@@ -116,17 +116,16 @@ parse_line(struct table *t, char *p, char *end, size_t line, struct err *e)
 static int
 check_columns(const struct table *t, struct err *e)
 {
-    for (size_t i = 0; i < t->ncolumns; i++) {
+    const char *twice = str_twice(t->column, t->ncolumns);
+
+    for (size_t i = 0; i < t->ncolumns; i++)
         if (t->column[i][0] == '\0')
             return err_set(e, EXIT_INVALID,
                            "'%s': column %zu of the header has no name",
                            t->path, i + 1);
-        for (size_t j = 0; j < i; j++)
-            if (strcmp(t->column[i], t->column[j]) == 0)
-                return err_set(e, EXIT_INVALID,
-                               "'%s': two columns are named '%s'", t->path,
-                               t->column[i]);
-    }
+    if (twice != NULL)
+        return err_set(e, EXIT_INVALID, "'%s': two columns are named '%s'",
+                       t->path, twice);
     return 0;
 }
 
@@ -227,6 +226,18 @@ table_column(struct table *t, const char *column)
     }
     t->ncolumns++;
     return j;
+}
+
+struct lookup *
+table_sorted(const struct table *t, size_t column,
+             int (*order)(const void *, const void *))
+{
+    struct lookup *cell = mem_array(t->nrows, sizeof *cell);
+
+    for (size_t i = 0; i < t->nrows; i++)
+        cell[i] = (struct lookup){ t->row[i][column], i };
+    qsort(cell, t->nrows, sizeof *cell, order);
+    return cell;
 }
 
 void

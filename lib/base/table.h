@@ -12,6 +12,7 @@
 
 #include "base/digest.h"
 #include "base/err.h"
+#include "base/lookup.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -47,6 +48,9 @@ size_t table_add(struct table *t, const char *const *cells);
 size_t table_column(struct table *t, const char *column);
 void table_set(struct table *t, size_t row, size_t column, const char *text);
 void table_drop(struct table *t, size_t column);
+/* The cells of a column and their rows, in an order; the caller frees them. */
+struct lookup *table_sorted(const struct table *t, size_t column,
+                            int (*order)(const void *, const void *));
 /* Remove the rows whose keep[] is false. */
 void table_filter(struct table *t, const bool *keep);
 

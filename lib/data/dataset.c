@@ -7,19 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* An id and its row, for looking ids up. */
-struct entry {
-    const char *id;
-    size_t row;
-};
-
-static int
-by_id(const void *a, const void *b)
-{
-    return strcmp(((const struct entry *)a)->id,
-                  ((const struct entry *)b)->id);
-}
-
 void
 dataset_digest(const struct dataset_parts *p, char hex[DIGEST_HEX])
 {
@@ -114,7 +101,7 @@ static int
 open_ids(struct dataset *d, struct err *e)
 {
     const struct safet_tensor *t = safet_need(&d->file, "ids", e);
-    struct entry *index;
+    struct lookup *index;
     const char *p, *end, *stop;
     size_t n = 0;
 
@@ -127,17 +114,17 @@ open_ids(struct dataset *d, struct err *e)
     d->ids = mem_array(d->n, sizeof *d->ids);
     d->index = index = mem_array(d->n, sizeof *index);
     while (p < end && n < d->n && (stop = memchr(p, '\0', end - p)) != NULL) {
-        index[n] = (struct entry){ p, n };
+        index[n] = (struct lookup){ p, n };
         d->ids[n++] = p;
         p = stop + 1;
     }
     if (n != d->n || p != end)
         return odd(d, "it has not one id for each picture", e);
-    qsort(index, n, sizeof *index, by_id);
-    if (index[0].id[0] == '\0')
+    qsort(index, n, sizeof *index, lookup_bytes);
+    if (index[0].text[0] == '\0')
         return odd(d, "a picture has no id", e);
     for (size_t i = 1; i < n; i++)
-        if (strcmp(index[i - 1].id, index[i].id) == 0)
+        if (strcmp(index[i - 1].text, index[i].text) == 0)
             return odd(d, "an id is there twice", e);
     return 0;
 }
@@ -153,12 +140,8 @@ open_metadata(struct dataset *d, struct err *e)
         return -1;
     if (classes[0] != '\0')
         str_list_split(&d->classes, classes, '\t');
-    for (size_t i = 0; i < d->classes.n; i++)
-        for (size_t j = 0; j <= i; j++)
-            if (d->classes.item[i][0] == '\0' ||
-                (j < i && strcmp(d->classes.item[i],
-                                 d->classes.item[j]) == 0))
-                return odd(d, "a class has no name or that of another", e);
+    if (!str_list_distinct(&d->classes))
+        return odd(d, "a class has no name or that of another", e);
     if (recipe_parse(&d->recipe, recipe, &why) != 0)
         return err_set(e, EXIT_INVALID, "'%s' is not a valid dataset: its "
                        "recipe: %s", d->file.path, why.text);
@@ -219,10 +202,7 @@ dataset_close(struct dataset *d)
 long
 dataset_find(const struct dataset *d, const char *id)
 {
-    struct entry key = { id, 0 };
-    const struct entry *at = bsearch(&key, d->index, d->n, sizeof key, by_id);
-
-    return at != NULL ? (long)at->row : -1;
+    return lookup_find(d->index, d->n, id);
 }
 
 /*

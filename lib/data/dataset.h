@@ -14,6 +14,7 @@
 
 #include "base/digest.h"
 #include "base/err.h"
+#include "base/lookup.h"
 #include "base/str.h"
 #include "data/recipe.h"
 #include "data/safet.h"
@@ -33,7 +34,7 @@ struct dataset {
     size_t row_nbytes;
     int64_t *own_labels;        /* what labels points to */
     uint32_t *row_crc;          /* [n] */
-    void *index;                /* of ids */
+    struct lookup *index;       /* [n] rows by id */
 };
 
 /* What a dataset's digest is made from. */

@@ -33,29 +33,14 @@ struct run {
 
 /* ---------------------------------------------------------------- search */
 
-struct named {
-    const char *id;
-    size_t row;
-};
-
-static int
-by_id(const void *p, const void *q)
-{
-    return str_natural(((const struct named *)p)->id,
-                       ((const struct named *)q)->id);
-}
-
 static void
 order_rows(struct run *r)
 {
-    struct named *name = mem_array(r->n + 1, sizeof *name);
+    struct lookup *id = table_sorted(r->t, r->id, lookup_natural);
 
     for (size_t i = 0; i < r->n; i++)
-        name[i] = (struct named){ r->t->row[i][r->id], i };
-    qsort(name, r->n, sizeof *name, by_id);
-    for (size_t i = 0; i < r->n; i++)
-        r->row[i] = name[i].row;
-    free(name);
+        r->row[i] = id[i].at;
+    free(id);
 }
 
 static const char *

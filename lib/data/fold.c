@@ -10,37 +10,6 @@
 
 /* ------------------------------------------------------------------- units */
 
-/* A row under the text it is sorted by. */
-struct key {
-    const char *text;
-    size_t row;
-};
-
-static int
-by_text(const void *a, const void *b)
-{
-    return strcmp(((const struct key *)a)->text, ((const struct key *)b)->text);
-}
-
-static int
-by_nature(const void *a, const void *b)
-{
-    return str_natural(((const struct key *)a)->text,
-                       ((const struct key *)b)->text);
-}
-
-static struct key *
-sorted_column(const struct table *t, size_t column,
-              int (*order)(const void *, const void *))
-{
-    struct key *key = mem_array(t->nrows, sizeof *key);
-
-    for (size_t i = 0; i < t->nrows; i++)
-        key[i] = (struct key){ t->row[i][column], i };
-    qsort(key, t->nrows, sizeof *key, order);
-    return key;
-}
-
 /* Union-find: the root of a row. */
 static size_t
 root_of(size_t *parent, size_t i)
@@ -54,13 +23,13 @@ root_of(size_t *parent, size_t i)
 static void
 join_equal(size_t *parent, const struct table *t, size_t column)
 {
-    struct key *key = sorted_column(t, column, by_text);
+    struct lookup *key = table_sorted(t, column, lookup_bytes);
 
     for (size_t i = 1; i < t->nrows; i++)
         if (key[i].text[0] != '\0' &&
             strcmp(key[i - 1].text, key[i].text) == 0)
-            parent[root_of(parent, key[i].row)] =
-                root_of(parent, key[i - 1].row);
+            parent[root_of(parent, key[i].at)] =
+                root_of(parent, key[i - 1].at);
     free(key);
 }
 
@@ -112,7 +81,7 @@ fold_open(struct fold_set *s, const struct table *t, const char *group,
     long id = table_need(t, "id", e), label = table_need(t, "label", e);
     long together = group != NULL ? table_need(t, group, e) : 0;
     long sha256 = table_find(t, "sha256");
-    struct key *key;
+    struct lookup *key;
     size_t *parent;
 
     memset(s, 0, sizeof *s);
@@ -126,9 +95,9 @@ fold_open(struct fold_set *s, const struct table *t, const char *group,
     s->class = mem_array(s->n, sizeof *s->class);
     manifest_classes(t, &s->classes);
     parent = mem_array(s->n, sizeof *parent);
-    key = sorted_column(t, s->id, by_nature);
+    key = table_sorted(t, s->id, lookup_natural);
     for (size_t i = 0; i < s->n; i++) {
-        s->order[i] = key[i].row;
+        s->order[i] = key[i].at;
         s->class[i] = manifest_class(&s->classes, t->row[i][label]);
         parent[i] = i;
     }

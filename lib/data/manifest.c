@@ -5,47 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int
-by_bytes(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static int
-by_nature(const void *a, const void *b)
-{
-    return str_natural(*(char *const *)a, *(char *const *)b);
-}
-
-/* The cells of a column in order, as a new array of borrowed strings. */
-static char **
-sorted(const struct table *t, size_t column,
-       int (*order)(const void *, const void *))
-{
-    char **cell = mem_array(t->nrows, sizeof *cell);
-
-    for (size_t i = 0; i < t->nrows; i++)
-        cell[i] = t->row[i][column];
-    qsort(cell, t->nrows, sizeof *cell, order);
-    return cell;
-}
-
 int
 manifest_check(const struct table *t, struct err *e)
 {
     long column = table_need(t, "id", e);
-    char **id;
+    struct lookup *id;
     int rc = 0;
 
     if (column < 0)
         return -1;
-    id = sorted(t, (size_t)column, by_bytes);
-    if (t->nrows > 0 && id[0][0] == '\0')
+    id = table_sorted(t, (size_t)column, lookup_bytes);
+    if (t->nrows > 0 && id[0].text[0] == '\0')
         rc = err_set(e, EXIT_INVALID, "'%s': a row has no id", t->path);
     for (size_t i = 1; i < t->nrows && rc == 0; i++)
-        if (strcmp(id[i - 1], id[i]) == 0)
+        if (strcmp(id[i - 1].text, id[i].text) == 0)
             rc = err_set(e, EXIT_INVALID, "'%s': the id '%s' is there twice",
-                         t->path, id[i]);
+                         t->path, id[i].text);
     free(id);
     return rc;
 }
@@ -63,16 +38,16 @@ void
 manifest_classes(const struct table *t, struct str_list *classes)
 {
     long column = table_find(t, "label");
-    char **label;
+    struct lookup *label;
 
     memset(classes, 0, sizeof *classes);
     if (column < 0)
         return;
-    label = sorted(t, (size_t)column, by_nature);
+    label = table_sorted(t, (size_t)column, lookup_natural);
     for (size_t i = 0; i < t->nrows; i++)
-        if (label[i][0] != '\0' &&
-            (i == 0 || strcmp(label[i - 1], label[i]) != 0))
-            str_list_add(classes, label[i]);
+        if (label[i].text[0] != '\0' &&
+            (i == 0 || strcmp(label[i - 1].text, label[i].text) != 0))
+            str_list_add(classes, label[i].text);
     free(label);
 }
 

@@ -413,12 +413,6 @@ by_name(const void *a, const void *b)
                   (*(struct safet_tensor *const *)b)->name);
 }
 
-static int
-by_text(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 const char *
 safet_index(struct safet *s)
 {
@@ -436,7 +430,6 @@ safet_index(struct safet *s)
 static const char *
 check_layout(struct safet *s, size_t nbytes)
 {
-    char **key = mem_array(s->nmeta, sizeof *key);
     const char *why = NULL;
     size_t at = 0;
 
@@ -456,13 +449,8 @@ check_layout(struct safet *s, size_t nbytes)
         why = "it is longer than its header says";
     if (why == NULL)
         why = safet_index(s);
-    for (size_t i = 0; i < s->nmeta; i++)
-        key[i] = s->key[i];
-    qsort(key, s->nmeta, sizeof *key, by_text);
-    for (size_t i = 1; i < s->nmeta && why == NULL; i++)
-        if (strcmp(key[i - 1], key[i]) == 0)
-            why = "its metadata has a key twice";
-    free(key);
+    if (why == NULL && str_twice(s->key, s->nmeta) != NULL)
+        why = "its metadata has a key twice";
     return why;
 }
 

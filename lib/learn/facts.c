@@ -7,26 +7,16 @@
 
 enum { KEY_WIDTH = 15 };
 
-static int
-by_nature(const void *a, const void *b)
-{
-    return str_natural(*(char *const *)a, *(char *const *)b);
-}
-
 void
 tally_column(struct tally *t, const struct table *table, size_t column)
 {
-    char **cell = mem_array(table->nrows, sizeof *cell);
+    struct lookup *cell = table_sorted(table, column, lookup_natural);
 
     memset(t, 0, sizeof *t);
     t->count = mem_array(table->nrows, sizeof *t->count);
-    for (size_t i = 0; i < table->nrows; i++)
-        cell[i] = table->row[i][column];
-    if (table->nrows > 0)
-        qsort(cell, table->nrows, sizeof *cell, by_nature);
     for (size_t i = 0; i < table->nrows; i++) {
-        if (i == 0 || strcmp(cell[i - 1], cell[i]) != 0)
-            str_list_add(&t->name, cell[i]);
+        if (i == 0 || strcmp(cell[i - 1].text, cell[i].text) != 0)
+            str_list_add(&t->name, cell[i].text);
         t->count[t->name.n - 1]++;
     }
     free(cell);

@@ -122,12 +122,8 @@ open_graph(struct model *m, const struct safet *s, struct err *e)
     if (!str_real(temperature, &m->temperature) || !(m->temperature > 0))
         return odd(s, "its temperature is not a number above 0", e);
     str_list_split(&m->classes, classes, '\t');
-    for (size_t i = 0; i < m->classes.n; i++)
-        for (size_t j = 0; j <= i; j++)
-            if (m->classes.item[i][0] == '\0' ||
-                (j < i && strcmp(m->classes.item[i],
-                                 m->classes.item[j]) == 0))
-                return odd(s, "a class has no name or that of another", e);
+    if (!str_list_distinct(&m->classes))
+        return odd(s, "a class has no name or that of another", e);
     if ((size_t)graph_classes(&m->graph) != m->classes.n)
         return odd(s, "it has not one output for each class", e);
     if (graph_input(&m->graph)->c != m->recipe.channels ||

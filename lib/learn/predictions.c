@@ -48,18 +48,6 @@ predictions_marked_by(const char *mark, const char *digest)
 
 /* ------------------------------------------------------------------ labels */
 
-struct labelled {
-    const char *id;
-    size_t row;
-};
-
-static int
-by_labelled_id(const void *a, const void *b)
-{
-    return strcmp(((const struct labelled *)a)->id,
-                  ((const struct labelled *)b)->id);
-}
-
 struct member {
     const char *group, *fold;
 };
@@ -105,21 +93,14 @@ labels_read(struct labels *l, const char *path, struct err *e)
     l->marks = table_find(t, "marks");
     l->fold = table_find(t, "fold");
     l->cut = folds_cut(t, l->group, l->fold);
-    l->by_id = mem_array(t->nrows, sizeof *l->by_id);
-    for (size_t i = 0; i < t->nrows; i++)
-        l->by_id[i] = (struct labelled){ t->row[i][id], i };
-    qsort(l->by_id, t->nrows, sizeof *l->by_id, by_labelled_id);
+    l->by_id = table_sorted(t, id, lookup_bytes);
     return 0;
 }
 
 long
 labels_find(const struct labels *l, const char *id)
 {
-    const struct labelled key = { id, 0 }, *found;
-
-    found = bsearch(&key, l->by_id, l->table.nrows, sizeof key,
-                    by_labelled_id);
-    return found != NULL ? (long)found->row : -1;
+    return lookup_find(l->by_id, l->table.nrows, id);
 }
 
 void
@@ -515,8 +496,8 @@ predictions_lack(const struct predictions *p, const struct labels *l)
     const char *first = NULL;
 
     for (size_t i = 0; i < t->nrows; i++) {
-        struct prediction key = { .id = l->by_id[i].id };
-        size_t row = l->by_id[i].row;
+        struct prediction key = { .id = l->by_id[i].text };
+        size_t row = l->by_id[i].at;
 
         if (cell(t, row, l->label) == NULL ||
             !is_wanted(p, cell(t, row, l->fold)))

@@ -69,7 +69,7 @@ struct predictions {
 /* Labels and groups by id. */
 struct labels {
     struct table table;
-    struct labelled *by_id;     /* [table.nrows], sorted */
+    struct lookup *by_id;       /* [table.nrows] */
     long label, group, marks, fold;     /* columns, -1: none */
     bool cut;                   /* is a group in two folds? */
 };
