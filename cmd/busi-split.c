@@ -137,10 +137,10 @@ work(struct settings *s, const char *path, struct err *e)
         return -1;
     group = fold_group(&t, s->group);
     if (s->check || s->probe != NULL) {
-        if (file_same(path, s->out))
-            return err_set(e, EXIT_USAGE, "--output would replace the input "
-                           "'%s'", path);
-        rc = examine(&t, group, s, e);
+        rc = file_same(path, s->out)
+             ? err_set(e, EXIT_USAGE, "--output would replace the input '%s'",
+                       path)
+             : examine(&t, group, s, e);
     } else {
         if (s->k == 0)
             s->k = 5;

@@ -164,7 +164,7 @@ struct value {
 
 /* What a dictionary was given, in this order. */
 struct pair {
-    size_t dict;
+    size_t dict, at;        /* at: its own number */
     struct bytes key;
     struct value value;
 };
@@ -176,6 +176,7 @@ struct machine {
     size_t nstack, stack_room, nitems, item_room, memo_room;
     struct pair *pair;
     size_t npairs, pair_room, ndicts, nmemo;
+    size_t *next;           /* [ndicts] pair to gather */
     char why[160];
 };
 
@@ -305,8 +306,10 @@ set_items(struct machine *m, size_t first, bool mark)
         if (m->npairs >= VALUES_MAX)
             return refuse(m, "its pickle is too large");
         m->pair = grow(m->pair, m->npairs, &m->pair_room, sizeof *m->pair);
-        m->pair[m->npairs++] = (struct pair){ dict->first, m->stack[i].text,
-                                              m->stack[i + 1] };
+        m->pair[m->npairs] = (struct pair){ dict->first, m->npairs,
+                                            m->stack[i].text,
+                                            m->stack[i + 1] };
+        m->npairs++;
     }
     m->nstack = below;
     return 0;
@@ -622,27 +625,46 @@ add_tensor(struct safet *s, size_t *room, struct machine *m, struct bytes key,
 }
 
 static int
+by_dict(const void *a, const void *b)
+{
+    const struct pair *p = a, *q = b;
+
+    return p->dict != q->dict ? (p->dict > q->dict) - (p->dict < q->dict)
+                              : (p->at > q->at) - (p->at < q->at);
+}
+
+/* What a dictionary was given stands together, from `next` on. */
+static void
+sort_pairs(struct machine *m)
+{
+    m->next = mem_array(m->ndicts, sizeof *m->next);
+    if (m->npairs > 0)
+        qsort(m->pair, m->npairs, sizeof *m->pair, by_dict);
+    for (size_t i = m->npairs; i-- > 0;)
+        m->next[m->pair[i].dict] = i;
+}
+
+/* Each pair is taken once, however often its dictionary is met. */
+static int
 gather(struct safet *s, size_t *room, struct machine *m, size_t dict,
-       bool *seen, int depth)
+       int depth)
 {
     static const char *const inner[] = { "state_dict", "model_state_dict",
                                          "model", "net" };
 
-    for (size_t i = 0; i < m->npairs && !seen[dict]; i++) {
-        const struct pair *p = &m->pair[i];
+    while (m->next[dict] < m->npairs &&
+           m->pair[m->next[dict]].dict == dict) {
+        const struct pair *p = &m->pair[m->next[dict]++];
 
-        if (p->dict != dict)
-            continue;
         if (p->value.kind == V_TENSOR &&
             add_tensor(s, room, m, p->key, &p->value.t) != 0)
             return -1;
         for (size_t k = 0; k < ARRAY_LEN(inner); k++)
             if (p->value.kind == V_DICT && depth < NESTED_MAX &&
                 same(p->key, inner[k]) &&
-                gather(s, room, m, p->value.first, seen, depth + 1) != 0)
+                gather(s, room, m, p->value.first, depth + 1) != 0)
                 return -1;
     }
-    seen[dict] = true;
     return 0;
 }
 
@@ -653,8 +675,6 @@ load(struct safet *s, struct zip *z, struct machine *m)
     struct value root;
     const char *why;
     size_t room = 0;
-    bool *seen;
-    int rc;
 
     if (z->file.n >= 4 && little(z->file.p, 4) == OLD_MAGIC)
         return "it has the format before PyTorch 1.6 "
@@ -675,10 +695,8 @@ load(struct safet *s, struct zip *z, struct machine *m)
         return m->why;
     if (root.kind != V_DICT)
         return "it holds no dictionary of tensors (torch.save a state_dict)";
-    seen = mem_array(m->ndicts, sizeof *seen);
-    rc = gather(s, &room, m, root.first, seen, 0);
-    free(seen);
-    if (rc != 0)
+    sort_pairs(m);
+    if (gather(s, &room, m, root.first, 0) != 0)
         return m->why;
     if (s->ntensors == 0)
         return "it holds no tensors (torch.save a state_dict)";
@@ -720,6 +738,7 @@ pth_open(struct safet *s, const char *path, struct err *e)
     free(m.item);
     free(m.memo);
     free(m.pair);
+    free(m.next);
     if (why == NULL)
         return 0;
     safet_close(s);
