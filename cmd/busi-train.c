@@ -20,22 +20,27 @@ static const char *const examples[] = {
     NULL
 };
 
-/* Settings that differ between recipes. */
-static const char *
-pick(enum train_preset p, const char *busi, const char *sgd,
-     const char *paper, const char *init)
-{
-    const char *const of[] = { busi, sgd, paper, init };
+/* Defaults that differ: of busi, sgd, paper, and of busi with --init. */
+typedef const char *const presets[PRESET_INIT + 1];
+static presets
+    epochs_of = { "60", "60", "100", "16" },
+    batch_of = { "32", "32", "64", "32" },
+    lr_of = { "0.001", "0.02", "0.001", "0.0005" },
+    weight_decay_of = { "0.05", "0.0005", "0", "0.05" },
+    optimizer_of = { "adamw", "sgd", "sgd", "adamw" },
+    schedule_of = { "cosine", "cosine", "plateau", "cosine" },
+    warmup_of = { "3", "3", "0", "2" },
+    label_smoothing_of = { "0.1", "0.1", "0", "0.1" },
+    augment_of = { "standard", "standard", "none", "standard" },
+    ema_of = { "0.99", "0", "0", "0.98" },
+    select_of = { "val", "val", "val", "last" };
 
-    return of[p];
-}
-
-/* Open everything, train, close everything. */
+/* Open everything, train, close everything; the exit status, or -1. */
 static int
-run(struct train_setup *s, struct train_conf *c, int *stopped, struct err *e)
+train(struct train_setup *s, struct train_conf *c, struct err *e)
 {
     struct comm *comm;
-    int rc = -1;
+    int rc = -1, stopped = 0;
 
     stop_install();
     comm = comm_open("auto", s->rank_timeout, e);
@@ -43,23 +48,39 @@ run(struct train_setup *s, struct train_conf *c, int *stopped, struct err *e)
         return -1;
     if (train_setup_open(s, c, &comm, e) == 0)
         rc = !s->plan ? train_run(c, &s->model, &s->data, &s->parts,
-                                  s->backend, comm, stopped, e)
+                                  s->backend, comm, &stopped, e)
              : comm->rank == 0 ? train_setup_plan(s, c, e) : 0;
     comm->class->close(comm, rc != 0);
     train_setup_close(s);
-    return rc;
+    return rc == 0 && stopped != 0 ? 128 + stopped : rc;
+}
+
+/* Here, or in each of the ranks that the command line is given to. */
+static int
+work(struct train_setup *s, struct train_conf *c, int ranks, int argc,
+     char **command, struct err *e)
+{
+    char *text;
+    int status;
+
+    if (train_setup_check(s, c, e) != 0)
+        return -1;
+    if (ranks > 1 && !comm_launched())
+        return comm_launch(ranks, argc, command, e);
+    c->command = text = opt_command_line(argc, command);
+    status = train(s, c, e);
+    free(text);
+    return status;
 }
 
 int
 main(int argc, char **argv)
 {
-    enum { SGD, ADAMW };
     struct train_setup s = { 0 };
     struct train_conf c = { 0 };
     struct sched_conf *h = &c.sched;
     int optimizer = 0, schedule = 0, weights = 0, augment = 0, select = 0;
-    int best = 0, norm = 0, grads = 0, recipe = 0, stopped = 0;
-    const char *fold = NULL;
+    int best = 0, norm = 0, grads = 0, recipe = 0;
     int64_t ranks = 1;
     const enum train_preset p = train_setup_preset(argc, argv);
     bool paper, plain = false;
@@ -68,7 +89,7 @@ main(int argc, char **argv)
           "dataset made by busi-prep (needed)", 0, 0 },
         { "folds", 'f', OPT_IN, &s.folds_path, "FILE", NULL,
           "manifest with folds, made by busi-split", 0, 0 },
-        { "fold", 0, OPT_TEXT, &fold, "I|all", "0",
+        { "fold", 0, OPT_TEXT, &s.fold, "I|all", "0",
           "test fold; fold I+1 chooses the epoch", 0, 0 },
         { "model", 'm', OPT_TEXT, &s.net, "MODEL", "resnet18",
           "resnet18, resnet34, resnet50, mobilenet_v2, vgg16, vgg16_bn, or a "
@@ -86,44 +107,37 @@ main(int argc, char **argv)
         { "size", 0, OPT_INT, &s.size, "N", "0",
           "side of the input; 0: the dataset's, at most 224", 0, 4096 },
         { "epochs", 'e', OPT_INT, &h->epochs, "N",
-          pick(p, "60", "60", "100", "16"), "passes over the rows", 1, 1e6 },
-        { "batch", 'b', OPT_INT, &c.batch, "N", pick(p, "32", "32", "64", "32"),
+          epochs_of[p], "passes over the rows", 1, 1e6 },
+        { "batch", 'b', OPT_INT, &c.batch, "N", batch_of[p],
           "rows in a step, over all ranks", 1, 65536 },
         { "lr", 0, OPT_REAL, &h->lr, "X",
-          pick(p, "0.001", "0.02", "0.001", "0.0005"), "learning rate", 0,
-          1e3 },
+          lr_of[p], "learning rate", 0, 1e3 },
         { "momentum", 0, OPT_REAL, &c.momentum, "X", "0.9", "of SGD", 0, 1 },
         { "weight-decay", 0, OPT_REAL, &c.weight_decay, "X",
-          pick(p, "0.05", "0.0005", "0", "0.05"),
-          "L2 (SGD), decoupled (AdamW)", 0, 10 },
+          weight_decay_of[p], "L2 (SGD), decoupled (AdamW)", 0, 10 },
         { "optimizer", 0, OPT_CHOICE, &optimizer, "sgd|adamw",
-          pick(p, "adamw", "sgd", "sgd", "adamw"), "rule of the updates", 0,
-          0 },
+          optimizer_of[p], "rule of the updates", 0, 0 },
         { "schedule", 0, OPT_CHOICE, &schedule, SCHED_NAMES,
-          pick(p, "cosine", "cosine", "plateau", "cosine"),
-          "of the learning rate", 0, 0 },
+          schedule_of[p], "of the learning rate", 0, 0 },
         { "patience", 0, OPT_INT, &h->patience, "N", "10",
           "epochs without a better loss before plateau acts", 0, 1e6 },
-        { "warmup", 0, OPT_INT, &h->warmup, "N", pick(p, "3", "3", "0", "2"),
+        { "warmup", 0, OPT_INT, &h->warmup, "N", warmup_of[p],
           "epochs in which the rate rises", 0, 1e6 },
         { "early-stop", 0, OPT_INT, &h->early_stop, "N", "0",
           "end after N epochs without a better loss; 0: never", 0, 1e6 },
         { "dropout", 0, OPT_REAL, &s.dropout, "P", "-1",
           "before the head; -1: the network's own", -1, 0.999 },
         { "label-smoothing", 0, OPT_REAL, &c.smoothing, "X",
-          pick(p, "0.1", "0.1", "0", "0.1"), "share spread over all classes",
-          0, 1 },
+          label_smoothing_of[p], "share spread over all classes", 0, 1 },
         { "class-weights", 0, OPT_CHOICE, &weights, "none|balanced", "none",
           "of the loss", 0, 0 },
         { "augment", 0, OPT_CHOICE, &augment, AUGMENT_NAMES,
-          pick(p, "standard", "standard", "none", "standard"),
-          "random changes of the pictures", 0, 0 },
+          augment_of[p], "random changes of the pictures", 0, 0 },
         { "mixup", 0, OPT_REAL, &c.mixup, "A", "0",
           "mix pictures in pairs by Beta(A, A); 0: none", 0, 100 },
-        { "ema", 0, OPT_REAL, &c.ema, "D", pick(p, "0.99", "0", "0", "0.98"),
+        { "ema", 0, OPT_REAL, &c.ema, "D", ema_of[p],
           "decay of a moving average of the weights; 0: none", 0, 0.99999 },
-        { "select", 0, OPT_CHOICE, &select, SELECT_NAMES,
-          pick(p, "val", "val", "val", "last"),
+        { "select", 0, OPT_CHOICE, &select, SELECT_NAMES, select_of[p],
           "rows that choose the epoch; test is what the paper did", 0, 0 },
         { "best", 0, OPT_CHOICE, &best, BEST_NAMES, "acc",
           "what the best epoch is best in", 0, 0 },
@@ -178,15 +192,14 @@ main(int argc, char **argv)
         opts, examples, false
     };
     struct err e = { 0 };
-    char *command = opt_command_line(argc, argv);
-    char **copy = mem_array((size_t)argc + 1, sizeof *copy);
+    char **command = mem_array((size_t)argc + 1, sizeof *command);
     int at, status = 0;
 
-    memcpy(copy, argv, (size_t)argc * sizeof *copy);
+    memcpy(command, argv, (size_t)argc * sizeof *command);
     sched_preset(h, 0);
     at = opt_start(&program, argc, argv);
     h->kind = (enum sched_kind)schedule;
-    c.rule = optimizer == ADAMW ? UPDATE_ADAMW : UPDATE_SGD;
+    c.rule = (enum update_rule)optimizer;
     c.balanced = weights == 1;
     c.augment = (enum augment_kind)augment;
     c.select = (enum train_select)select;
@@ -196,21 +209,10 @@ main(int argc, char **argv)
     c.calibrate = !plain;
     s.scale.bucket_mb = c.bucket_mb;
     c.half_gradients = grads == 1;
-    c.command = command;
     if (at < argc)
         err_set(&e, EXIT_USAGE, "no operands are taken, not '%s'", argv[at]);
-    else if (s.data_path == NULL || (c.out == NULL && !s.plan))
-        err_set(&e, EXIT_USAGE, "a dataset and an output are needed: use "
-                "-d FILE -o FILE");
-    else if (norm != 0 && s.init.path == NULL)
-        err_set(&e, EXIT_USAGE, "--init-norm goes with --init");
-    else if (train_setup_fold(&s, &c, fold, &e) == 0) {
-        if (ranks > 1 && !comm_launched())
-            status = comm_launch((int)ranks, argc, copy, &e);
-        else if (run(&s, &c, &stopped, &e) == 0 && stopped != 0)
-            status = 128 + stopped;
-    }
+    else
+        status = work(&s, &c, (int)ranks, argc, command, &e);
     free(command);
-    free(copy);
     return opt_finish(status, &e);
 }

@@ -37,14 +37,19 @@ train_setup_preset(int argc, char **argv)
 }
 
 int
-train_setup_fold(const struct train_setup *s, struct train_conf *c,
-                 const char *fold, struct err *e)
+train_setup_check(const struct train_setup *s, struct train_conf *c,
+                  struct err *e)
 {
-    if (strcmp(fold, "all") == 0)
+    if (s->data_path == NULL || (c->out == NULL && !s->plan))
+        return err_set(e, EXIT_USAGE, "a dataset and an output are needed: "
+                       "use -d FILE -o FILE");
+    if (s->init.norm != 0 && s->init.path == NULL)
+        return err_set(e, EXIT_USAGE, "--init-norm goes with --init");
+    if (strcmp(s->fold, "all") == 0)
         c->fold = -1;
-    else if (!str_int(fold, &c->fold) || c->fold < 0)
+    else if (!str_int(s->fold, &c->fold) || c->fold < 0)
         return err_set(e, EXIT_USAGE, "--fold wants a number or all, not "
-                       "'%s'", fold);
+                       "'%s'", s->fold);
     if (c->fold >= 0 && s->folds_path == NULL)
         return err_set(e, EXIT_USAGE, "--fold %lld needs a table of folds "
                        "(-f FILE); --fold all trains on everything",

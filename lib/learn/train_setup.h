@@ -10,6 +10,7 @@
 
 struct train_setup {
     const char *data_path, *folds_path, *net, *device;
+    const char *fold;           /* a number, or "all" */
     int64_t size, threads;
     double dropout, rank_timeout;
     int dtype;                  /* enum dtype_choice */
@@ -33,9 +34,9 @@ enum train_preset { PRESET_BUSI, PRESET_SGD, PRESET_PAPER, PRESET_INIT };
 #define RECIPE_NAMES "busi|sgd|paper"
 enum train_preset train_setup_preset(int argc, char **argv);
 
-/* "all" or a number, and whether it fits the other options (EXIT_USAGE). */
-int train_setup_fold(const struct train_setup *s, struct train_conf *c,
-                     const char *fold, struct err *e);
+/* Do the settings fit each other (EXIT_USAGE)?  Sets c->fold. */
+int train_setup_check(const struct train_setup *s, struct train_conf *c,
+                      struct err *e);
 
 /*
  * Dataset, folds, network with initial numbers, backend; *comm becomes one for
