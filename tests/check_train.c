@@ -406,7 +406,7 @@ START_TEST(what_does_not_belong_together_is_refused)
         const char *row, *words[3];
         int64_t fold;
     } wrong[] = {
-        { "", { "no fold for 'a'", path, table }, 0 },
+        { "", { "lacks 'a'", path, table }, 0 },
         { "a\t0\n", { "has no fold 3", table }, 3 },
         { "a\t-1\n", { "no fold -1", "line 9" }, 0 },
         { "a\t1000000\n", { "no fold 1000000", "line 9" }, 0 },

@@ -268,7 +268,7 @@ runs 3 busi-train -q -d data.st -f gap.tsv --fold 0 -m ./net.model -o x.st
 says "no labelled row of fold 1, which chooses the epoch"
 sed '2s/\tbenign\t/\tmalignant\t/' folds.tsv >relabelled.tsv
 runs 3 busi-train -q -d data.st -f relabelled.tsv -m ./net.model -o x.st
-says "has another label in each"
+says "has another label"
 runs 2 train --init-norm half -o x.st
 awk -F'\t' -v OFS='\t' 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i }
     NR > 1 && $at["fold"] == 0 { $at["label"] = "" } 1' folds.tsv >blank.tsv

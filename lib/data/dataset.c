@@ -256,6 +256,38 @@ dataset_differs(const struct dataset *d, size_t row, const char *sha256,
 }
 
 int
+dataset_join(const struct dataset *d, const struct table *t, size_t *line,
+             struct err *e)
+{
+    long id = table_need(t, "id", e);
+    long sha256 = table_find(t, "sha256"), label = table_find(t, "label");
+
+    if (id < 0)
+        return -1;
+    for (size_t row = 0; row < d->n; row++)
+        line[row] = t->nrows;
+    for (size_t i = 0; i < t->nrows; i++) {
+        char *const *cell = t->row[i];
+        long row = dataset_find(d, cell[id]);
+        const char *other = row < 0 ? NULL
+            : dataset_differs(d, (size_t)row, sha256 >= 0 ? cell[sha256] : NULL,
+                              label >= 0 ? cell[label] : NULL);
+
+        if (other != NULL)
+            return err_set(e, EXIT_INVALID, "'%s' and '%s' do not belong "
+                           "together: '%s' has another %s", d->file.path,
+                           t->path, cell[id], other);
+        if (row >= 0)
+            line[row] = i;
+    }
+    for (size_t row = 0; row < d->n; row++)
+        if (line[row] == t->nrows)
+            return err_set(e, EXIT_INVALID, "'%s' does not cover '%s': it "
+                           "lacks '%s'", t->path, d->file.path, d->ids[row]);
+    return 0;
+}
+
+int
 dataset_row(const struct dataset *d, size_t row, uint8_t *out, struct err *e)
 {
     const unsigned char *in = d->images + row * d->row_nbytes;

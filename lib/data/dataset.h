@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/lookup.h"
 #include "base/str.h"
+#include "base/table.h"
 #include "data/recipe.h"
 #include "data/safet.h"
 
@@ -63,6 +64,13 @@ long dataset_find(const struct dataset *d, const char *id);
  */
 const char *dataset_differs(const struct dataset *d, size_t row,
                             const char *sha256, const char *label);
+
+/*
+ * line[d->n]: the row of a manifest about each row.  EXIT_INVALID if it has none
+ * about one, or another SHA-256 or label.
+ */
+int dataset_join(const struct dataset *d, const struct table *t, size_t *line,
+                 struct err *e);
 
 /*
  * One picture as [h,w,c] bytes in `out`, its CRC-32 checked.  Safe to call from

@@ -290,7 +290,7 @@ inputs_next(struct inputs *in, bool wait, struct input *out, struct err *e)
 
 /* The columns of a fold table, -1: not there. */
 struct columns {
-    long id, fold, label, sha256, group, path;
+    long fold, group, path;
 };
 
 static int
@@ -302,9 +302,6 @@ open_folds(struct inputs *in, const struct input_rows *r, struct columns *at,
     if (manifest_read(t, r->folds, e) != 0 ||
         (at->fold = table_need(t, "fold", e)) < 0)
         return -1;
-    at->id = table_find(t, "id");
-    at->label = table_find(t, "label");
-    at->sha256 = table_find(t, "sha256");
     at->group = table_find(t, "group");
     at->path = table_find(t, "path");
     in->has_folds = true;
@@ -323,22 +320,6 @@ label_of(const struct dataset *d, size_t row)
     return d->labels[row] < 0 ? "" : d->classes.item[d->labels[row]];
 }
 
-/* Is this line of the fold table about this row of the dataset? */
-static int
-check_line(const struct dataset *d, size_t row, const struct table *t,
-           char *const *cell, const struct columns *at, struct err *e)
-{
-    const char *what =
-        dataset_differs(d, row, at->sha256 >= 0 ? cell[at->sha256] : NULL,
-                        at->label >= 0 ? cell[at->label] : NULL);
-
-    if (what == NULL)
-        return 0;
-    return err_set(e, EXIT_INVALID, "'%s' and '%s' do not belong together: "
-                   "'%s' has another %s", d->file.path, t->path, d->ids[row],
-                   what);
-}
-
 /* Keep the rows of the fold, with what the table knows of them. */
 static int
 join_folds(struct inputs *in, const struct input_rows *r, struct err *e)
@@ -348,31 +329,19 @@ join_folds(struct inputs *in, const struct input_rows *r, struct err *e)
     struct columns at;
     struct input swap;
     size_t kept = 0, *line;
-    int rc = -1;
+    int rc;
 
     if (open_folds(in, r, &at, e) != 0)
         return -1;
-    line = mem_array(d->n, sizeof *line);       /* from 1; 0: none */
-    for (size_t i = 0; i < t->nrows; i++) {
-        long row = dataset_find(d, t->row[i][at.id]);
-
-        if (row >= 0)
-            line[row] = i + 1;
-    }
-    for (size_t row = 0; row < d->n; row++) {
-        char *const *cell = line[row] > 0 ? t->row[line[row] - 1] : NULL;
+    line = mem_array(d->n, sizeof *line);
+    rc = dataset_join(d, t, line, e);
+    for (size_t row = 0; row < d->n && rc == 0; row++) {
+        char *const *cell = t->row[line[row]];
         struct input *i = &in->given.item[row];
-        int64_t fold;
+        int64_t fold = 0;
 
-        if (cell == NULL) {
-            err_set(e, EXIT_INVALID, "'%s' does not cover '%s': it lacks "
-                    "'%s'", t->path, d->file.path, d->ids[row]);
-            goto done;
-        }
-        if (check_line(d, row, t, cell, &at, e) != 0 ||
-            table_int(t, line[row] - 1, (size_t)at.fold, &fold, e) != 0)
-            goto done;
-        if (fold != r->fold)
+        rc = table_int(t, line[row], (size_t)at.fold, &fold, e);
+        if (rc != 0 || fold != r->fold)
             continue;
         i->fold = cell[at.fold];
         i->group = at.group >= 0 ? cell[at.group] : "";
@@ -381,14 +350,13 @@ join_folds(struct inputs *in, const struct input_rows *r, struct err *e)
         in->given.item[kept++] = *i;
         *i = swap;
     }
+    free(line);
     for (size_t row = kept; row < d->n; row++)
         input_release(&in->given.item[row]);
     in->given.n = kept;
-    rc = kept > 0 ? 0 : err_set(e, EXIT_INVALID, "'%s' has no row of fold "
-                                "%lld", t->path, (long long)r->fold);
-done:
-    free(line);
-    return rc;
+    return rc != 0 || kept > 0
+           ? rc : err_set(e, EXIT_INVALID, "'%s' has no row of fold %lld",
+                          t->path, (long long)r->fold);
 }
 
 /* Rows that had a part in training are scored only by one who knows. */

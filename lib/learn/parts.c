@@ -16,50 +16,31 @@ parts_release(struct parts *p)
     memset(p, 0, sizeof *p);
 }
 
-/* Fold of every row of d, -1 where it has none yet. */
+/* Fold of every row of d. */
 static int
 folds_of(const struct dataset *d, const struct table *t, int64_t *fold,
          int *k, struct err *e)
 {
-    long id = table_need(t, "id", e), at = table_need(t, "fold", e);
-    long sha = table_find(t, "sha256"), label = table_find(t, "label");
-    size_t strangers = 0;
+    long at = table_need(t, "fold", e);
+    size_t *line = mem_array(d->n, sizeof *line);
+    int rc = at < 0 ? -1 : dataset_join(d, t, line, e);
 
-    if (id < 0 || at < 0)
-        return -1;
-    for (size_t i = 0; i < t->nrows; i++) {
-        long row = dataset_find(d, t->row[i][id]);
-        const char *other;
-        int64_t f;
+    for (size_t i = 0; i < t->nrows && rc == 0; i++) {
+        int64_t f = 0;
 
-        if (table_int(t, i, (size_t)at, &f, e) != 0)
-            return -1;
-        if (f < 0 || f > 999)
-            return err_set(e, EXIT_INVALID, "'%s' line %zu: no fold %lld",
-                           t->path, i + 2, (long long)f);
+        rc = table_int(t, i, (size_t)at, &f, e);
+        if (rc == 0 && (f < 0 || f > 999))
+            rc = err_set(e, EXIT_INVALID, "'%s' line %zu: no fold %lld",
+                         t->path, i + 2, (long long)f);
         *k = f + 1 > *k ? (int)f + 1 : *k;
-        if (row < 0) {
-            strangers++;
-            continue;
-        }
-        other = dataset_differs(d, (size_t)row,
-                                sha >= 0 ? t->row[i][sha] : NULL,
-                                label >= 0 ? t->row[i][label] : NULL);
-        if (other != NULL)
-            return err_set(e, EXIT_INVALID, "'%s' and '%s' do not belong "
-                           "together: '%s' has another %s in each", t->path,
-                           d->file.path, t->row[i][id], other);
-        fold[row] = f;
     }
-    for (size_t i = 0; i < d->n; i++)
-        if (fold[i] < 0)
-            return err_set(e, EXIT_INVALID, "'%s' and '%s' do not belong "
-                           "together: no fold for '%s'", t->path,
-                           d->file.path, d->ids[i]);
-    if (strangers > 0)
-        log_warn("%zu scans of '%s' are not in '%s'", strangers, t->path,
+    for (size_t i = 0; i < d->n && rc == 0; i++)
+        rc = table_int(t, line[i], (size_t)at, &fold[i], e);
+    free(line);
+    if (rc == 0 && t->nrows > d->n)
+        log_warn("%zu scans of '%s' are not in '%s'", t->nrows - d->n, t->path,
                  d->file.path);
-    return 0;
+    return rc;
 }
 
 int
