@@ -40,6 +40,7 @@ main(int argc, char **argv)
           0 },
         { "bootstrap", 0, OPT_INT, &nboot, "N", "2000",
           "bootstrap replicates, 0 for none", 0, 100000 },
+        OPT_REJECTS(&c.rejects),
         OPT_SEED(&seed),
         OPT_END
     };

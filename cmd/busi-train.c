@@ -55,6 +55,18 @@ train(struct train_setup *s, struct train_conf *c, struct err *e)
     return rc == 0 && stopped != 0 ? 128 + stopped : rc;
 }
 
+/* The command line, but for --resume: the model is the same without it. */
+static char *
+without_resume(int argc, char **command)
+{
+    int n = 0;
+
+    for (int i = 0; i < argc; i++)
+        if (strncmp(command[i], "--res", 5) != 0)
+            command[n++] = command[i];
+    return opt_command_line(n, command);
+}
+
 /* Here, or in each of the ranks that the command line is given to. */
 static int
 work(struct train_setup *s, struct train_conf *c, int ranks, int argc,
@@ -67,7 +79,7 @@ work(struct train_setup *s, struct train_conf *c, int ranks, int argc,
         return -1;
     if (ranks > 1 && !comm_launched())
         return comm_launch(ranks, argc, command, e);
-    c->command = text = opt_command_line(argc, command);
+    c->command = text = without_resume(argc, command);
     status = train(s, c, e);
     free(text);
     return status;

@@ -40,6 +40,8 @@ for f in a/*/*.png; do
 done
 
 # The number of jobs and of scans changes no bytes; the seed does.
+runs 2 busi-phantom -o -
+says "\-\-output wants a folder, not '-'"
 runs 0 busi-phantom -o b -j 2 --benign 3 --malignant 2 --normal 1
 is "-j 2 draws the same" "$(sums a)" "$(sums b)"
 runs 0 busi-phantom -o c --benign 1 --malignant 0 --normal 0 --seed 2

@@ -90,13 +90,16 @@ mv scans moved
 runs 1 busi-report "$@" --log pred-0.tsv -l folds.tsv \
     -o less.html pred-0.tsv
 mv moved scans
-is "what is left out is said" "$(grep -c 'left out' err)" \
+is "what is left out is listed" "$(grep -c '	' err)" \
     "$(grep -c 'Left out' less.html)"
-says "left out: cannot .*scans/.*: No such file"
-says "left out: 'pred-0.tsv' is not a training log"
+says "^scans/.*	unreadable	cannot .*scans/.*: No such file"
+says "^pred-0.tsv	invalid	'pred-0.tsv' is not a training log"
 
 sed '3s/^[0-9]*/x/' log-0.tsv >words.tsv
-runs 1 busi-report -q --bootstrap 0 --log words.tsv -o less.html pred-0.tsv
+runs 1 busi-report -q --bootstrap 0 --log words.tsv --rejects not.tsv \
+    -o less.html pred-0.tsv
+is "a list of its own" "words.tsv	invalid 0" \
+    "$(cut -f 1,2 not.tsv) $(wc -c <err)"
 grep -q "words.tsv&#39; line 3: epoch &#39;x&#39; is not a number" less.html ||
     bad "a log with a word for an epoch: $(grep 'Left out' less.html)"
 
@@ -181,7 +184,7 @@ says "'compared.tsv' has no pooled accuracy"
 [ ! -e none.html ] || bad "a page of what does not belong together"
 runs 1 busi-report --bootstrap 0 -l folds.tsv --cam nowhere -o maps.html \
     pred-?.tsv
-says "left out: 'nowhere' has a heat map of none of these scans"
+says "^nowhere	unreadable	'nowhere' has a heat map of none of these scans"
 grep -q 'Worst mistakes: heat maps' maps.html && bad "maps that are not there"
 runs 0 busi-report -q --bootstrap 0 -o seen.html val-0.tsv
 grep -q 'no test results' seen.html || bad "scans of training are not told of"

@@ -100,6 +100,8 @@ for sig in TERM INT TERM; do
     done
     is "SIG$sig, then --resume ($stops runs)" 0 $status
     is "SIG$sig leaves the same model" "$(digest whole.st)" "$(digest cut.st)"
+    is "nor does it say how it came about" 0 \
+        "$(grep -ac -e --resume cut.st)"
     is "SIG$sig leaves the same log" "$(numbers whole.tsv)" \
         "$(numbers cut.tsv)"
 done
@@ -380,7 +382,8 @@ other=$(mktemp -d /dev/shm/busi-XXXXXX)
 touch -d '1 hour ago' "$old" "$live" "$other"
 exec 9<"$live"
 flock 9
-runs 0 train --ranks 2 -b 2 -e 1 -o bn.st       # batch-norm on each rank
+runs 0 train -v --ranks 2 -b 2 -e 1 -o bn.st    # batch-norm on each rank
+is "one tells of all" 1 "$(grep -c 'MB peak' err)"
 exec 9<&-
 is "what ranks sweep" "$(printf '%s\n' "$live" "$young" "$other" | sort)" \
     "$(for d in "$old" "$live" "$young" "$other"; do

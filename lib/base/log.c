@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -95,13 +96,16 @@ log_usage(void)
 {
     struct rusage self, kids;
 
+    if (getenv(LOG_USAGE_ELSEWHERE) != NULL)
+        return;
     getrusage(RUSAGE_SELF, &self);
     getrusage(RUSAGE_CHILDREN, &kids);
     log_note("version %s, %.2f s wall, %.2f s CPU, %.1f MB peak",
              BUSI_VERSION, clock_seconds() - started,
              tv_seconds(self.ru_utime) + tv_seconds(self.ru_stime) +
                  tv_seconds(kids.ru_utime) + tv_seconds(kids.ru_stime),
-             (double)self.ru_maxrss / 1024);
+             (double)(self.ru_maxrss > kids.ru_maxrss
+                      ? self.ru_maxrss : kids.ru_maxrss) / 1024);
 }
 
 void

@@ -21,7 +21,12 @@ void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* With -v: version, wall and CPU seconds and peak memory, as the last line. */
+/*
+ * With -v, as the last line: version, wall and CPU seconds of this process and
+ * its children, peak memory of the largest.  Silent where the environment says
+ * that the process which started this one tells it.
+ */
+#define LOG_USAGE_ELSEWHERE "BUSI_USAGE_ELSEWHERE"
 void log_usage(void);
 
 /*

@@ -52,6 +52,15 @@ mem_grow(void *p, size_t n, size_t size)
     return mem_must(realloc(p, nbytes), nbytes);
 }
 
+void *
+mem_room(void *p, size_t n, size_t *room, size_t size)
+{
+    if (p != NULL && n < *room)
+        return p;
+    *room = 2 * n + 16;
+    return mem_grow(p, *room, size);
+}
+
 char *
 mem_strdup(const char *s)
 {

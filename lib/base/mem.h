@@ -19,6 +19,11 @@
 void *mem_alloc(size_t nbytes) NEVER_NULL;
 void *mem_array(size_t n, size_t size) NEVER_NULL;
 void *mem_grow(void *p, size_t n, size_t size) NEVER_NULL;
+/*
+ * Room for one more than n elements: p, or p grown by more than that, and *room
+ * is what it has.
+ */
+void *mem_room(void *p, size_t n, size_t *room, size_t size) NEVER_NULL;
 char *mem_strdup(const char *s) NEVER_NULL;
 
 /* What a library allocated: p, or the end of the program where it is NULL. */

@@ -106,6 +106,9 @@ set(const struct opt *o, const char *s, struct err *e)
     case OPT_IN:
     case OPT_OUT:
     case OPT_PICTURE:
+        if (strcmp(o->arg, "DIR") == 0 && strcmp(s, "-") == 0)
+            return err_set(e, EXIT_USAGE, "--%s wants a folder, not '-'",
+                           o->name);
         *(const char **)o->at = s;
         break;
     case OPT_LIST:

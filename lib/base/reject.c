@@ -27,6 +27,12 @@ reject_add(struct reject *r, const char *path, const char *reason,
     r->n++;
 }
 
+const char *
+reject_reason(const struct err *e)
+{
+    return e->status == EXIT_IO ? "unreadable" : "invalid";
+}
+
 int
 reject_close(struct reject *r, struct err *e)
 {

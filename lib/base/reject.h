@@ -24,6 +24,8 @@ struct reject {
 int reject_open(struct reject *r, const char *path, struct err *e);
 void reject_add(struct reject *r, const char *path, const char *reason,
                 const char *detail);
+/* The reason where reading a file failed: "unreadable" or "invalid". */
+const char *reject_reason(const struct err *e);
 int reject_close(struct reject *r, struct err *e);
 /* Give up; harmless after close or on all zeros. */
 void reject_drop(struct reject *r);

@@ -27,8 +27,8 @@ str_add(struct str *s, const char *text)
     str_add_bytes(s, text, strlen(text));
 }
 
-static char *
-vformat(const char *fmt, va_list ap)
+char *
+str_vformat(const char *fmt, va_list ap)
 {
     va_list again;
     char *text;
@@ -49,7 +49,7 @@ str_addf(struct str *s, const char *fmt, ...)
     char *text;
 
     va_start(ap, fmt);
-    text = vformat(fmt, ap);
+    text = str_vformat(fmt, ap);
     va_end(ap);
     str_add(s, text);
     free(text);
@@ -62,7 +62,7 @@ str_format(const char *fmt, ...)
     char *text;
 
     va_start(ap, fmt);
-    text = vformat(fmt, ap);
+    text = str_vformat(fmt, ap);
     va_end(ap);
     return text;
 }
@@ -99,10 +99,7 @@ str_release(struct str *s)
 void
 str_list_add(struct str_list *l, const char *text)
 {
-    if (l->n == l->room) {
-        l->room = l->room * 2 + 8;
-        l->item = mem_grow(l->item, l->room, sizeof *l->item);
-    }
+    l->item = mem_room(l->item, l->n, &l->room, sizeof *l->item);
     l->item[l->n++] = mem_strdup(text);
 }
 
@@ -283,7 +280,6 @@ str_real(const char *s, double *value)
 
     if (s[0] == '\0' || strspn(s, "+-.0123456789eE") != strlen(s))
         return false;
-    errno = 0;
     v = strtod(s, &end);
     if (*end != '\0' || end == s || v > 1.7e308 || v < -1.7e308)
         return false;

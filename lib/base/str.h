@@ -4,6 +4,7 @@
 #ifndef BUSI_BASE_STR_H
 #define BUSI_BASE_STR_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,6 +27,9 @@ void str_add_json(struct str *s, const char *text);
 /* printf into new memory; the caller frees it. */
 char *str_format(const char *fmt, ...)
     __attribute__((format(printf, 1, 2), returns_nonnull));
+
+char *str_vformat(const char *fmt, va_list args)
+    __attribute__((format(printf, 1, 0), returns_nonnull));
 
 /* A list that owns its strings; all zeros is an empty one. */
 struct str_list {

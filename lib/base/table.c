@@ -63,10 +63,7 @@ unescape(char *p, char *end)
 static size_t
 push(struct table *t, char **cells)
 {
-    if (t->nrows == t->room) {
-        t->room = t->room * 2 + 64;
-        t->row = mem_grow(t->row, t->room, sizeof *t->row);
-    }
+    t->row = mem_room(t->row, t->nrows, &t->room, sizeof *t->row);
     t->row[t->nrows] = cells;
     return t->nrows++;
 }

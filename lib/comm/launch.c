@@ -93,6 +93,7 @@ exec_mpirun(const struct launch *l, char **command, pid_t parent, int talk)
         dup2(null, STDIN_FILENO);
     dup2(talk, STDERR_FILENO);
     sigprocmask(SIG_SETMASK, &l->mask, NULL);
+    setenv(LOG_USAGE_ELSEWHERE, "1", 1);
     /* Where a container hides the machine's shape, ranks run all the same. */
     setenv("HWLOC_HIDE_ERRORS", "2", 0);
     /* When one has died, the others need no time to say goodbye. */

@@ -83,8 +83,8 @@ open_labels(struct dataset *d, struct err *e)
         return odd(d, "its SHA-256 are not 32 bytes each", e);
     d->sha256 = safet_data(&d->file, sha);
     /* Copies, since their place in the file need not be aligned. */
-    d->labels = d->own_labels = mem_array(d->n, sizeof *d->own_labels);
-    memcpy(d->own_labels, safet_data(&d->file, t), t->nbytes);
+    d->labels = mem_array(d->n, sizeof *d->labels);
+    memcpy(d->labels, safet_data(&d->file, t), t->nbytes);
     d->row_crc = mem_array(d->n, sizeof *d->row_crc);
     memcpy(d->row_crc, safet_data(&d->file, crc), crc->nbytes);
     for (size_t i = 0; i < d->n; i++)
@@ -192,7 +192,7 @@ dataset_close(struct dataset *d)
 {
     safet_close(&d->file);
     str_list_release(&d->classes);
-    free(d->own_labels);
+    free(d->labels);
     free(d->row_crc);
     free(d->ids);
     free(d->index);

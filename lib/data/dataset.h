@@ -25,7 +25,7 @@ struct dataset {
     char digest[65];            /* names the file's content, as hex */
     size_t n;                   /* rows */
     int c, h, w;                /* of one picture */
-    const int64_t *labels;      /* [n] */
+    int64_t *labels;            /* [n] class, or -1 */
     const uint8_t *sha256;      /* [n,32] */
     const char **ids;           /* [n] */
     struct str_list classes;
@@ -33,7 +33,6 @@ struct dataset {
     bool f32;
     const unsigned char *images;    /* rows of row_nbytes, as in the file */
     size_t row_nbytes;
-    int64_t *own_labels;        /* what labels points to */
     uint32_t *row_crc;          /* [n] */
     struct lookup *index;       /* [n] rows by id */
 };

@@ -65,10 +65,7 @@ dup_scan_release(struct dup_scan *s)
 void
 dup_pairs_add(struct dup_pairs *l, const struct dup_pair *p)
 {
-    if (l->n == l->room) {
-        l->room = l->room > 0 ? 2 * l->room : 16;
-        l->item = mem_grow(l->item, l->room, sizeof *l->item);
-    }
+    l->item = mem_room(l->item, l->n, &l->room, sizeof *l->item);
     l->item[l->n++] = *p;
 }
 

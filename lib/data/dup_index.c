@@ -226,10 +226,7 @@ best_fit(const struct match *m, size_t n, double slack, struct dup_fit *best)
 static void
 match_add(struct matches *l, const struct match *m)
 {
-    if (l->n == l->room) {
-        l->room = l->room > 0 ? 2 * l->room : 256;
-        l->item = mem_grow(l->item, l->room, sizeof *l->item);
-    }
+    l->item = mem_room(l->item, l->n, &l->room, sizeof *l->item);
     l->item[l->n++] = *m;
 }
 

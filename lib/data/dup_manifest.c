@@ -295,8 +295,7 @@ list_faults(const struct run *r, struct err *e)
     for (size_t i = 0; i < r->n; i++)
         if (r->fault[i].status != 0)
             reject_add(&list, cell(r, i, r->path),
-                       r->fault[i].status == EXIT_IO ? "unreadable"
-                       : "invalid", r->fault[i].text);
+                       reject_reason(&r->fault[i]), r->fault[i].text);
     any = list.n > 0;
     if (reject_close(&list, e) != 0)
         return -1;

@@ -366,12 +366,13 @@ static void __attribute__((format(printf, 2, 3)))
 fault(struct str_list *faults, const char *fmt, ...)
 {
     va_list ap;
-    char text[1024];
+    char *text;
 
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    text = str_vformat(fmt, ap);
     va_end(ap);
     str_list_add(faults, text);
+    free(text);
 }
 
 int
@@ -412,6 +413,26 @@ class_counts(const struct fold_set *s, const int *fold, int k)
     return n;
 }
 
+/* The first scans of a class in a fold, and how many more. */
+static char *
+name_scans(const struct fold_set *s, const int *fold, int f, size_t class)
+{
+    enum { NAMED = 8 };
+    struct str text = { 0 };
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->n; i++) {
+        size_t row = s->order[i];
+
+        if (fold[row] == f && s->class[row] == (long)class && n++ < NAMED)
+            str_addf(&text, "%s'%s'", n > 1 ? ", " : "",
+                     s->table->row[row][s->id]);
+    }
+    if (n > NAMED)
+        str_addf(&text, " and %zu more", n - NAMED);
+    return text.text;
+}
+
 static void
 check_balance(const struct fold_set *s, const int *fold, int k,
               struct str_list *faults)
@@ -420,18 +441,28 @@ check_balance(const struct fold_set *s, const int *fold, int k,
 
     for (size_t c = 0; c < nc; c++) {
         size_t least = n[c], most = n[c], largest = 1;
+        int fullest = 0;
 
-        for (size_t f = 1; f < (size_t)k; f++) {
-            least = n[f * nc + c] < least ? n[f * nc + c] : least;
-            most = n[f * nc + c] > most ? n[f * nc + c] : most;
+        for (int f = 1; f < k; f++) {
+            size_t there = n[(size_t)f * nc + c];
+
+            least = there < least ? there : least;
+            if (there > most) {
+                most = there;
+                fullest = f;
+            }
         }
         for (size_t u = 0; u < s->nunits; u++)
             if (s->count[u * nc + c] > largest)
                 largest = s->count[u * nc + c];
-        if (most - least > largest)
+        if (most - least > largest) {
+            char *ids = name_scans(s, fold, fullest, c);
+
             fault(faults, "label '%s' has from %zu to %zu scans in a fold; "
-                  "its groups of at most %zu allow for less",
-                  s->classes.item[c], least, most, largest);
+                  "its groups of at most %zu allow for less; in fold %d: %s",
+                  s->classes.item[c], least, most, largest, fullest, ids);
+            free(ids);
+        }
     }
     free(n);
 }

@@ -221,10 +221,7 @@ blob_add(struct blobs *b, const struct plane *d, int level, int x, int y)
     const float *v = d[1].v + at;
     float step = peak(d[0].v[at], *v, d[2].v[at]);
 
-    if (b->n == b->room) {
-        b->room = b->room > 0 ? 2 * b->room : 256;
-        b->item = mem_grow(b->item, b->room, sizeof *b->item);
-    }
+    b->item = mem_room(b->item, b->n, &b->room, sizeof *b->item);
     b->item[b->n++] = (struct blob){
         .level = level, .contrast = fabsf(*v),
         .x = (float)x + peak(v[-1], *v, v[1]),

@@ -126,11 +126,11 @@ take_scan(void *ctx, size_t i, int thread)
         reject(s, "label", "its label is none of the classes");
     else if (image_read(cell[r->path], &data, &nbytes, &frame, &e))
         /* NOLINTNEXTLINE: that decoding fails alike is no mistake. */
-        reject(s, e.status == EXIT_IO ? "unreadable" : "invalid", e.text);
+        reject(s, reject_reason(&e), e.text);
     else if (!same_file(s, wanted, data, nbytes))
         reject(s, "changed", "changed since the manifest was written");
     else if (image_decode(&m, data, nbytes, frame, &e) != 0)
-        reject(s, e.status == EXIT_IO ? "unreadable" : "invalid", e.text);
+        reject(s, reject_reason(&e), e.text);
     else
         make_row(r, s, &m);
     if (m.px != NULL && r->p->marks != NULL)

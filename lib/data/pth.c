@@ -188,21 +188,12 @@ refuse(struct machine *m, const char *why)
     return -1;
 }
 
-static void *
-grow(void *p, size_t n, size_t *room, size_t size)
-{
-    if (n < *room)
-        return p;
-    *room = *room * 2 + 64;
-    return mem_grow(p, *room, size);
-}
-
 static int
 push(struct machine *m, struct value v)
 {
     if (m->nstack >= VALUES_MAX)
         return refuse(m, "its pickle is too large");
-    m->stack = grow(m->stack, m->nstack, &m->stack_room, sizeof v);
+    m->stack = mem_room(m->stack, m->nstack, &m->stack_room, sizeof v);
     m->stack[m->nstack++] = v;
     return 0;
 }
@@ -249,7 +240,7 @@ make_tuple(struct machine *m, size_t first, bool mark)
     if (m->nitems + v.n > VALUES_MAX)
         return refuse(m, "its pickle is too large");
     for (size_t i = first; i < m->nstack; i++) {
-        m->item = grow(m->item, m->nitems, &m->item_room, sizeof v);
+        m->item = mem_room(m->item, m->nitems, &m->item_room, sizeof v);
         m->item[m->nitems++] = m->stack[i];
     }
     m->nstack = first - (mark ? 1 : 0);
@@ -268,11 +259,10 @@ remember(struct machine *m, size_t at)
 {
     if (m->nstack == 0 || at >= VALUES_MAX)
         return refuse(m, "its pickle is damaged");
-    while (at >= m->memo_room)
-        m->memo = grow(m->memo, m->memo_room, &m->memo_room,
-                       sizeof *m->memo);
-    while (m->nmemo <= at)
+    while (m->nmemo <= at) {
+        m->memo = mem_room(m->memo, m->nmemo, &m->memo_room, sizeof *m->memo);
         m->memo[m->nmemo++] = (struct value){ .kind = V_OTHER };
+    }
     m->memo[at] = m->stack[m->nstack - 1];
     return 0;
 }
@@ -305,7 +295,7 @@ set_items(struct machine *m, size_t first, bool mark)
             continue;       /* an optimiser's state, say */
         if (m->npairs >= VALUES_MAX)
             return refuse(m, "its pickle is too large");
-        m->pair = grow(m->pair, m->npairs, &m->pair_room, sizeof *m->pair);
+        m->pair = mem_room(m->pair, m->npairs, &m->pair_room, sizeof *m->pair);
         m->pair[m->npairs] = (struct pair){ dict->first, m->npairs,
                                             m->stack[i].text,
                                             m->stack[i + 1] };
@@ -612,7 +602,7 @@ add_tensor(struct safet *s, size_t *room, struct machine *m, struct bytes key,
                  (int)(key.n < 80 ? key.n : 80), (const char *)key.p);
         return -1;
     }
-    s->tensor = grow(s->tensor, s->ntensors, room, sizeof *s->tensor);
+    s->tensor = mem_room(s->tensor, s->ntensors, room, sizeof *s->tensor);
     to = &s->tensor[s->ntensors++];
     *to = (struct safet_tensor){
         .name = str_format("%.*s", (int)(key.n < 1000 ? key.n : 1000),

@@ -377,10 +377,8 @@ read_header(struct reader *r, struct safet *s)
         }
         if (s->ntensors == TENSORS_MAX)
             return wrong(r, "it has too many tensors");
-        if (s->ntensors == room) {
-            room = room * 2 + 64;
-            s->tensor = mem_grow(s->tensor, room, sizeof *s->tensor);
-        }
+        s->tensor = mem_room(s->tensor, s->ntensors, &room,
+                             sizeof *s->tensor);
         t = &s->tensor[s->ntensors++];
         memset(t, 0, sizeof *t);
         t->name = mem_strdup(r->text.text);

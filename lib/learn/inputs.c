@@ -49,10 +49,7 @@ push(struct input_list *l, const char *id, const char *path)
 {
     struct input *i;
 
-    if (l->n == l->room) {
-        l->room = l->room * 2 + 16;
-        l->item = mem_grow(l->item, l->room, sizeof *l->item);
-    }
+    l->item = mem_room(l->item, l->n, &l->room, sizeof *l->item);
     i = &l->item[l->n++];
     *i = (struct input){ .label = "", .fold = "", .group = "" };
     i->id = id != NULL ? mem_strdup(id) : NULL;

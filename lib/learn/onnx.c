@@ -54,10 +54,7 @@ constant(struct export *x, const char *name, enum elem type, int ndims,
 {
     struct constant *c;
 
-    if (x->n == x->room) {
-        x->room = 2 * x->room + 16;
-        x->constant = mem_grow(x->constant, x->room, sizeof *x->constant);
-    }
+    x->constant = mem_room(x->constant, x->n, &x->room, sizeof *x->constant);
     c = &x->constant[x->n++];
     memset(c, 0, sizeof *c);
     for (int i = 0; i < ndims; i++)

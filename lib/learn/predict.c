@@ -86,14 +86,12 @@ take_file(const struct run *r, struct input *i, uint8_t *px)
 
     if (image_read(i->path, &data, &nbytes, &frame, &e) != 0)
         /* NOLINTNEXTLINE: that decoding fails alike is no mistake. */
-        input_reject(i, e.status == EXIT_IO ? "unreadable" : "invalid",
-                     e.text);
+        input_reject(i, reject_reason(&e), e.text);
     else if ((i->seen = was_seen(r, data, nbytes)) && !r->p->allow_train_rows)
         input_reject(i, "seen", "seen in training (--allow-train-rows scores "
                      "it all the same)");
     else if (image_decode(&m, data, nbytes, frame, &e) != 0)
-        input_reject(i, e.status == EXIT_IO ? "unreadable" : "invalid",
-                     e.text);
+        input_reject(i, reject_reason(&e), e.text);
     else if (recipe_apply(&r->model[0].recipe, &m, px, &e) != 0)
         input_reject(i, "size", e.text);
     image_release(&m);

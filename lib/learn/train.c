@@ -633,7 +633,7 @@ run_steps(struct trainer *t, size_t end, bool whole, struct progress *bar,
         if ((whole ? next_step(t, m, stop, e)
                    : step(t, t->order + i, m, stop, e)) != 0)
             return -1;
-        progress_step(bar, (size_t)t->s.epoch * n + i + b);
+        progress_step(bar, (size_t)t->s.epoch * n + i + m);
     }
     return 0;
 }

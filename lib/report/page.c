@@ -116,21 +116,6 @@ page_end(struct str *s)
     str_add(s, "</section>\n");
 }
 
-static char *
-format(const char *fmt, va_list args)
-{
-    va_list again;
-    char *text;
-    int n;
-
-    va_copy(again, args);
-    n = vsnprintf(NULL, 0, fmt, again);
-    va_end(again);
-    text = mem_alloc((size_t)n + 1);
-    vsnprintf(text, (size_t)n + 1, fmt, args);
-    return text;
-}
-
 void
 page_paragraph(struct str *s, const char *class, const char *fmt, ...)
 {
@@ -138,7 +123,7 @@ page_paragraph(struct str *s, const char *class, const char *fmt, ...)
     char *text;
 
     va_start(args, fmt);
-    text = format(fmt, args);
+    text = str_vformat(fmt, args);
     va_end(args);
     str_addf(s, class[0] != '\0' ? "<p class=\"%s\">" : "<p>", class);
     page_text(s, text);
@@ -153,7 +138,7 @@ page_cell(struct page_table *t, const char *fmt, ...)
     char *text;
 
     va_start(args, fmt);
-    text = format(fmt, args);
+    text = str_vformat(fmt, args);
     va_end(args);
     str_list_add(&t->cells, text);
     free(text);

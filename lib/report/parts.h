@@ -7,6 +7,7 @@
 #include "learn/predictions.h"
 #include "report/page.h"
 #include "report/plot.h"
+#include "base/reject.h"
 #include "report/report.h"
 
 struct report {
@@ -20,7 +21,7 @@ struct report {
     int positive;               /* class */
     bool no_plots;              /* gnuplot is not installed */
     struct page_table sources;  /* the files read, and their digests */
-    size_t left_out;            /* logs and pictures that could not be read */
+    struct reject rejects;      /* logs and pictures that could not be read */
     size_t maps;                /* heat maps shown */
     struct err failed;          /* what went wrong with a diagram */
 };

@@ -17,11 +17,10 @@
 
 /* The page, and whoever made it, learn what is not on it. */
 static void
-left_out(struct report *r, const struct err *e)
+left_out(struct report *r, const char *path, const struct err *e)
 {
     page_paragraph(&r->page, "warn", "Left out: %s.", e->text);
-    log_warn("left out: %s", e->text);
-    r->left_out++;
+    reject_add(&r->rejects, path, reject_reason(e), e->text);
 }
 
 /* ------------------------------------------------------------------- scans */
@@ -175,7 +174,7 @@ part_training(struct report *r)
             describe_check_log(&t, &e);
         }
         if (e.status != 0) {
-            left_out(r, &e);
+            left_out(r, paths->item[i], &e);
         } else {
             add_log(&loss, &t, "train_loss", first ? "train" : "", PLOT_BLUE);
             add_log(&loss, &t, "val_loss", first ? "choosing epochs" : "",
@@ -319,7 +318,7 @@ thumbnail(struct report *r, const char *path, const char *alt)
             page_image(&r->page, "image/png", png, n, alt);
     }
     if (e.status != 0)
-        left_out(r, &e);
+        left_out(r, path, &e);
     image_release(&m);
     image_release(&small);
     free(png);
@@ -397,7 +396,7 @@ part_mistakes(struct report *r)
     if (r->c->cam != NULL && !any_map(r)) {
         err_set(&e, EXIT_IO, "'%s' has a heat map of none of these scans",
                 r->c->cam);
-        left_out(r, &e);
+        left_out(r, r->c->cam, &e);
     }
     page_end(&r->page);
     free(wrong);

@@ -185,20 +185,27 @@ report_write(const struct report_conf *c, struct err *e)
         .sources = { .caption = "SHA-256 of the files read", .columns = 3 }
     };
     struct file_out out;
+    bool any;
     int rc;
 
     report_source(&r, "what", "file", "SHA-256");
-    rc = read_all(&r, e);
+    rc = reject_open(&r.rejects, c->rejects, e);
+    if (rc == 0)
+        rc = read_all(&r, e);
     if (rc == 0)
         rc = write_page(&r, e);
+    any = r.rejects.n > 0;
+    if (rc == 0)
+        rc = reject_close(&r.rejects, e);
     if (rc == 0 && (rc = file_out_open(&out, c->out, e)) == 0) {
         fwrite(r.page.text, 1, r.page.n, out.stream);
         rc = file_out_close(&out, e);
     }
+    reject_drop(&r.rejects);
     str_release(&r.page);
     str_list_release(&r.sources.cells);
     table_release(&r.metrics);
     predictions_release(&r.p);
     labels_release(&r.labels);
-    return rc == 0 && r.left_out > 0 ? 1 : rc;
+    return rc == 0 && any ? 1 : rc;
 }

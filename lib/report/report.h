@@ -23,6 +23,8 @@ struct report_conf {
     const char *positive;       /* class of operating points; NULL: malignant
                                    if there is one, else the second */
     struct str_list logs, models, validation;
+    const char *rejects;        /* logs and pictures that cannot be read; NULL:
+                                   stderr */
     char *const *preds;         /* [npreds] */
     size_t npreds;
     uint64_t seed;              /* of the bootstrap */
