@@ -262,9 +262,9 @@ unit_setup(struct unit_plan *p, struct unit *u, bool fast, struct err *e)
     mine(u)->conv = cpu_conv_new(c->dn, c->k, &conf, &wino, fast, e);
     if (mine(u)->conv == NULL)
         return -1;
-    if (u->bn != NONE && o->nparams + (size_t)o->out > c->nfolded) {
+    if (u->bn != NONE && o->nweights + (size_t)o->out > c->nfolded) {
         free(c->folded);
-        c->nfolded = o->nparams + (size_t)o->out;
+        c->nfolded = o->nweights + (size_t)o->out;
         c->folded = mem_aligned(c->nfolded, sizeof *c->folded);
     }
     if (conf.train && conf.own_weights) {
@@ -275,7 +275,7 @@ unit_setup(struct unit_plan *p, struct unit *u, bool fast, struct err *e)
             c->sums = mem_aligned(n, sizeof *c->sums);
             c->nsums = n;
         }
-        n = (size_t)s.out.c * (o->nparams / (size_t)o->out);
+        n = (size_t)s.out.c * (o->nweights / (size_t)o->out);
         if (n > c->nwide) {
             free(c->wide);
             c->wide = mem_aligned(n, sizeof *c->wide);
@@ -434,14 +434,13 @@ fold(const struct unit_plan *p, const struct unit *u)
     const struct vectors *v = &p->head.v;
     const float *w = v->params + o->param, *gamma = v->params + bn->param;
     const float *mean = v->buffers + bn->buffer;
-    size_t n = (o->nparams - (o->bias ? (size_t)o->out : 0)) /
-               (size_t)o->out;
-    float *own = cpu_of(p)->folded, *bias = own + n * (size_t)o->out;
+    size_t n = o->nweights / (size_t)o->out;
+    float *own = cpu_of(p)->folded, *bias = own + o->nweights;
 
     #pragma omp parallel for
     for (int k = 0; k < o->out; k++) {
         float s = gamma[k] / sqrtf(mean[bn->c + k] + BN_EPS);
-        float b = o->bias ? w[n * (size_t)o->out + (size_t)k] : 0;
+        float b = o->bias ? w[o->nweights + (size_t)k] : 0;
 
         #pragma omp simd
         for (size_t i = 0; i < n; i++)
@@ -462,8 +461,7 @@ conv_forward(struct unit_plan *p, struct unit *u)
     if (mine(u)->version != c->version) {
         if (u->bn != NONE)
             w = fold(p, u);
-        rc = cpu_conv_pack(mine(u)->conv, w, w + o->nparams -
-                          (o->bias ? (size_t)o->out : 0));
+        rc = cpu_conv_pack(mine(u)->conv, w, w + o->nweights);
         mine(u)->version = c->version;
     }
     if (u->z != NONE && p->value[u->z] != p->value[u->last])
@@ -605,8 +603,7 @@ conv_backward(struct unit_plan *p, struct unit *u, void *dy)
     const struct op *o = &p->head.graph->op[u->op];
     struct cpu *c = cpu_of(p);
     const void *x = conv_input(p, u);
-    float *dw = p->head.v.grads + o->param;
-    size_t n = o->nparams - (o->bias ? (size_t)o->out : 0);
+    float *dw = p->head.v.grads + o->param, *db = dw + o->nweights;
     struct cpu_stem s;
 
     if (u->act != ACT_NONE)
@@ -615,11 +612,11 @@ conv_backward(struct unit_plan *p, struct unit *u, void *dy)
     if (p->layout[o->in[0]].plain && !c->bf16) {
         s = stem_of(p, u);
         k->stem_back(&s, x, dy, c->wide, c->sums);
-        memcpy(dw, c->wide, n * sizeof *dw);
+        memcpy(dw, c->wide, o->nweights * sizeof *dw);
         if (o->bias)
-            k->channel_sums(&s.out, o->out, dy, dw + n);
+            k->channel_sums(&s.out, o->out, dy, db);
     } else if (cpu_conv_weights(mine(u)->conv, x, dy, dw,
-                               o->bias ? dw + n : NULL) != 0) {
+                               o->bias ? db : NULL) != 0) {
         return -1;
     }
     return u->dx[0] == NONE

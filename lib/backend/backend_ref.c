@@ -136,7 +136,6 @@ struct conv {
     size_t in, out;         /* places of an input and an output plane */
     int cg, kg;             /* channels in and out of one group */
     int kernel;
-    size_t nweights;        /* the bias stands behind them */
 };
 
 static struct conv
@@ -149,7 +148,6 @@ conv_of(const struct job *j)
     c.out = (size_t)op->h * (size_t)op->w;
     c.cg = j->in->c / op->groups;
     c.kg = op->out / op->groups;
-    c.nweights = (size_t)op->out * c.cg * op->kernel * op->kernel;
     return c;
 }
 
@@ -179,7 +177,7 @@ conv_forward(const struct job *j)
             float *y = j->y + ((size_t)n * op->out + k) * c.out;
 
             for (size_t i = 0; i < c.out; i++)
-                sum[i] = op->bias ? j->w[c.nweights + k] : 0;
+                sum[i] = op->bias ? j->w[op->nweights + k] : 0;
             for (int cc = 0; cc < c.cg; cc++) {
                 const float *x = conv_input(j, &c, n, k, cc);
                 const float *w = conv_weights(j, &c, k, cc);
@@ -255,7 +253,7 @@ conv_backward_bias(const struct job *j)
         for (int n = 0; n < j->n; n++)
             for (size_t i = 0; i < c.out; i++)
                 sum += j->dy[((size_t)n * j->op->out + k) * c.out + i];
-        j->dw[c.nweights + k] = (float)sum;
+        j->dw[j->op->nweights + k] = (float)sum;
     }
 }
 
@@ -559,7 +557,7 @@ static void
 linear_forward(const struct job *j)
 {
     size_t nin = op_floats(j->in), nout = op_floats(j->op);
-    const float *bias = j->w + nin * nout;
+    const float *bias = j->w + j->op->nweights;
 
     for (int n = 0; n < j->n; n++)
         for (size_t k = 0; k < nout; k++) {
@@ -596,7 +594,7 @@ linear_backward(const struct job *j)
         }
         for (int n = 0; n < j->n; n++)
             dbias += j->dy[n * nout + k];
-        j->dw[nin * nout + k] = (float)dbias;
+        j->dw[j->op->nweights + k] = (float)dbias;
     }
 }
 

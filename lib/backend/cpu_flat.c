@@ -33,8 +33,7 @@ linear_forward(const struct unit_plan *p, int op, const float *x, float *y)
     const float *w = p->head.v.params + o->param;
 
     for (int n = 0; n < p->head.n; n++)
-        memcpy(y + (size_t)n * o->c, w + (size_t)o->c * nin,
-               (size_t)o->c * sizeof *y);
+        memcpy(y + (size_t)n * o->c, w + o->nweights, (size_t)o->c * sizeof *y);
     dn_gemm(false, true, p->head.n, o->c, nin, x, w, 1, y);
 }
 
@@ -44,7 +43,7 @@ linear_backward(const struct unit_plan *p, int op, const struct cpu_flat *f)
     const struct op *o = &p->head.graph->op[op];
     int nin = p->head.graph->op[o->in[0]].c;
     const float *w = p->head.v.params + o->param;
-    float *dw = p->head.v.grads + o->param, *db = dw + (size_t)o->c * nin;
+    float *dw = p->head.v.grads + o->param, *db = dw + o->nweights;
 
     dn_gemm(true, false, o->c, nin, p->head.n, f->dy, f->x, 0, dw);
     memset(db, 0, (size_t)o->c * sizeof *db);

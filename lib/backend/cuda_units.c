@@ -35,14 +35,6 @@ params(const struct cuda_plan *p, const struct unit *u)
     return p->u.head.v.params + p->u.head.graph->op[u->op].param;
 }
 
-/* Floats before the bias, where there is one. */
-static size_t
-nweights(const struct op *o)
-{
-    return o->nparams - (o->bias || o->kind == OP_LINEAR ? (size_t)o->out
-                                                         : 0);
-}
-
 /*
  * May cuDNN read (or write) weights where they stand in the flat vector?  So
  * it is with VGG16's linear layers, 90 % of its parameters.
@@ -121,7 +113,7 @@ fuse(struct cuda_plan *p, struct unit *u)
     m->fused = m->conv[CONV_FORWARD] != NULL;
     /* As the one row of a matrix: packed like weights. */
     m->bias.w = (struct cuda_weights){ 1, o->out, 1, 1, s.bf16 };
-    m->bias.flat = params(p, u) + nweights(o);
+    m->bias.flat = params(p, u) + o->nweights;
 }
 
 static int
@@ -268,7 +260,7 @@ conv_forward(struct cuda_plan *p, const struct unit *u)
         return -1;
     }
     if (!m->fused && (o->bias || u->act != ACT_NONE))
-        cuda_add(s, c->bf16, u->act, y, NULL, o->bias ? w + nweights(o) : NULL,
+        cuda_add(s, c->bf16, u->act, y, NULL, o->bias ? w + o->nweights : NULL,
                  o->c, y, c->gpu.stream);
     return 0;
 }
@@ -301,7 +293,7 @@ linear_forward(struct cuda_plan *p, const struct unit *u)
             c->rows[1].p) != 0)
         return -1;
     cuda_unpack_rows(p->u.head.n, o->c, false, c->rows[1].p,
-                     params(p, u) + nweights(o), cuda_value(p, u->last),
+                     params(p, u) + o->nweights, cuda_value(p, u->last),
                      c->gpu.stream);
     return 0;
 }
@@ -429,7 +421,7 @@ conv_backward(struct cuda_plan *p, const struct unit *u, void *dy)
 
     if (o->bias)
         cuda_bias_back(s, c->bf16, o->c, u->act, cuda_value(p, u->last), dy,
-                       dy, grads + nweights(o), sums, stream);
+                       dy, grads + o->nweights, sums, stream);
     else if (u->act != ACT_NONE)
         cuda_act_back(s, c->bf16, u->act, cuda_value(p, u->last), dy, dy,
                       stream);
@@ -476,7 +468,7 @@ linear_backward(struct cuda_plan *p, const struct unit *u, float *dy)
     bool filled = x->c % CUDA_LANES != 0;
 
     cuda_bias_back(&rows, false, o->c, ACT_NONE, NULL, ry, NULL,
-                   p->u.head.v.grads + o->param + nweights(o),
+                   p->u.head.v.grads + o->param + o->nweights,
                    (float *)c->sums.p, c->gpu.stream);
     /* A copy's data gradient goes over it, once the weights' is made. */
     if (dense_backward(p, u, rx, ry, filled ? rx : dx) != 0)

@@ -265,8 +265,7 @@ absorb(struct job *j, const struct op *conv, int k, double constant)
         }
     if (!conv->bias)
         return constant == 0;
-    j->params[conv->param + conv->nparams - (size_t)conv->c + (size_t)k] +=
-        (float)constant;
+    j->params[conv->param + conv->nweights + (size_t)k] += (float)constant;
     return true;
 }
 

@@ -169,7 +169,8 @@ shape(struct graph *g, struct op *o, struct err *e)
     return 0;
 }
 
-static void
+/* Returns the floats in it. */
+static size_t
 entry(struct graph *g, int op, const char *tail, bool buffer, int ndims,
       const int64_t *dims)
 {
@@ -190,6 +191,7 @@ entry(struct graph *g, int op, const char *tail, bool buffer, int ndims,
                    ? MOST_PARAMS + 1 : p->n * (size_t)dims[i];
     }
     *end += p->n;
+    return p->n;
 }
 
 /* Parameters and buffers of one operation, as torchvision orders them. */
@@ -205,18 +207,18 @@ entries(struct graph *g, int i)
     o->buffer = g->nbuffers;
     switch (o->kind) {
     case OP_CONV:
-        entry(g, i, "weight", false, 4, conv);
+        o->nweights = entry(g, i, "weight", false, 4, conv);
         if (o->bias)
             entry(g, i, "bias", false, 1, c);
         break;
     case OP_BN:
-        entry(g, i, "weight", false, 1, c);
+        o->nweights = entry(g, i, "weight", false, 1, c);
         entry(g, i, "bias", false, 1, c);
         entry(g, i, "running_mean", true, 1, c);
         entry(g, i, "running_var", true, 1, c);
         break;
     case OP_LINEAR:
-        entry(g, i, "weight", false, 2, linear);
+        o->nweights = entry(g, i, "weight", false, 2, linear);
         entry(g, i, "bias", false, 1, c);
         break;
     default:
@@ -277,11 +279,10 @@ double
 graph_op_macs(const struct graph *g, int op)
 {
     const struct op *o = &g->op[op];
-    bool bias = o->bias || o->kind == OP_LINEAR;
 
     if (o->kind != OP_CONV && o->kind != OP_LINEAR)
         return 0;
-    return (double)(o->nparams - (bias ? (size_t)o->c : 0)) * o->h * o->w;
+    return (double)o->nweights * o->h * o->w;
 }
 
 double

@@ -61,6 +61,7 @@ struct op {
     int uses;               /* operations that read the value */
     size_t param;           /* offset of its parameters, in floats */
     size_t nparams;         /* weight, then bias */
+    size_t nweights;        /* of nparams: before the bias */
     size_t buffer;          /* offset of running mean, then variance (bn) */
 };
 
