@@ -93,21 +93,21 @@ struct cpu_kernels {
     /* y = act(x + z); z may be NULL, y may be x or z. */
     void (*add)(const struct pix *s, enum act act, const void *x,
                 const void *z, void *y);
-    /* g (+)= dy where act let x through, read off y; g may be dy. */
-    void (*act_back)(const struct pix *s, enum act act,
-                     const void *y, const void *dy, void *g, bool add);
+    /* g = dy where act let x through, read off y; g may be dy. */
+    void (*act_back)(const struct pix *s, enum act act, const void *y,
+                     const void *dy, void *g);
 
     /* at: [out] which of the window's pixels it was, row by row. */
     void (*maxpool)(const struct cpu_pool *p, const void *x, void *y,
                     uint8_t *at);
     void (*maxpool_back)(const struct cpu_pool *p, const uint8_t *at,
-                         const void *dy, void *dx, bool add);
+                         const void *dy, void *dx);
 
     /* Adaptive bins; flat is f32 [n][channels * size * size]. */
     void (*avgpool)(const struct pix *s, int channels, int size,
                     const void *x, float *flat);
     void (*avgpool_back)(const struct pix *s, int channels, int size,
-                         const float *flat, void *dx, bool add);
+                         const float *flat, void *dx);
 
     /* dw: f32 [out channels rounded up][c][kernel][kernel], overwritten. */
     void (*stem_back)(const struct cpu_stem *s, const float *x,

@@ -21,8 +21,8 @@ add(const struct pix *s, enum act a, const void *x, const void *z,
 }
 
 static void
-act_back(const struct pix *s, enum act a, const void *y,
-         const void *dy, void *g, bool plus)
+act_back(const struct pix *s, enum act a, const void *y, const void *dy,
+         void *g)
 {
     ptrdiff_t n = (ptrdiff_t)s->n * s->c * s->h * s->w;
     const num *ys = y, *ds = dy;
@@ -34,7 +34,7 @@ act_back(const struct pix *s, enum act a, const void *y,
 
         if (a != ACT_NONE)
             d = (vf)((vi)d & passes(a, vload(ys + i)));
-        vstore(gs + i, plus ? vload(gs + i) + d : d);
+        vstore(gs + i, d);
     }
 }
 
@@ -121,7 +121,7 @@ maxpool_plane(const struct cpu_pool *p, const uint8_t *where, const num *dy,
 
 static void
 maxpool_back(const struct cpu_pool *p, const uint8_t *where, const void *dy,
-             void *dx, bool plus)
+             void *dx)
 {
     const struct pix *s = &p->in;
     size_t hw = (size_t)s->h * s->w;
@@ -132,7 +132,7 @@ maxpool_back(const struct cpu_pool *p, const uint8_t *where, const void *dy,
             num *to = (num *)dx + at(s, n, g);
             size_t o = at(&p->out, n, g);
 
-            for (size_t i = 0; i < hw && !plus; i++)
+            for (size_t i = 0; i < hw; i++)
                 vstore(to + i * (size_t)s->block, vset(0));
             maxpool_plane(p, where + o, (const num *)dy + o, to);
         }
@@ -179,8 +179,8 @@ avgpool(const struct pix *s, int channels, int size, const void *x,
 }
 
 static void
-avgpool_back(const struct pix *s, int channels, int size,
-             const float *flat, void *dx, bool plus)
+avgpool_back(const struct pix *s, int channels, int size, const float *flat,
+             void *dx)
 {
     int bins = size * size;
     size_t hw = (size_t)s->h * s->w;
@@ -190,7 +190,7 @@ avgpool_back(const struct pix *s, int channels, int size,
         for (int g = 0; g < s->c / V; g++) {
             num *to = (num *)dx + at(s, n, g);
 
-            for (size_t i = 0; i < hw && !plus; i++)
+            for (size_t i = 0; i < hw; i++)
                 vstore(to + i * (size_t)s->block, vset(0));
             for (int b = 0; b < bins; b++) {
                 vf d = vset(0);

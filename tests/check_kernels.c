@@ -128,17 +128,15 @@ others(const struct variant *v, struct made *m)
 
     v->k->maxpool(&pool, x, y, at);
     keep(m, v, &o, y);
-    v->k->maxpool_back(&pool, at, y, z, true);
-    keep(m, v, &s, z);
-    v->k->maxpool_back(&pool, at, y, z, false);
+    v->k->maxpool_back(&pool, at, y, z);
     keep(m, v, &s, z);
     v->k->add(&s, ACT_RELU6, x, w, z);
     keep(m, v, &s, z);
-    v->k->act_back(&s, ACT_RELU6, z, x, w, true);
+    v->k->act_back(&s, ACT_RELU6, z, x, w);
     keep(m, v, &s, w);
     v->k->avgpool(&s, C, 3, x, flat);
     keep_floats(m, flat, (size_t)N * C * 9);
-    v->k->avgpool_back(&s, C, 3, flat, z, true);
+    v->k->avgpool_back(&s, C, 3, flat, z);
     keep(m, v, &s, z);
     v->k->channel_sums(&s, C, x, flat);
     keep_floats(m, flat, C);

@@ -607,8 +607,7 @@ conv_backward(struct unit_plan *p, struct unit *u, void *dy)
     struct cpu_stem s;
 
     if (u->act != ACT_NONE)
-        k->act_back(&p->layout[u->last].s, u->act, value(p, u->last), dy, dy,
-                    false);
+        k->act_back(&p->layout[u->last].s, u->act, value(p, u->last), dy, dy);
     if (p->layout[o->in[0]].plain && !c->bf16) {
         s = stem_of(p, u);
         k->stem_back(&s, x, dy, c->wide, c->sums);
@@ -680,21 +679,20 @@ backward(struct unit_plan *p, struct unit *u)
     case OP_BN:
         return bn_backward(p, u, dy);
     case OP_ADD:
-        k->act_back(s, u->act, value(p, u->last), dy, dx, false);
-        k->act_back(s, u->act, value(p, u->last), dy, memory(p, u->dx[1]),
-                    false);
+        k->act_back(s, u->act, value(p, u->last), dy, dx);
+        k->act_back(s, u->act, value(p, u->last), dy, memory(p, u->dx[1]));
         break;
     case OP_RELU:
     case OP_RELU6:
-        k->act_back(s, u->act, value(p, u->last), dy, dx, false);
+        k->act_back(s, u->act, value(p, u->last), dy, dx);
         break;
     case OP_MAXPOOL:
         pool = pool_of(p, u);
-        k->maxpool_back(&pool, memory(p, u->at), dy, dx, false);
+        k->maxpool_back(&pool, memory(p, u->at), dy, dx);
         break;
     case OP_AVGPOOL:
         k->avgpool_back(&p->layout[o->in[0]].s, g->op[o->in[0]].c, o->size,
-                        dy, dx, false);
+                        dy, dx);
         break;
     default:
         break;
