@@ -63,8 +63,7 @@ static int
 prepare(struct bench *b, int batch, struct err *e)
 {
     const struct graph *g = &b->graph;
-    const struct op *in = graph_input(g);
-    size_t n = (size_t)batch * in->c * in->h * in->w;
+    size_t n = (size_t)batch * op_floats(graph_input(g));
     int k = graph_classes(g);
     float *params = mem_array(g->nparams, sizeof *params);
     float *buffers = mem_array(g->nbuffers + 1, sizeof *buffers);

@@ -242,7 +242,7 @@ START_TEST(test_fewer)
     b->class->result(s.plan, whole, NULL);
     one = net.feed;
     one.n = 1;
-    one.images += net_floats(graph_input(&net.g));
+    one.images += op_floats(graph_input(&net.g));
     one.targets = NULL;
     one.samples = NULL;
     ck_assert_double_eq(side_run(&s, &one), 0);

@@ -41,18 +41,12 @@ struct net {
     struct feed feed;   /* all of them */
 };
 
-static inline size_t
-net_floats(const struct op *op)
-{
-    return (size_t)op->c * op->h * op->w;
-}
-
 /* Fill a finished graph: weights of deviation sqrt(2 / fan-in). */
 static inline void
 net_fill(struct net *t, int n)
 {
     const struct graph *g = &t->g;
-    size_t pixels = net_floats(graph_input(g)) * n;
+    size_t pixels = op_floats(graph_input(g)) * n;
     size_t ntargets = (size_t)graph_classes(g) * n;
 
     t->params = mem_array(g->nparams + 1, sizeof(float));
@@ -213,7 +207,7 @@ side_peek(struct side *s, int op, bool gradient, size_t *n)
 {
     float *host;
 
-    *n = net_floats(&s->net->g.op[op]) * s->plan->fed;
+    *n = op_floats(&s->net->g.op[op]) * s->plan->fed;
     host = mem_array(*n, sizeof *host);
     if (s->b->class->peek(s->plan, op, gradient, host) == 0)
         return host;

@@ -44,7 +44,7 @@ static inline void
 pair_net(struct pair *p, struct net *net, const char *text)
 {
     struct gap values = { 0 }, gradients = { 0 };
-    size_t pixels = net_floats(graph_input(&net->g)) * net->feed.n;
+    size_t pixels = op_floats(graph_input(&net->g)) * net->feed.n;
 
     net_round(net->params, net->g.nparams);
     net_round(net->images, pixels);

@@ -383,9 +383,7 @@ value(const struct unit_plan *p, int v)
 static size_t
 floats(const struct unit_plan *p, int v)
 {
-    const struct op *o = &p->head.graph->op[v];
-
-    return (size_t)p->head.n * o->c * o->h * o->w;
+    return (size_t)p->head.n * op_floats(&p->head.graph->op[v]);
 }
 
 static void
@@ -394,7 +392,7 @@ cpu_feed(struct plan *head, const struct feed *f)
     struct unit_plan *p = (struct unit_plan *)head;
     struct cpu *c = cpu_of(p);
     const struct op *in = graph_input(head->graph);
-    size_t one = (size_t)in->c * in->h * in->w, n = floats(p, 0);
+    size_t one = op_floats(in), n = floats(p, 0);
     size_t k = (size_t)graph_classes(head->graph);
     const float *images = f->images;
     float *padded = NULL;

@@ -212,7 +212,6 @@ cuda_plan(struct backend *b, const struct graph *g, int n, enum mode mode,
 {
     struct cuda *c = (struct cuda *)b;
     struct cuda_plan *p = mem_array(1, sizeof *p);
-    const struct op *in = graph_input(g);
 
     p->u.head = (struct plan){ .backend = b, .graph = g, .mode = mode,
                                .n = n, .v = *v };
@@ -220,7 +219,7 @@ cuda_plan(struct backend *b, const struct graph *g, int n, enum mode mode,
     p->u.head.nbytes = units_make(&p->u, &c->shape);
     if (open_batch(p, e) == 0 && open_units(p, e) == 0 &&
         cuda_room(c, &c->arena, p->u.head.nbytes, e) == 0 &&
-        cuda_room(c, &c->plain, (size_t)n * in->c * in->h * in->w *
+        cuda_room(c, &c->plain, (size_t)n * op_floats(graph_input(g)) *
                   sizeof(float), e) == 0 && gpu_check(&c->gpu, e) == 0)
         return &p->u.head;
     cuda_unplan(&p->u.head);
@@ -235,7 +234,7 @@ cuda_feed(struct plan *head, const struct feed *f)
     struct cuda_plan *p = (struct cuda_plan *)head;
     struct cuda *c = cuda_of(p);
     const struct op *in = graph_input(head->graph);
-    size_t one = (size_t)in->c * in->h * in->w, n = (size_t)head->n;
+    size_t one = op_floats(in), n = (size_t)head->n;
     size_t k = (size_t)graph_classes(head->graph);
     struct cuda_now now = { f->seed, f->epoch, f->n, 0, f->n };
     int32_t *unknown;

@@ -41,12 +41,6 @@ struct span {
     int lo, hi;
 };
 
-static size_t
-op_floats(const struct op *op)
-{
-    return (size_t)op->c * (size_t)op->h * (size_t)op->w;
-}
-
 /* A gradient is stored or added, as the graph says. */
 static void
 give(const struct job *j, int k, size_t i, double g)

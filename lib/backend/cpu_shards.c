@@ -199,8 +199,7 @@ shards_feed(struct plan *head, const struct feed *f)
 {
     struct shards_plan *p = (struct shards_plan *)head;
     struct shards *s = (struct shards *)head->backend;
-    const struct op *in = graph_input(head->graph);
-    size_t one = (size_t)in->c * in->h * in->w, n = (size_t)f->n;
+    size_t one = op_floats(graph_input(head->graph)), n = (size_t)f->n;
     size_t k = (size_t)graph_classes(head->graph);
 
     head->fed = f->n;
@@ -314,14 +313,14 @@ shards_peek(struct plan *head, int op, bool gradient, float *host)
 {
     struct shards_plan *p = (struct shards_plan *)head;
     struct shards *s = (struct shards *)head->backend;
-    const struct op *o = &head->graph->op[op];
+    size_t one = op_floats(&head->graph->op[op]);
 
     for (int i = 0; i < s->n; i++) {
         if (p->inner[i]->fed == 0)
             continue;
         if (s->inner[i]->class->peek(p->inner[i], op, gradient, host) != 0)
             return -1;
-        host += (size_t)p->inner[i]->fed * o->c * o->h * o->w;
+        host += (size_t)p->inner[i]->fed * one;
     }
     return 0;
 }

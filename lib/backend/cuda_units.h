@@ -128,9 +128,7 @@ cuda_value(const struct cuda_plan *p, int v)
 static inline size_t
 cuda_floats(const struct cuda_plan *p, int v)
 {
-    const struct op *o = &p->u.head.graph->op[v];
-
-    return (size_t)p->u.head.n * o->c * o->h * o->w;
+    return (size_t)p->u.head.n * op_floats(&p->u.head.graph->op[v]);
 }
 
 #endif

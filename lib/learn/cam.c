@@ -18,12 +18,6 @@ peek(struct plan *p, int v, float *host, struct err *e)
                    p->graph->op[v].name);
 }
 
-static size_t
-floats(const struct op *o)
-{
-    return (size_t)o->c * (size_t)o->h * (size_t)o->w;
-}
-
 /* The gradient of a linear layer's inputs, in new memory. */
 static double *
 through_linear(const struct op *o, size_t nin, const float *params,
@@ -50,10 +44,10 @@ head_gradient(struct plan *p, const struct model *m, int i, int class,
     grad[class] = 1;
     for (; g->op[v].kind != OP_AVGPOOL; v = g->op[v].in[0]) {
         const struct op *o = &g->op[v];
-        size_t n = floats(o);
+        size_t n = op_floats(o);
 
         if (o->kind == OP_LINEAR) {
-            double *before = through_linear(o, floats(&g->op[o->in[0]]),
+            double *before = through_linear(o, op_floats(&g->op[o->in[0]]),
                                             m->params, grad);
 
             free(grad);
@@ -140,10 +134,10 @@ cam_add(struct plan *p, const struct model *m, const int *class, int side,
         }
         o = &g->op[g->op[pool].in[0]];
         if (x == NULL) {
-            x = mem_array(floats(o) * (size_t)p->fed, sizeof *x);
+            x = mem_array(op_floats(o) * (size_t)p->fed, sizeof *x);
             rc = peek(p, g->op[pool].in[0], x, e);
         }
-        a = small_map(o, x + (size_t)i * floats(o), grad,
+        a = small_map(o, x + (size_t)i * op_floats(o), grad,
                       g->op[pool].size * g->op[pool].size);
         for (int r = 0; r < size; r++)
             for (int s = 0; s < size; s++)

@@ -51,8 +51,7 @@ infer_open(struct infer *in, struct model *const *models, int n,
     in->batch = batch;
     in->views = 1;
     for (; in->n < n; in->n++) {
-        const struct op *x = graph_input(&models[in->n]->graph);
-        size_t one = (size_t)x->c * (size_t)x->h * (size_t)x->w;
+        size_t one = op_floats(graph_input(&models[in->n]->graph));
 
         room = one > room ? one : room;
         if (net_load(in, &in->net[in->n], models[in->n], e) != 0) {
@@ -152,7 +151,7 @@ look(struct infer *in, struct infer_net *net, struct plan *plan, int view,
     const struct backend_class *c = in->backend->class;
     const struct recipe *r = &net->model->recipe;
     const struct op *x = graph_input(plan->graph);
-    size_t one = (size_t)x->c * (size_t)x->h * (size_t)x->w;
+    size_t one = op_floats(x);
     size_t bytes = (size_t)r->crop * (size_t)r->crop * (size_t)r->channels;
     size_t k = net->model->classes.n;
     struct feed feed = { .n = n, .images = in->images };

@@ -24,8 +24,7 @@ enum { PRODUCT = 2 };       /* operation b */
 static int
 time_product(struct plan *p, double *best, struct err *e)
 {
-    const struct op *x = graph_input(p->graph);
-    size_t n = (size_t)BATCH * (size_t)x->c * (size_t)x->h * (size_t)x->w;
+    size_t n = BATCH * op_floats(graph_input(p->graph));
     float *images = mem_array(n, sizeof *images);
     struct feed feed = { .n = BATCH, .images = images };
     int rc = 0;

@@ -97,8 +97,7 @@ measure(struct backend *b, const struct graph *g, const float *params,
         size_t n, double *const seconds[2], double *update, struct err *e)
 {
     const struct backend_class *k = b->class;
-    const struct op *in = graph_input(g);
-    size_t pixels = n * (size_t)in->c * in->h * in->w;
+    size_t pixels = n * op_floats(graph_input(g));
     size_t classes = (size_t)graph_classes(g);
     float *images = mem_aligned(pixels + 64, sizeof *images);
     float *targets = mem_array(n * classes, sizeof *targets);

@@ -256,7 +256,7 @@ graph_finish(struct graph *g, struct err *e)
     for (int i = 0; i < g->nops; i++) {
         if (inputs(g, i, e) != 0 || shape(g, &g->op[i], e) != 0)
             return -1;
-        if ((int64_t)g->op[i].c * g->op[i].h * g->op[i].w > 1 << 28)
+        if (op_floats(&g->op[i]) > 1 << 28)
             return misfit(&g->op[i], "makes too large a value", e);
         entries(g, i);
         if (g->nparams > MOST_PARAMS)

@@ -112,6 +112,13 @@ int graph_parse(struct graph *g, const char *name, const char *text,
 double graph_op_macs(const struct graph *g, int op);
 double graph_macs(const struct graph *g);
 
+/* Numbers of an operation's value, per picture. */
+static inline size_t
+op_floats(const struct op *o)
+{
+    return (size_t)o->c * (size_t)o->h * (size_t)o->w;
+}
+
 const struct op *graph_input(const struct graph *g);
 int graph_classes(const struct graph *g);       /* outputs of the last layer */
 const char *op_kind_name(enum op_kind kind);
