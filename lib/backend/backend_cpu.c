@@ -380,19 +380,13 @@ value(const struct unit_plan *p, int v)
     return memory(p, p->value[v]);
 }
 
-static size_t
-floats(const struct unit_plan *p, int v)
-{
-    return (size_t)p->head.n * op_floats(&p->head.graph->op[v]);
-}
-
 static void
 cpu_feed(struct plan *head, const struct feed *f)
 {
     struct unit_plan *p = (struct unit_plan *)head;
     struct cpu *c = cpu_of(p);
     const struct op *in = graph_input(head->graph);
-    size_t one = op_floats(in), n = floats(p, 0);
+    size_t one = op_floats(in), n = units_floats(p, 0);
     size_t k = (size_t)graph_classes(head->graph);
     const float *images = f->images;
     float *padded = NULL;
@@ -707,13 +701,15 @@ gather(struct unit_plan *p, struct unit *u)
     for (int i = 0; i < 2; i++) {
         int v = i == 0 ? o->in[0] : u->z;
         float *to, *from;
+        size_t n;
 
         if (u->dx_into[i] == NONE)
             continue;
+        n = units_floats(p, v);
         to = memory(p, u->dx_into[i]);
         from = memory(p, u->dx[i]);
         if (p->head.graph->op[v].flat)
-            for (size_t j = 0; j < floats(p, v); j++)
+            for (size_t j = 0; j < n; j++)
                 to[j] += from[j];
         else
             cpu_of(p)->k->add(&p->layout[v].s, ACT_NONE, to, from, to);
@@ -724,13 +720,11 @@ static int
 cpu_run(struct plan *head, int op, enum pass pass, struct err *e)
 {
     struct unit_plan *p = (struct unit_plan *)head;
-    int n = head->graph->nops, rc;
-    struct unit *u;
+    struct unit *u = units_begin(p, op, pass);
+    int rc;
 
-    p->step = pass == PASS_FORWARD ? op : 2 * n - 1 - op;
-    if (p->unit_at[op] == NONE)
+    if (u == NULL)
         return 0;
-    u = &p->unit[p->unit_at[op]];
     rc = pass == PASS_FORWARD ? forward(p, u) : backward(p, u);
     if (rc == RUN_SHARE)
         return rc;
@@ -770,24 +764,17 @@ cpu_result(struct plan *head, float *probs, double *loss)
         *loss = p->has_targets ? p->loss : NAN;
 }
 
-static size_t
-fed_floats(const struct unit_plan *p, int v)
-{
-    return floats(p, v) / (size_t)p->head.n * (size_t)p->head.fed;
-}
-
-/* To the host, if slot holds value v (or its gradient) at this moment. */
+/* To the host, what slot holds of value v's shape. */
 static void
-fetch(const struct unit_plan *p, int v, int slot, float *host)
+fetch(struct unit_plan *p, int v, int slot, float *host)
 {
     const struct op *o = &p->head.graph->op[v];
-    const struct layout *l = &p->layout[v];
-
-    struct pix s = l->s;
+    struct pix s = p->layout[v].s;
 
     s.n = p->head.fed;
-    if (o->flat || (l->plain && !cpu_of(p)->bf16))
-        memcpy(host, memory(p, slot), fed_floats(p, v) * sizeof *host);
+    if (o->flat || p->layout[v].plain)
+        memcpy(host, memory(p, slot),
+               (size_t)p->head.fed * op_floats(o) * sizeof *host);
     else
         cpu_of(p)->k->unpack(&s, o->c, memory(p, slot), host);
 }
@@ -796,23 +783,10 @@ static int
 cpu_peek(struct plan *head, int v, bool gradient, float *host)
 {
     struct unit_plan *p = (struct unit_plan *)head;
-    int made = gradient ? 2 * head->graph->nops - 2 - v : v;
-    float *more;
 
-    if (gradient ? p->grad[0][v] == NONE || p->step >= p->grad_end[v]
-                 : p->value[v] == NONE || p->step >= p->value_end[v])
+    if (p->layout[v].plain && cpu_of(p)->bf16)
         return -1;
-    if (p->step < made || (p->layout[v].plain && cpu_of(p)->bf16))
-        return -1;
-    fetch(p, v, gradient ? p->grad[0][v] : p->value[v], host);
-    if (gradient && p->grad[1][v] != NONE) {
-        more = mem_array(fed_floats(p, v), sizeof *more);
-        fetch(p, v, p->grad[1][v], more);
-        for (size_t i = 0; i < fed_floats(p, v); i++)
-            host[i] += more[i];
-        free(more);
-    }
-    return 0;
+    return units_peek(p, v, gradient, host, fetch);
 }
 
 const struct backend_class backend_cpu_class = {

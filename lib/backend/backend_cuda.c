@@ -264,13 +264,11 @@ static int
 cuda_run(struct plan *head, int op, enum pass pass, struct err *e)
 {
     struct cuda_plan *p = (struct cuda_plan *)head;
-    int n = head->graph->nops, rc;
-    struct unit *u;
+    struct unit *u = units_begin(&p->u, op, pass);
+    int rc;
 
-    p->u.step = pass == PASS_FORWARD ? op : 2 * n - 1 - op;
-    if (p->u.unit_at[op] == NONE)
+    if (u == NULL)
         return 0;
-    u = &p->u.unit[p->u.unit_at[op]];
     rc = pass == PASS_FORWARD ? cuda_unit_forward(p, u)
                               : cuda_unit_backward(p, u);
     if (rc != 0) {
@@ -325,13 +323,13 @@ cuda_result(struct plan *head, float *probs, double *loss)
 
 /* To the host, what slot holds of value v's shape. */
 static void
-fetch(struct cuda_plan *p, int v, int slot, float *host)
+fetch(struct unit_plan *plan, int v, int slot, float *host)
 {
-    const struct op *o = &p->u.head.graph->op[v];
+    struct cuda_plan *p = (struct cuda_plan *)plan;
+    const struct op *o = &plan->head.graph->op[v];
     struct cuda *c = cuda_of(p);
-    struct pix s = p->u.layout[v].s;
-    size_t nbytes = cuda_floats(p, v) / (size_t)p->u.head.n *
-                    (size_t)p->u.head.fed * sizeof *host;
+    struct pix s = plan->layout[v].s;
+    size_t nbytes = (size_t)plan->head.fed * op_floats(o) * sizeof *host;
     struct err e = { 0 };
     float *plain;
 
@@ -339,7 +337,7 @@ fetch(struct cuda_plan *p, int v, int slot, float *host)
         gpu_down(&c->gpu, host, cuda_slot(p, slot), nbytes);
         return;
     }
-    s.n = p->u.head.fed;
+    s.n = plan->head.fed;
     plain = gpu_alloc(&c->gpu, nbytes, &e);
     if (plain == NULL) {
         err_set(&c->gpu.failed, e.status, "%s", e.text);
@@ -353,25 +351,7 @@ fetch(struct cuda_plan *p, int v, int slot, float *host)
 static int
 cuda_peek(struct plan *head, int v, bool gradient, float *host)
 {
-    struct cuda_plan *p = (struct cuda_plan *)head;
-    int made = gradient ? 2 * head->graph->nops - 2 - v : v;
-    size_t n = cuda_floats(p, v) / (size_t)head->n * (size_t)head->fed;
-    float *more;
-
-    if (gradient ? p->u.grad[0][v] == NONE || p->u.step >= p->u.grad_end[v]
-                 : p->u.value[v] == NONE || p->u.step >= p->u.value_end[v])
-        return -1;
-    if (p->u.step < made)
-        return -1;
-    fetch(p, v, gradient ? p->u.grad[0][v] : p->u.value[v], host);
-    if (gradient && p->u.grad[1][v] != NONE) {
-        more = mem_array(n, sizeof *more);
-        fetch(p, v, p->u.grad[1][v], more);
-        for (size_t i = 0; i < n; i++)
-            host[i] += more[i];
-        free(more);
-    }
-    return 0;
+    return units_peek((struct unit_plan *)head, v, gradient, host, fetch);
 }
 
 static void

@@ -118,12 +118,6 @@ xent_backward(const struct unit_plan *p, const struct cpu_flat *f)
 
 /* -------------------------------------------------------------- both ways */
 
-static size_t
-floats(const struct unit_plan *p, int op)
-{
-    return (size_t)p->head.n * (size_t)p->head.graph->op[op].c;
-}
-
 void
 cpu_flat_forward(struct unit_plan *p, const struct unit *u,
                  const struct cpu_flat *f)
@@ -133,11 +127,11 @@ cpu_flat_forward(struct unit_plan *p, const struct unit *u,
     else if (u->kind == OP_XENT)
         xent_forward(p, f);
     else if (u->kind != OP_DROPOUT)
-        relu_forward(f->x, f->y, floats(p, u->op), u->kind == OP_RELU6);
+        relu_forward(f->x, f->y, units_floats(p, u->op), u->kind == OP_RELU6);
     else if (p->head.mode == MODE_TRAIN)
         dropout(p, u->op, f->x, f->y);
     else
-        memcpy(f->y, f->x, floats(p, u->op) * sizeof *f->y);
+        memcpy(f->y, f->x, units_floats(p, u->op) * sizeof *f->y);
 }
 
 void
@@ -151,5 +145,5 @@ cpu_flat_backward(struct unit_plan *p, const struct unit *u,
     else if (u->kind == OP_DROPOUT)
         dropout(p, u->op, f->dy, f->dx);
     else
-        relu_backward(f, floats(p, u->op), u->kind == OP_RELU6);
+        relu_backward(f, units_floats(p, u->op), u->kind == OP_RELU6);
 }

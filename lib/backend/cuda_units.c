@@ -354,7 +354,7 @@ cuda_unit_forward(struct cuda_plan *p, struct unit *u)
     case OP_RELU:
     case OP_RELU6:
         if (o->flat)
-            cuda_relu(cuda_floats(p, u->op),
+            cuda_relu(units_floats(&p->u, u->op),
                       u->kind == OP_RELU ? ACT_RELU : ACT_RELU6, x, y,
                       stream);
         else
@@ -510,7 +510,7 @@ backward(struct cuda_plan *p, struct unit *u)
     case OP_RELU:
     case OP_RELU6:
         if (o->flat)
-            cuda_relu_back(cuda_floats(p, u->op),
+            cuda_relu_back(units_floats(&p->u, u->op),
                            u->kind == OP_RELU ? ACT_RELU : ACT_RELU6, y, dy,
                            dx, stream);
         else
@@ -554,7 +554,7 @@ gather(struct cuda_plan *p, const struct unit *u)
         to = cuda_slot(p, u->dx_into[i]);
         from = cuda_slot(p, u->dx[i]);
         if (p->u.head.graph->op[v].flat)
-            cuda_accumulate(cuda_floats(p, v), from, to, c->gpu.stream);
+            cuda_accumulate(units_floats(&p->u, v), from, to, c->gpu.stream);
         else
             cuda_add(&p->u.layout[v].s, c->bf16, ACT_NONE, to, from, NULL, 0,
                      to, c->gpu.stream);

@@ -125,10 +125,4 @@ cuda_value(const struct cuda_plan *p, int v)
     return cuda_slot(p, p->u.value[v]);
 }
 
-static inline size_t
-cuda_floats(const struct cuda_plan *p, int v)
-{
-    return (size_t)p->u.head.n * op_floats(&p->u.head.graph->op[v]);
-}
-
 #endif

@@ -393,3 +393,41 @@ units_release(struct unit_plan *p)
     arena_release(&p->arena);
     free(p);
 }
+
+/* ------------------------------------------------------------ as it runs */
+
+size_t
+units_floats(const struct unit_plan *p, int v)
+{
+    return (size_t)p->head.n * op_floats(&p->head.graph->op[v]);
+}
+
+struct unit *
+units_begin(struct unit_plan *p, int op, enum pass pass)
+{
+    p->step = pass == PASS_FORWARD ? op : 2 * p->head.graph->nops - 1 - op;
+    return p->unit_at[op] != NONE ? &p->unit[p->unit_at[op]] : NULL;
+}
+
+int
+units_peek(struct unit_plan *p, int v, bool gradient, float *host,
+           units_fetch *fetch)
+{
+    size_t n = (size_t)p->head.fed * op_floats(&p->head.graph->op[v]);
+    int slot = gradient ? p->grad[0][v] : p->value[v];
+    int made = gradient ? 2 * p->head.graph->nops - 2 - v : v;
+    int end = gradient ? p->grad_end[v] : p->value_end[v];
+    float *more;
+
+    if (slot == NONE || p->step < made || p->step >= end)
+        return -1;
+    fetch(p, v, slot, host);
+    if (gradient && p->grad[1][v] != NONE) {
+        more = mem_array(n, sizeof *more);
+        fetch(p, v, p->grad[1][v], more);
+        for (size_t i = 0; i < n; i++)
+            host[i] += more[i];
+        free(more);
+    }
+    return 0;
+}

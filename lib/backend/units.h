@@ -79,7 +79,20 @@ struct unit_shape {          /* of the machine */
  * caller has set.  Returns the bytes of activation memory.
  */
 size_t units_make(struct unit_plan *p, const struct unit_shape *m);
-/* Everything but the units' own parts. */
+/* Everything but the units' own parts, p itself among it. */
 void units_release(struct unit_plan *p);
+
+/* Numbers of value v, of all the plan's pictures. */
+size_t units_floats(const struct unit_plan *p, int v);
+
+/* Begin the step of an operation: the unit to run, NULL: none runs there. */
+struct unit *units_begin(struct unit_plan *p, int op, enum pass pass);
+
+/* To the host, what a slot holds of value v's shape, of the pictures fed. */
+typedef void units_fetch(struct unit_plan *p, int v, int slot, float *host);
+
+/* peek() of backend.h. */
+int units_peek(struct unit_plan *p, int v, bool gradient, float *host,
+               units_fetch *fetch);
 
 #endif
