@@ -156,7 +156,7 @@ struct backend_class {
     void (*close)(struct backend *b);
     /* Vectors of n floats in the backend's memory, zeros at first. */
     float *(*alloc)(struct backend *b, size_t n, struct err *e);
-    void (*release)(struct backend *b, float *p);
+    void (*release)(struct backend *b, float *p);   /* NULL: nothing happens */
     void (*put)(struct backend *b, float *to, const float *host, size_t n);
     void (*get)(struct backend *b, float *host, const float *from, size_t n);
     /*

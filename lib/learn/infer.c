@@ -77,14 +77,13 @@ infer_close(struct infer *in)
     for (int i = 0; i < in->n; i++) {
         struct infer_net *net = &in->net[i];
 
-        if (net->one != NULL && net->one != net->many)
+        if (net->one != net->many)
             c->unplan(net->one);
-        if (net->many != NULL)
-            c->unplan(net->many);
-        if (net->v.params != NULL && !c->host)
+        c->unplan(net->many);
+        if (!c->host) {         /* else they are the model's */
             c->release(in->backend, net->v.params);
-        if (net->v.buffers != NULL && !c->host)
             c->release(in->backend, net->v.buffers);
+        }
     }
     backend_close(in->backend);
     free(in->net);

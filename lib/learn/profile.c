@@ -66,10 +66,8 @@ peak_gflops(struct backend *b, double *gflops, struct err *e)
     if (rc == 0)
         *gflops = 2e-9 * BATCH * graph_op_macs(&g, PRODUCT) / seconds;
     k->unplan(p);
-    if (v.params != NULL)
-        k->release(b, v.params);
-    if (v.buffers != NULL)
-        k->release(b, v.buffers);
+    k->release(b, v.params);
+    k->release(b, v.buffers);
     graph_release(&g);
     return rc;
 }

@@ -787,8 +787,7 @@ close_trainer(struct trainer *t)
         k->unplan(t->train[i]);
     k->unplan(t->eval);
     for (size_t i = 0; i < ARRAY_LEN(vectors); i++)
-        if (vectors[i] != NULL)
-            k->release(t->backend, vectors[i]);
+        k->release(t->backend, vectors[i]);
     resident_close(&t->resident);
     loader_close(&t->loader);
     free(t->best_params);
