@@ -11,7 +11,7 @@
  */
 #include "kernels/cuda_sums.h"
 
-#define EPS 1e-5f           /* BN_EPS, BN_MOMENTUM of backend.h */
+#define EPS 1e-5f           /* BN_EPS, BN_MOMENTUM of graph.h */
 #define MOMENTUM 0.1f
 
 /* sums [parts][2][c] = sum of x - x0, of its square */

@@ -15,9 +15,9 @@
  * with and without the libraries they need.
  *
  * Semantics, the same everywhere (they are PyTorch's):
- * - Batch normalisation: eps 1e-5; training normalises by the batch's biased
- *   variance and moves the running statistics by momentum 0.1 towards the
- *   batch's mean and unbiased variance; evaluation uses the running ones.
+ * - Batch normalisation: eps is BN_EPS; training normalises by the batch's
+ *   biased variance and moves the running statistics by BN_MOMENTUM towards
+ *   the batch's mean and unbiased variance; evaluation uses the running ones.
  * - Dropout: y = x / (1-p) where the draw of (seed, RNG_DROPOUT, epoch,
  *   sample), element number op * 2^20 + f, is >= p, else 0.
  * - Loss: L = -sum_{n,k} target[n,k] * log softmax(z)[n,k].  Class weights,
@@ -35,9 +35,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#define BN_EPS 1e-5f
-#define BN_MOMENTUM 0.1f
 
 /* tf32: f32 that a GPU may round to 10 bits of mantissa as it multiplies. */
 enum dtype_choice { DTYPE_AUTO, DTYPE_F32, DTYPE_BF16, DTYPE_TF32 };

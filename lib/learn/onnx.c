@@ -282,7 +282,7 @@ weighted(struct export *x, int op, const char *in, const char *out)
         break;
     case OP_BN:
         begin(&node, "BatchNormalization", inputs.text, out);
-        attr_float(&node, "epsilon", 1e-5f);
+        attr_float(&node, "epsilon", BN_EPS);
         break;
     default:
         begin(&node, "Gemm", inputs.text, out);

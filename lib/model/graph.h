@@ -32,7 +32,7 @@
 enum op_kind {
     OP_INPUT,       /* the pictures */
     OP_CONV,        /* kernel, stride, pad, groups; bias by choice */
-    OP_BN,          /* batch normalisation, eps 1e-5, momentum 0.1 */
+    OP_BN,          /* batch normalisation */
     OP_RELU,
     OP_RELU6,       /* min(max(x, 0), 6) */
     OP_ADD,         /* in[0] + in[1] */
@@ -44,6 +44,10 @@ enum op_kind {
 };
 
 enum { GRAPH_NAME = 64, GRAPH_DIMS = 4 };
+
+/* Of every batch normalisation (backend.h); kernels/ has copies. */
+#define BN_EPS 1e-5f
+#define BN_MOMENTUM 0.1f
 
 struct op {
     enum op_kind kind;
