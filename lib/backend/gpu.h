@@ -1,6 +1,6 @@
 /*
- * gpu: memory, streams and recorded graphs of one NVIDIA GPU (with gpu.c the
- * only place that knows the CUDA runtime).
+ * gpu: memory, streams and recorded graphs of one NVIDIA GPU.  gpu.c and
+ * comm_nccl.c alone call the CUDA runtime; kernels/ only launches.
  *
  * Everything is enqueued on one stream and nothing waits unless it says so.
  * What goes wrong on the way is kept, as CUDA reports it late: gpu_check()

@@ -36,8 +36,7 @@ struct infer {
 
 /*
  * The models must agree (model_agree), outlive this and stay as they are.
- * device: a name for backend_open(), or "cuda:N".  Plans are made when they are
- * needed first.
+ * device: a name for backend_open().  Plans are made when first needed.
  */
 int infer_open(struct infer *in, struct model *const *models, int n,
                const char *device, const struct backend_conf *c, int batch,
