@@ -7,9 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Latency and rate of sums, the same numbers on every rank. */
+/*
+ * Seconds of a sum of nothing much, bytes per second of a large one: the same
+ * numbers on every rank.
+ */
 static int
-measure(struct exchange *x, struct err *e)
+measure(struct exchange *x, double *latency, double *rate, struct err *e)
 {
     enum { SMALL = 10, LARGE = 1 << 20 };
     const struct comm_class *k = x->comm->class;
@@ -45,8 +48,8 @@ measure(struct exchange *x, struct err *e)
     took[1] = (t[2] - t[1]) / x->comm->size;
     if (rc != 0 || k->hsum(x->comm, took, 2, e) != 0)
         return -1;
-    x->latency = took[0];
-    x->rate = LARGE * sizeof *numbers / (took[1] + 1e-9);
+    *latency = took[0];
+    *rate = LARGE * sizeof *numbers / (took[1] + 1e-9);
     return 0;
 }
 
@@ -62,13 +65,14 @@ int
 exchange_open(struct exchange *x, double mb, struct err *e)
 {
     size_t n = x->graph->nparams;
+    double latency, rate;
 
     x->bucket = n;
     if (comm_alone(x->comm))
         return 0;
-    if (measure(x, e) != 0)
+    if (measure(x, &latency, &rate, e) != 0)
         return -1;
-    x->bucket = exchange_bucket(mb, x->latency, x->rate);
+    x->bucket = exchange_bucket(mb, latency, rate);
     x->bucket = x->bucket < n ? x->bucket : n;
     if (!x->backend->class->host && !x->comm->device) {
         x->host = mem_aligned(n, sizeof *x->host);
@@ -76,7 +80,7 @@ exchange_open(struct exchange *x, double mb, struct err *e)
     }
     if (x->comm->rank == 0)
         log_note("%d ranks: %.0f us and %.2f GB/s, gradients in %zu parts",
-                 x->comm->size, 1e6 * x->latency, x->rate / 1e9,
+                 x->comm->size, 1e6 * latency, rate / 1e9,
                  (n + x->bucket - 1) / x->bucket);
     return 0;
 }

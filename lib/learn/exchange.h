@@ -23,8 +23,6 @@ struct exchange {
     size_t sent;            /* of this step: [sent, nparams) is under way */
     bool idle;              /* this rank goes through the step without pictures:
                                what ready() is given counts as zeros */
-    double latency;         /* seconds of a sum of nothing much; 0: one rank */
-    double rate;            /* bytes per second of a large sum */
 };
 
 /*
