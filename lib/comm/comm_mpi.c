@@ -65,8 +65,8 @@ struct mpi {
     bool has_thread;
     pthread_mutex_t lock;       /* of all below */
     pthread_cond_t change;
-    struct job *job;            /* [njobs], ring of `room` from `first` */
-    size_t first, njobs, room;
+    struct job job[JOBS];       /* ring, njobs from `first` */
+    size_t first, njobs;
     bool busy;                  /* the thread is in MPI */
     bool ended;                 /* the thread is to end */
     struct err failed;          /* of the thread */
@@ -376,7 +376,7 @@ work(void *arg)
         sum_floats(m, j.x, j.n, &e);
         pthread_mutex_lock(&m->lock);
         m->busy = false;
-        m->first = (m->first + 1) % m->room;
+        m->first = (m->first + 1) % JOBS;
         m->njobs = e.status == 0 ? m->njobs - 1 : 0;
         if (e.status != 0)
             m->failed = e;
@@ -407,12 +407,12 @@ mpi_sum(struct comm *c, float *x, size_t n, struct err *e)
     int rc = 0;
 
     pthread_mutex_lock(&m->lock);
-    while (m->njobs == m->room)
+    while (m->njobs == JOBS)
         pthread_cond_wait(&m->change, &m->lock);
     if (m->failed.status != 0)
         rc = err_set(e, m->failed.status, "%s", m->failed.text);
     if (rc == 0) {
-        m->job[(m->first + m->njobs++) % m->room] = (struct job){ x, n };
+        m->job[(m->first + m->njobs++) % JOBS] = (struct job){ x, n };
         pthread_cond_broadcast(&m->change);
     }
     if (rc == 0 && !m->has_thread) {
@@ -501,7 +501,6 @@ mpi_close(struct comm *c, bool failed)
     free(m->peer);
     free(m->done);
     free(m->terms);
-    free(m->job);
     free(m->halves);
     free(m);
 }
@@ -597,8 +596,6 @@ mpi_meet(double timeout, struct err *e)
     m->done = mem_array((size_t)m->comm.size, 4 * sizeof *m->done);
     m->terms_nbytes = (CHUNK / (size_t)m->comm.size + 1) * sizeof(double);
     m->terms = mem_aligned((size_t)m->comm.size, m->terms_nbytes);
-    m->room = JOBS;
-    m->job = mem_array(m->room, sizeof *m->job);
     pthread_mutex_init(&m->lock, NULL);
     pthread_cond_init(&m->change, NULL);
     return &m->comm;
