@@ -229,8 +229,8 @@ add_sums(struct shards_plan *p, int n)
 {
     for (int step = 1; step < n; step *= 2)
         for (int i = 0; i + step < n; i += 2 * step)
-            for (size_t k = 0; k < p->inner[0]->nsums; k++)
-                p->inner[i]->sums[k] += p->inner[i + step]->sums[k];
+            halves_add_doubles(p->inner[i]->sums, p->inner[i + step]->sums,
+                               p->inner[0]->nsums);
     p->head.sums = p->inner[0]->sums;
     p->head.nsums = p->inner[0]->nsums;
 }
@@ -249,13 +249,9 @@ add_grads(struct shards_plan *p, int n, size_t begin, size_t end)
         size_t m = end - at < CHUNK ? end - at : CHUNK;
 
         for (int step = 1; step < n; step *= 2)
-            for (int i = 0; i + step < n; i += 2 * step) {
-                float *restrict x = p->grads[i] + at;
-                const float *restrict y = p->grads[i + step] + at;
-
-                for (size_t k = 0; k < m; k++)
-                    x[k] += y[k];
-            }
+            for (int i = 0; i + step < n; i += 2 * step)
+                halves_add_floats(p->grads[i] + at, p->grads[i + step] + at,
+                                  m);
     }
 }
 

@@ -7,7 +7,7 @@
  *
  *     for (step = 1; step < parts; step *= 2)
  *         for (i = 0; i + step < parts; i += 2 * step)
- *             x[i] += x[i + step];
+ *             add(x[i], x[i + step], n);
  */
 #ifndef BUSI_BASE_HALVES_H
 #define BUSI_BASE_HALVES_H
@@ -16,5 +16,9 @@
 
 /* Part `part` of `parts` is [*from, *to). */
 void halves_cut(size_t n, int part, int parts, size_t *from, size_t *to);
+
+/* n terms are added: to[i] += from[i]. */
+void halves_add_floats(void *to, const void *from, size_t n);
+void halves_add_doubles(void *to, const void *from, size_t n);
 
 #endif

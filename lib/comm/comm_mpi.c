@@ -11,6 +11,7 @@
  * a thread of ours, in order, while the caller computes on.  The caller enters
  * MPI only when that thread has nothing to do.
  */
+#include "base/halves.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "comm/comm.h"
@@ -71,26 +72,6 @@ struct mpi {
     bool ended;                 /* the thread is to end */
     struct err failed;          /* of the thread */
 };
-
-static void
-add_floats(void *to, const void *from, size_t n)
-{
-    float *restrict x = to;
-    const float *restrict y = from;
-
-    for (size_t i = 0; i < n; i++)
-        x[i] += y[i];
-}
-
-static void
-add_doubles(void *to, const void *from, size_t n)
-{
-    double *restrict x = to;
-    const double *restrict y = from;
-
-    for (size_t i = 0; i < n; i++)
-        x[i] += y[i];
-}
 
 static int
 mpi_failed(int code, struct err *e)
@@ -336,7 +317,7 @@ add_halves(void *to, const void *from, size_t n)
 static int
 sum_floats(struct mpi *m, float *x, size_t n, struct err *e)
 {
-    const struct kind whole = { MPI_FLOAT, sizeof *x, add_floats };
+    const struct kind whole = { MPI_FLOAT, sizeof *x, halves_add_floats };
     const struct kind half = { MPI_UINT16_T, sizeof *m->halves, add_halves };
 
     if (!m->comm.half)
@@ -430,7 +411,7 @@ mpi_sum(struct comm *c, float *x, size_t n, struct err *e)
 static int
 mpi_hsum(struct comm *c, double *x, size_t n, struct err *e)
 {
-    const struct kind k = { MPI_DOUBLE, sizeof *x, add_doubles };
+    const struct kind k = { MPI_DOUBLE, sizeof *x, halves_add_doubles };
 
     return mpi_wait(c, e) != 0 ? -1 : sum((struct mpi *)c, x, n, &k, e);
 }
@@ -438,7 +419,7 @@ mpi_hsum(struct comm *c, double *x, size_t n, struct err *e)
 static int
 mpi_bcast(struct comm *c, float *x, size_t n, struct err *e)
 {
-    const struct kind k = { MPI_FLOAT, sizeof *x, add_floats };
+    const struct kind k = { MPI_FLOAT, sizeof *x, halves_add_floats };
     struct mpi *m = (struct mpi *)c;
 
     if (mpi_wait(c, e) != 0)

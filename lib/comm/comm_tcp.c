@@ -1,5 +1,6 @@
 #include "comm/comm_tcp.h"
 
+#include "base/halves.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -145,25 +146,11 @@ tell(struct tcp *t, struct err *e)
 
 /* ------------------------------------------------------------------- sums */
 
-static void
-add_floats(void *to, const void *from, size_t nbytes)
-{
-    float *x = to;
-    const float *y = from;
-
-    for (size_t i = 0; i < nbytes / sizeof *x; i++)
-        x[i] += y[i];
-}
-
-static void
-add_doubles(void *to, const void *from, size_t nbytes)
-{
-    double *x = to;
-    const double *y = from;
-
-    for (size_t i = 0; i < nbytes / sizeof *x; i++)
-        x[i] += y[i];
-}
+/* What a vector is made of. */
+struct kind {
+    size_t width;               /* bytes */
+    void (*add)(void *to, const void *from, size_t n);
+};
 
 static void *
 term(struct tcp *t, int rank)
@@ -172,8 +159,8 @@ term(struct tcp *t, int rank)
 }
 
 static int
-sum_here(struct tcp *t, void *x, size_t nbytes,
-         void (*add)(void *, const void *, size_t), struct err *e)
+sum_here(struct tcp *t, void *x, size_t nbytes, const struct kind *k,
+         struct err *e)
 {
     memcpy(term(t, 0), x, nbytes);
     for (int r = 1; r < t->comm.size; r++)
@@ -181,7 +168,7 @@ sum_here(struct tcp *t, void *x, size_t nbytes,
             return tell(t, e);
     for (int step = 1; step < t->comm.size; step *= 2)
         for (int r = 0; r + step < t->comm.size; r += 2 * step)
-            add(term(t, r), term(t, r + step), nbytes);
+            k->add(term(t, r), term(t, r + step), nbytes / k->width);
     memcpy(x, term(t, 0), nbytes);
     for (int r = 1; r < t->comm.size; r++)
         if (send_message(t, r, 0, x, nbytes, e) != 0)
@@ -190,8 +177,8 @@ sum_here(struct tcp *t, void *x, size_t nbytes,
 }
 
 static int
-sum(struct tcp *t, void *x, size_t nbytes,
-    void (*add)(void *, const void *, size_t), struct err *e)
+sum(struct tcp *t, void *x, size_t nbytes, const struct kind *k,
+    struct err *e)
 {
     size_t at = 0;
 
@@ -200,7 +187,7 @@ sum(struct tcp *t, void *x, size_t nbytes,
         char *here = n > 0 ? (char *)x + at : t->terms;
 
         t->start = clock_seconds();
-        if (t->comm.rank == 0 ? sum_here(t, here, n, add, e) != 0
+        if (t->comm.rank == 0 ? sum_here(t, here, n, k, e) != 0
                               : send_message(t, 0, 0, here, n, e) != 0 ||
                                     take_message(t, 0, here, n, e) != 0)
             return -1;
@@ -212,13 +199,17 @@ sum(struct tcp *t, void *x, size_t nbytes,
 static int
 tcp_sum(struct comm *c, float *x, size_t n, struct err *e)
 {
-    return sum((struct tcp *)c, x, n * sizeof *x, add_floats, e);
+    const struct kind k = { sizeof *x, halves_add_floats };
+
+    return sum((struct tcp *)c, x, n * sizeof *x, &k, e);
 }
 
 static int
 tcp_hsum(struct comm *c, double *x, size_t n, struct err *e)
 {
-    return sum((struct tcp *)c, x, n * sizeof *x, add_doubles, e);
+    const struct kind k = { sizeof *x, halves_add_doubles };
+
+    return sum((struct tcp *)c, x, n * sizeof *x, &k, e);
 }
 
 static int
