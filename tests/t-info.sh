@@ -239,7 +239,7 @@ is "the good one" manifest.tsv "$(fact file)"
 busi-phantom -q -o others --benign 6 --malignant 5 --normal 4 --seed 4
 busi-strip others | busi-split -q -k 3 -o others.tsv
 runs 3 busi-info --verify others.tsv data.safetensors
-says "'others.tsv' and 'data.safetensors' do not belong together"
+says "'data.safetensors' and 'others.tsv' do not belong together"
 
 for at in label fold; do
     awk -F'\t' -v OFS='\t' -v at=$at 'NR == 1 { for (i = 1; i <= NF; i++) c[$i] = i }
@@ -247,7 +247,7 @@ for at in label fold; do
         folds.tsv >$at.tsv
 done
 runs 3 busi-info --verify label.tsv data.safetensors
-says "'label.tsv' and 'data.safetensors' do not belong together: .* label"
+says "'data.safetensors' and 'label.tsv' do not belong together: .* label"
 awk -F'\t' -v OFS='\t' '{ print $1, $3, $5, NR == 1 ? "pred" : $3,
     NR == 1 ? "p_benign" : 0, NR == 1 ? "p_malignant" : 0,
     NR == 1 ? "p_normal" : 1 }' \

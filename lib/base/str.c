@@ -116,6 +116,16 @@ str_list_split(struct str_list *l, const char *text, char at)
     free(copy);
 }
 
+void
+str_add_list(struct str *s, const struct str_list *l, const char *between)
+{
+    str_add(s, "");
+    for (size_t i = 0; i < l->n; i++) {
+        str_add(s, i > 0 ? between : "");
+        str_add(s, l->item[i]);
+    }
+}
+
 const char *
 str_twice(char *const *text, size_t n)
 {

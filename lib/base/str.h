@@ -38,6 +38,8 @@ struct str_list {
 };
 
 void str_list_add(struct str_list *l, const char *text);
+/* The texts one after the other, with another between them. */
+void str_add_list(struct str *s, const struct str_list *l, const char *between);
 void str_list_split(struct str_list *l, const char *text, char at);
 /* A text that is there twice, or NULL. */
 const char *str_twice(char *const *text, size_t n);

@@ -47,7 +47,7 @@ index_band(struct index *x, int band, size_t total)
     size_t room = (size_t)1 << x->bits;
     uint32_t *first = mem_array(room + 2, sizeof *first);
 
-    x->entry[band] = mem_array(total > 0 ? total : 1, sizeof *x->entry[band]);
+    x->entry[band] = mem_array(total, sizeof *x->entry[band]);
     for (size_t i = 0; i < x->n; i++)
         for (size_t k = 0; k < x->scan[i].nmarks; k++)
             first[band_of(x, x->scan[i].mark[k].bits, band) + 2]++;
@@ -364,7 +364,7 @@ by_pixels(const void *p, const void *q)
 static void
 add_equal(const struct dup_scan *scan, size_t n, struct dup_pairs *out)
 {
-    const struct dup_scan **order = mem_array(n > 0 ? n : 1, sizeof *order);
+    const struct dup_scan **order = mem_array(n, sizeof *order);
     size_t m = 0;
 
     for (size_t i = 0; i < n; i++)
@@ -400,7 +400,7 @@ dup_candidates(const struct dup_scan *scan, size_t n, int threads,
 
     memset(out, 0, sizeof *out);
     index_init(&s.index, scan, n);
-    s.found = mem_array(n > 0 ? n : 1, sizeof *s.found);
+    s.found = mem_array(n, sizeof *s.found);
     pool_run(threads, n, query, &s);
     add_equal(scan, n, out);
     for (size_t b = 0; b < n; b++) {

@@ -109,7 +109,7 @@ by_name(const void *p, const void *q)
 static void
 tie_frames(const struct run *r, struct dup_pairs *ties)
 {
-    struct of *f = mem_array(r->n + 1, sizeof *f);
+    struct of *f = mem_array(r->n, sizeof *f);
     size_t n = 0;
 
     for (size_t i = 0; i < r->n; i++) {
@@ -154,7 +154,7 @@ static void
 find_conflicts(const struct run *r, bool *conflict)
 {
     long label = table_find(r->t, "label");
-    const char **seen = mem_array(r->n + 1, sizeof *seen);
+    const char **seen = mem_array(r->n, sizeof *seen);
 
     for (size_t i = 0; label >= 0 && i < r->n; i++) {
         const char *text = cell(r, i, (size_t)label);
@@ -177,7 +177,7 @@ find_conflicts(const struct run *r, bool *conflict)
 static void
 warn_of_groups(const struct run *r)
 {
-    struct of *f = mem_array(r->n + 1, sizeof *f);
+    struct of *f = mem_array(r->n, sizeof *f);
     long group = table_find(r->t, "group");
     size_t apart = 0;
 
@@ -259,7 +259,7 @@ static void
 tell(const struct run *r, const bool *conflict)
 {
     size_t bin[BINS] = { 0 }, copies = 0, groups = 0, conflicts = 0;
-    size_t *members = mem_array(r->n + 1, sizeof *members);
+    size_t *members = mem_array(r->n, sizeof *members);
 
     for (size_t k = 0; k < r->pairs.n; k++) {
         double score = r->pairs.item[k].score;
@@ -305,7 +305,7 @@ list_faults(const struct run *r, struct err *e)
 static int
 finish(struct run *r, struct err *e)
 {
-    bool *conflict = mem_array(r->n + 1, sizeof *conflict);
+    bool *conflict = mem_array(r->n, sizeof *conflict);
     int status = -1;
 
     find_conflicts(r, conflict);
@@ -330,10 +330,10 @@ dup_manifest(struct table *t, const struct dup_conf *c, struct err *e)
         return -1;
     r.id = (size_t)id;
     r.path = (size_t)path;
-    r.row = mem_array(r.n + 1, sizeof *r.row);
-    r.scan = mem_array(r.n + 1, sizeof *r.scan);
-    r.fault = mem_array(r.n + 1, sizeof *r.fault);
-    r.group = mem_array(r.n + 1, sizeof *r.group);
+    r.row = mem_array(r.n, sizeof *r.row);
+    r.scan = mem_array(r.n, sizeof *r.scan);
+    r.fault = mem_array(r.n, sizeof *r.fault);
+    r.group = mem_array(r.n, sizeof *r.group);
     order_rows(&r);
     read_all(&r);
     search(&r);

@@ -75,7 +75,7 @@ void
 dup_sheet(const struct dup_scan *scan, const struct dup_pairs *l,
           double threshold, size_t most, struct image *out)
 {
-    struct dup_pair *item = mem_array(l->n + 1, sizeof *item);
+    struct dup_pair *item = mem_array(l->n, sizeof *item);
     size_t n = 0;
     int rows;
 

@@ -237,9 +237,7 @@ set_metadata(const struct run *r, const char *manifest_sha256,
     };
     char digest[DIGEST_HEX];
 
-    str_add(&classes, "");
-    for (size_t i = 0; i < r->classes.n; i++)
-        str_addf(&classes, "%s%s", i > 0 ? "\t" : "", r->classes.item[i]);
+    str_add_list(&classes, &r->classes, "\t");
     recipe_print(&r->p->recipe, &recipe);
     parts.classes = classes.text;
     parts.recipe = recipe.text;

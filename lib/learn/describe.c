@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char *const kind_name[FILE_KINDS] = {
+const char *const file_kind_names[FILE_KINDS] = {
     [FILE_TABLE] = "table",
     [FILE_MANIFEST] = "manifest",
     [FILE_FOLDS] = "fold table",
@@ -288,7 +288,7 @@ describe_safet(struct description *d, const struct describe_conf *c,
     if (safet_open(&s, d->path, e) != 0)
         return -1;
     d->kind = kind_of(&s);
-    facts_text(&d->facts, "kind", kind_name[d->kind]);
+    facts_text(&d->facts, "kind", file_kind_names[d->kind]);
     if (d->kind == FILE_DATASET) {
         rc = tell_dataset(d, c->verify, e);
     } else if (d->kind == FILE_MODEL) {
@@ -419,7 +419,7 @@ relate_parent(struct description *d, const struct parent *p,
     }
     return err_set(e, EXIT_INVALID, "'%s' and '%s' do not belong together: "
                    "the first was made from another %s", d->path, other->path,
-                   kind_name[p->kind]);
+                   file_kind_names[p->kind]);
 }
 
 /*

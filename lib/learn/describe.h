@@ -33,6 +33,8 @@ enum file_kind {
     FILE_KINDS
 };
 
+extern const char *const file_kind_names[FILE_KINDS];
+
 /* A file that this one was made from. */
 struct parent {
     enum file_kind kind;

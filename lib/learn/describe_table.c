@@ -11,29 +11,26 @@
 /* A kind of table is known by its columns; the first that fits. */
 static const struct {
     enum file_kind kind;
-    const char *name;
     const char *column[3];
 } kinds[] = {
-    { FILE_PREDICTIONS, "prediction table", { "id", "pred", NULL } },
-    { FILE_FOLDS, "fold table", { "id", "fold", NULL } },
-    { FILE_MANIFEST, "manifest", { "id", "path", NULL } },
-    { FILE_METRICS, "metrics table", { "metric", "class", "value" } },
-    { FILE_LOG, "training log", { "epoch", "lr", "train_loss" } },
-    { FILE_TABLE, "table", { NULL } },
+    { FILE_PREDICTIONS, { "id", "pred", NULL } },
+    { FILE_FOLDS, { "id", "fold", NULL } },
+    { FILE_MANIFEST, { "id", "path", NULL } },
+    { FILE_METRICS, { "metric", "class", "value" } },
+    { FILE_LOG, { "epoch", "lr", "train_loss" } },
+    { FILE_TABLE, { NULL } },
 };
 
-static size_t
+static enum file_kind
 kind_of(const struct table *t)
 {
-    size_t i = 0;
-
-    for (;; i++) {
+    for (size_t i = 0;; i++) {
         bool fits = true;
 
         for (int k = 0; k < 3 && kinds[i].column[k] != NULL; k++)
             fits = fits && table_find(t, kinds[i].column[k]) >= 0;
         if (fits)
-            return i;
+            return kinds[i].kind;
     }
 }
 
@@ -309,10 +306,8 @@ static int
 tell(struct description *d, const struct table *t, bool verify,
      struct err *e)
 {
-    size_t kind = kind_of(t);
-
-    d->kind = kinds[kind].kind;
-    facts_text(&d->facts, "kind", kinds[kind].name);
+    d->kind = kind_of(t);
+    facts_text(&d->facts, "kind", file_kind_names[d->kind]);
     facts_number(&d->facts, "rows", (int64_t)t->nrows);
     tell_columns(&d->facts, t);
     switch (d->kind) {

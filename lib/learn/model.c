@@ -28,9 +28,7 @@ texts_make(struct texts *t, const struct model *m)
 {
     memset(t, 0, sizeof *t);
     graph_print(&m->graph, &t->graph);
-    str_add(&t->classes, "");
-    for (size_t i = 0; i < m->classes.n; i++)
-        str_addf(&t->classes, "%s%s", i > 0 ? "\t" : "", m->classes.item[i]);
+    str_add_list(&t->classes, &m->classes, "\t");
     recipe_print(&m->recipe, &t->recipe);
     str_addf(&t->temperature, "%.17g", m->temperature);
 }

@@ -408,8 +408,7 @@ about(struct str *s, const struct model *m)
     struct str classes = { 0 }, recipe = { 0 }, temperature = { 0 };
     struct str opset = { 0 };
 
-    for (size_t i = 0; i < m->classes.n; i++)
-        str_addf(&classes, "%s%s", i > 0 ? "\t" : "", m->classes.item[i]);
+    str_add_list(&classes, &m->classes, "\t");
     recipe_print(&m->recipe, &recipe);
     str_addf(&temperature, "%.17g", m->temperature);
     proto_int(s, MODEL_IR_VERSION, IR_VERSION);

@@ -83,7 +83,7 @@ train_plan(struct trainer *t, int n, int skip, struct err *e)
 static double *
 widen(const float *x, size_t n)
 {
-    double *y = mem_array(n + 1, sizeof *y);
+    double *y = mem_array(n, sizeof *y);
 
     for (size_t i = 0; i < n; i++)
         y[i] = (double)x[i];
@@ -381,7 +381,7 @@ static double *
 score_all(struct trainer *t, const size_t *rows, size_t n, struct err *e)
 {
     size_t classes = (size_t)t->loader.classes, from, to;
-    float *mine = mem_array(n * classes + 1, sizeof *mine);
+    float *mine = mem_array(n * classes, sizeof *mine);
     double *probs;
     int rc;
 
@@ -504,12 +504,19 @@ mean_buffers(struct trainer *t, struct err *e)
     return 0;
 }
 
+/* What --best asks for: the more, the better. */
+static double
+goodness(const struct trainer *t, const struct score *s)
+{
+    return t->c->best == BEST_ACC ? s->acc
+           : t->c->best == BEST_BALANCED ? s->balanced : -s->loss;
+}
+
 /* Is this epoch the best so far?  Ties go to the lower loss. */
 static bool
 better(const struct trainer *t, const struct score *s)
 {
-    double score = t->c->best == BEST_ACC ? s->acc
-                   : t->c->best == BEST_BALANCED ? s->balanced : -s->loss;
+    double score = goodness(t, s);
 
     if (t->s.best_epoch == 0 || s->n == 0 || t->c->select == SELECT_LAST)
         return true;
@@ -528,8 +535,7 @@ keep_best(struct trainer *t, const struct score *s, struct err *e)
 
     t->s.best_epoch = t->s.epoch + 1;
     t->s.best_loss = s->loss;
-    t->s.best_score = t->c->best == BEST_ACC ? s->acc
-                      : t->c->best == BEST_BALANCED ? s->balanced : -s->loss;
+    t->s.best_score = goodness(t, s);
     k->get(t->backend, t->best_params, t->ema != NULL ? t->ema : t->v.params,
            t->model->graph.nparams);
     memcpy(t->best_buffers, t->model->buffers,

@@ -80,7 +80,7 @@ numbers_parse(struct trainer *t, const char *text)
 {
     struct progress_state s;
     struct sched h = t->sched;
-    long long i[8];
+    long long i[7];
     int ended, n;
 
     n = sscanf(text, "%lld %lld %lld %la %la %la %la %lld %la %la %d "
@@ -169,13 +169,13 @@ state_gather(struct trainer *t, struct err *e)
 
     if (t->comm->size == 1 || t->c->sync_bn || t->s.batch == 0)
         return 0;
-    mine = mem_array(n + 1, sizeof *mine);
-    sum = mem_array(all + 1, sizeof *sum);
+    mine = mem_array(n, sizeof *mine);
+    sum = mem_array(all, sizeof *sum);
     t->backend->class->get(t->backend, mine, t->v.buffers, n);
     for (size_t i = 0; i < n; i++)
         sum[n * (size_t)t->comm->rank + i] = (double)mine[i];
     rc = t->comm->class->hsum(t->comm, sum, all, e);
-    t->rank_buffers = mem_array(all + 1, sizeof *t->rank_buffers);
+    t->rank_buffers = mem_array(all, sizeof *t->rank_buffers);
     for (size_t i = 0; i < all; i++)
         t->rank_buffers[i] = (float)sum[i];
     free(mine);

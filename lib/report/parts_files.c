@@ -424,7 +424,7 @@ made_any(const struct report *r, const char *digest)
 static int
 check_makers(struct report *r, const struct str_list *digests, struct err *e)
 {
-    bool *made = mem_array(digests->n + 1, sizeof *made);
+    bool *made = mem_array(digests->n, sizeof *made);
     int rc = 0;
 
     for (size_t i = 0; i < digests->n; i++) {
