@@ -24,13 +24,18 @@ struct cpu_conv {
 
 /* oneDNN 2.6 has Winograd's algorithm for AVX-512 alone. */
 static bool
-by_winograd(const struct dn_conf *c)
+can_winograd(const struct dn_conf *c)
 {
     const struct op *o = c->op;
 
     return c->lanes == 8 && !c->bf16 && !c->plain && o->kernel == 3 &&
-           o->stride == 1 && o->groups == 1 && o->pad <= 2 &&
-           c->n * ((o->h + 3) / 4) * ((o->w + 3) / 4) >= LEAST_TILES;
+           o->stride == 1 && o->groups == 1 && o->pad <= 2;
+}
+
+static bool
+many_tiles(const struct dn_conf *c)
+{
+    return c->n * ((c->op->h + 3) / 4) * ((c->op->w + 3) / 4) >= LEAST_TILES;
 }
 
 /* Packed filters lie in front of a pass's other scratch memory. */
@@ -68,17 +73,21 @@ cpu_conv_new(struct dn *d, const struct cpu_kernels *k,
              struct err *e)
 {
     struct cpu_conv *v = mem_array(1, sizeof *v);
+    bool can = can_winograd(c);
+    struct err none = { 0 };
 
     v->d = d;
     v->k = k;
     v->c = *c;
-    if (by_winograd(c)) {
+    if (!can || !many_tiles(c))
+        v->dn = dn_conv_new(d, c, fast || can, can ? &none : e);
+    if (v->dn != NULL)
+        return v;
+    /* Of 2x2 pixels oneDNN has the weights' gradient by reference alone. */
+    if (can) {
         wino_new(v, w);
         return v;
     }
-    v->dn = dn_conv_new(d, c, fast, e);
-    if (v->dn != NULL)
-        return v;
     free(v);
     return NULL;
 }
