@@ -381,7 +381,7 @@ START_TEST(paths_with_frames)
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         int64_t frame;
-        char *file = scan_file(cases[i].path, &frame);
+        char *file = image_path(cases[i].path, &frame);
 
         ck_assert_str_eq(file, cases[i].file);
         ck_assert_int_eq(frame, cases[i].frame);

@@ -7,7 +7,6 @@
 #include "base/reject.h"
 #include "base/str.h"
 #include "data/image_file.h"
-#include "data/scan.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -114,7 +113,7 @@ tie_frames(const struct run *r, struct dup_pairs *ties)
 
     for (size_t i = 0; i < r->n; i++) {
         int64_t number;
-        char *file = scan_file(cell(r, i, r->path), &number);
+        char *file = image_path(cell(r, i, r->path), &number);
 
         if (number > 0)
             f[n++] = (struct of){ file, i };

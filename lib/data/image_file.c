@@ -2,19 +2,53 @@
 
 #include "base/file.h"
 #include "base/magic.h"
+#include "base/mem.h"
 #include "base/plugin.h"
+#include "base/str.h"
 #include "data/sandbox.h"
 #include "data/image_bmp.h"
 #include "data/image_dicom.h"
 #include "data/image_png.h"
 #include "data/image_vips.h"
-#include "data/scan.h"
 
 #include <assert.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+/* -------------------------------------------------------------------- paths */
+
+const char *
+image_frame(const char *path)
+{
+    static const char *const endings[] = { ".dcm", ".dicom" };
+    const char *end = path + strlen(path), *mark = strrchr(path, '#');
+
+    if (mark == NULL || mark[1] < '1' || mark[1] > '9' || end - mark > 11 ||
+        mark[1 + strspn(mark + 1, "0123456789")] != '\0')
+        return end;
+    for (size_t i = 0; i < ARRAY_LEN(endings); i++) {
+        size_t n = strlen(endings[i]);
+
+        if ((size_t)(mark - path) > n &&
+            strncasecmp(mark - n, endings[i], n) == 0)
+            return mark;
+    }
+    return end;
+}
+
+char *
+image_path(const char *path, int64_t *frame)
+{
+    const char *mark = image_frame(path);
+
+    *frame = 0;
+    if (*mark == '#')
+        str_int(mark + 1, frame);
+    return str_format("%.*s", (int)(mark - path), path);
+}
 
 /* ------------------------------------------------------------------ libvips */
 
@@ -151,7 +185,7 @@ int
 image_read(const char *path, char **data, size_t *nbytes, int64_t *frame,
            struct err *e)
 {
-    char *file = scan_file(path, frame);
+    char *file = image_path(path, frame);
     int rc = file_load(file, IMAGE_MAX_BYTES, data, nbytes, e);
 
     free(file);

@@ -33,6 +33,13 @@ enum {
 int image_sandbox_open(struct err *e);
 
 /*
+ * The file of a path, which the caller frees, and the number of the frame that
+ * it names, or 0; and where in a path `#N` stands, its end if nowhere.
+ */
+char *image_path(const char *path, int64_t *frame);
+const char *image_frame(const char *path);
+
+/*
  * Decode a file.  Errors (EXIT_INVALID: not a picture we take; EXIT_IO: cannot
  * be read) say what is wrong, without the path in front.  Safe to call from
  * several threads.
@@ -40,8 +47,8 @@ int image_sandbox_open(struct err *e);
 int image_load(struct image *m, const char *path, struct err *e);
 
 /*
- * In two steps: the bytes of the file, with the number of the frame that the
- * path names or 0, and the picture in them.  The caller frees *data.
+ * In two steps: the bytes of the file, with the frame as above, and the picture
+ * in them.  The caller frees *data.
  */
 int image_read(const char *path, char **data, size_t *nbytes, int64_t *frame,
                struct err *e);

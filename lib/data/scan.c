@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/str.h"
+#include "data/image_file.h"
 #include "data/mask.h"
 
 #include <dirent.h>
@@ -39,34 +40,6 @@ scan_release(struct scan_list *l)
     memset(l, 0, sizeof *l);
 }
 
-/* Digits behind a '#', to the end of the text. */
-static bool
-is_frame(const char *p)
-{
-    return *p == '#' && p[1] >= '1' && p[1] <= '9' &&
-           p[1 + strspn(p + 1, "0123456789")] == '\0' && strlen(p) < 12;
-}
-
-char *
-scan_file(const char *path, int64_t *frame)
-{
-    static const char *const endings[] = { ".dcm", ".dicom" };
-    const char *mark = strrchr(path, '#');
-
-    *frame = 0;
-    if (mark != NULL && is_frame(mark))
-        for (size_t i = 0; i < ARRAY_LEN(endings); i++) {
-            size_t n = strlen(endings[i]);
-
-            if ((size_t)(mark - path) <= n ||
-                strncasecmp(mark - n, endings[i], n) != 0)
-                continue;
-            str_int(mark + 1, frame);
-            return str_format("%.*s", (int)(mark - path), path);
-        }
-    return mem_strdup(path);
-}
-
 const char *
 scan_ending(const char *name)
 {
@@ -74,15 +47,14 @@ scan_ending(const char *name)
         "png", "jpg", "jpeg", "tif", "tiff", "bmp", "webp",
         "dcm", "dicom"
     };
-    const char *point = strrchr(name, '.');
+    const char *end = image_frame(name);
+    const char *point = memrchr(name, '.', (size_t)(end - name));
 
     if (point == NULL || name[0] == '.')
         return NULL;
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
-        if (strcasecmp(point + 1, known[i]) == 0 ||
-            (known[i][0] == 'd' &&
-             strncasecmp(point + 1, known[i], strlen(known[i])) == 0 &&
-             is_frame(point + 1 + strlen(known[i]))))
+        if (strlen(known[i]) == (size_t)(end - point - 1) &&
+            strncasecmp(point + 1, known[i], strlen(known[i])) == 0)
             return point;
     return NULL;
 }
@@ -223,7 +195,7 @@ static int
 look(const char *path, struct stat *st)
 {
     int64_t frame;
-    char *file = scan_file(path, &frame);
+    char *file = image_path(path, &frame);
     int rc = stat(file, st), why = errno;
 
     free(file);
@@ -430,7 +402,7 @@ read_one(void *ctx, size_t i, int thread)
     struct stat st;
     size_t stem;
     int64_t frame;
-    char *file = scan_file(s->path, &frame);
+    char *file = image_path(s->path, &frame);
 
     (void)thread;
     if (scan_mask_name(str_base(s->id), &stem)) {
@@ -640,8 +612,8 @@ scan_tree(const struct scan_list *l, const char *folder, struct err *e)
         if (leads_out(s->id) || leads_out(s->label))
             return err_set(e, EXIT_INVALID, "'%s' would lie outside '%s'",
                            s->path, folder);
-        from = scan_file(s->path, &frame);
-        id = scan_file(s->id, &frame);
+        from = image_path(s->path, &frame);
+        id = image_path(s->id, &frame);
         to = scan_ending(str_base(id)) != NULL
                  ? str_format("%s/%s", folder, id)
                  : str_format("%s/%s/%s%s", folder, s->label, id,
@@ -660,7 +632,7 @@ scan_delete_masks(const struct scan_list *l, struct err *e)
     for (size_t i = 0; i < l->n; i++) {
         const struct scan *s = &l->item[i];
         int64_t frame;
-        char *file = scan_file(s->path, &frame);
+        char *file = image_path(s->path, &frame);
         int rc = 0;
 
         /* One that is gone was reached by two ways. */

@@ -90,12 +90,6 @@ int scan_tree(const struct scan_list *l, const char *folder, struct err *e);
 int scan_delete_masks(const struct scan_list *l, struct err *e);
 
 /*
- * The file of a path, which the caller frees, and the frame that `FILE.dcm#N`
- * names, from 1; else 0.
- */
-char *scan_file(const char *path, int64_t *frame);
-
-/*
  * The id of a scan that is named: its path without "." and empty parts.  The
  * caller frees it.
  */
