@@ -21,7 +21,7 @@ CFLAGS  = -std=c11 $(OPT) -g -fPIC -fno-math-errno -fvisibility=hidden \
           -Wconversion -Wno-sign-conversion -Wvla $(SAN)
 CPPFLAGS = -D_GNU_SOURCE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -I. -Ilib -MMD -MP
 LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(SAN)
-LDLIBS  = -lz -ldeflate -lm -lpthread -ldl
+LDLIBS  = -ldeflate -lm -lpthread -ldl
 
 BIN     = $(BUILD)/bin
 PLUGINS = $(BUILD)/lib/busi
@@ -130,6 +130,9 @@ $(PLUGINS)/comm_mpi.so: $(BUILD)/lib/comm/comm_mpi.o $(LIB)
 	@mkdir -p $(@D)
 	$(CC) -shared $(filter-out -pie,$(LDFLAGS)) -o $@ $^ \
 	    $(shell pkg-config --libs ompi-c) $(LDLIBS)
+
+# zlib is the tests' second opinion.
+$(BUILD)/tests/%: LDLIBS += -lz
 
 $(BUILD)/tests/check_%: $(BUILD)/tests/check_%.o $(LIB)
 	@mkdir -p $(@D)

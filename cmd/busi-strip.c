@@ -4,6 +4,8 @@
 #include "base/opt.h"
 #include "base/reject.h"
 #include "base/table.h"
+#include "data/image_file.h"
+#include "data/sandbox.h"
 #include "data/scan.h"
 
 #include <stdbool.h>
@@ -202,12 +204,13 @@ main(int argc, char **argv)
         "masks out.", opts, examples, false
     };
     struct err e = { 0 };
-    int first = opt_start(&p, argc, argv), status;
+    int first = opt_start(&p, argc, argv), status = 0;
 
     if (s.delete && !s.yes)
-        status = err_set(&e, EXIT_USAGE, "--delete removes files for good; "
-                         "if that is meant, add --yes");
-    else
+        err_set(&e, EXIT_USAGE, "--delete removes files for good; "
+                "if that is meant, add --yes");
+    else if (!s.by_content || image_sandbox_open(&e) == 0)
         status = strip(&s, argv + first, &e);
+    sandbox_close();
     return opt_finish(status, &e);
 }

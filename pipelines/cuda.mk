@@ -167,7 +167,7 @@ $(BUILD)/tests/check_cudnn_plans: $(BUILD)/tests/check_cudnn_plans.o \
 DEFLATE  := $(shell printf '\043include <libdeflate.h>\n' | \
              $(CC) -E -xc - >/dev/null 2>&1 && echo -ldeflate)
 TRAIN     = $(BUILD)/libbusi-train.a
-TRAIN_OBJ = $(filter-out $(foreach f,image_file image_png mask prep,\
+TRAIN_OBJ = $(filter-out $(foreach f,image_file image_png prep,\
             $(BUILD)/lib/data/$f.o),$(LIB_OBJ))
 ifeq ($(DEFLATE),)
 $(TRAIN_OBJ) $(BUILD)/tests/bench_gpu.o: CPPFLAGS += -Itests/small

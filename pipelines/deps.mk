@@ -1,8 +1,8 @@
 # What Debian 12 must have installed, and the target that installs it.
 
-PACKAGES = gcc libc6-dev pkg-config libvips-dev zlib1g-dev libdeflate-dev \
-           libdnnl-dev libopenmpi-dev openmpi-bin gnuplot-nox
-PACKAGES_CHECK = check mandoc procps g++ strace dcmtk
+PACKAGES = gcc libc6-dev pkg-config libvips-dev libdeflate-dev libdnnl-dev \
+           libopenmpi-dev openmpi-bin gnuplot-nox
+PACKAGES_CHECK = check zlib1g-dev mandoc procps g++ strace dcmtk
 
 # Installs only what is missing, and only when it may (root, or sudo).
 deps:

@@ -24,6 +24,8 @@ done
 is "what is not empty is listed" \
     "$(grep -vc '^empty' names)" "$(($(wc -l <m.tsv) - 1))"
 
+runs 1 busi-strip -v --by-content -o plain.tsv h
+bounded busi-strip
 runs 1 busi-prep -v --on-bad skip --rejects r.tsv -o d.st --resize 8x8 \
     --crop 8 m.tsv
 bounded busi-prep

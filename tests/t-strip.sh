@@ -14,6 +14,12 @@ mask() {
 scan() {
     printf "$head"'\300\364\277\221\001\000\012\011\002\202\010\267\135\240'"$tail"
 }
+# A mask of one bit a pixel, which libvips reads.
+bits() {
+    printf '\211PNG\015\012\032\012\000\000\000\015IHDR\000\000\000\003\000\000'
+    printf '\000\002\001\000\000\000\000\265\017[\267\000\000\000\014IDATx\234c'
+    printf 'X\300\340\000\000\002$\000\341s\353;\362\000\000\000\000IEND\256B`\202'
+}
 tab=$(printf '\t')
 
 # ------------------------------------------------- the layout of BUSI
@@ -181,6 +187,14 @@ has masks.tsv "^plain/benign/alone.png${tab}${tab}content$"
 says "no scan belongs to the mask 'plain/benign/alone.png'"
 runs 0 busi-strip plain
 is "without --by-content" 10 "$(wc -l <out | tr -d ' ')"
+bits >plain/benign/bits.png
+mask | head -c 60 >plain/benign/cut.png
+runs 0 busi-strip --by-content --masks masks.tsv plain
+has masks.tsv "^plain/benign/bits.png${tab}${tab}content$"
+has out "^benign/cut.png"
+BUSI_PLUGINS=/nowhere runs 1 busi-strip --by-content plain
+has err "^plain/benign/bits.png${tab}unreadable${tab}image_vips is not built"
+is "what needs no libvips" 8 "$(grep -c / out)"
 
 # ------------------------------------------------------------------- tree
 runs 0 busi-strip --tree stripped -o m.tsv scans

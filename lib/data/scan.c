@@ -6,7 +6,6 @@
 #include "base/pool.h"
 #include "base/str.h"
 #include "data/image_file.h"
-#include "data/mask.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -393,6 +392,37 @@ reject(struct scan *s, const char *reason, const char *detail)
     s->detail = mem_strdup(detail);
 }
 
+static bool
+black_and_white(const struct image *m)
+{
+    size_t c = (size_t)m->c, n = (size_t)m->w * (size_t)m->h * c, i = 0;
+
+    while (i < n && (m->px[i] == 0 || m->px[i] == 255) &&
+           m->px[i] == m->px[i - i % c])
+        i++;
+    return i == n;
+}
+
+/* Is it a mask by its pixels?  An error: nobody can tell. */
+static bool
+is_mask(const char *file, struct err *e)
+{
+    const char *ending = scan_ending(str_base(file));
+    struct image m;
+    bool mask;
+
+    if (ending == NULL || strcasecmp(ending, ".png") != 0)
+        return false;
+    if (image_load(&m, file, e) != 0) {
+        if (e->status == EXIT_INVALID)      /* for those who need its pixels */
+            err_clear(e);
+        return false;
+    }
+    mask = black_and_white(&m);
+    image_release(&m);
+    return mask;
+}
+
 static void
 read_one(void *ctx, size_t i, int thread)
 {
@@ -415,9 +445,9 @@ read_one(void *ctx, size_t i, int thread)
         reject(s, "not-a-file", "not a regular file");
     } else if (st.st_size == 0) {
         reject(s, "empty", "the file has no bytes");
-    } else if (r->by_content && mask_look(file)) {
+    } else if (r->by_content && is_mask(file, &e)) {
         s->mask = SCAN_MASK_CONTENT;
-    } else if (digest_file(file, s->sha256, &e) != 0) {
+    } else if (e.status != 0 || digest_file(file, s->sha256, &e) != 0) {
         reject(s, "unreadable", e.text);
     }
     free(file);
