@@ -62,7 +62,6 @@ static struct {
     pthread_cond_t back;        /* one is idle again, or gone */
     int warden;                 /* socket; -1: there is none */
     pid_t pid;
-    const struct sandbox_class *classes;
     struct sandbox *sandboxes;
     int guards;                 /* bits of drop_rights(); -1: no sandbox yet */
 } all = { .lock = PTHREAD_MUTEX_INITIALIZER, .back = PTHREAD_COND_INITIALIZER,
@@ -286,9 +285,8 @@ be_warden(const struct sandbox_class *classes, int fd)
 int
 sandbox_open(const struct sandbox_class *classes, struct err *e)
 {
-    int fd[2];
-
     struct rlimit files;
+    int fd[2];
 
     signal(SIGXFSZ, SIG_IGN);   /* a limit of files is an error, no end */
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -307,7 +305,6 @@ sandbox_open(const struct sandbox_class *classes, struct err *e)
         return err_errno(e, "cannot start a process");
     }
     all.warden = fd[0];
-    all.classes = classes;
     return 0;
 }
 

@@ -67,9 +67,7 @@ scan_mask_name(const char *name, size_t *stem)
         return false;
     while (p > name && p[-1] >= '0' && p[-1] <= '9')
         p--;
-    if (p == end)
-        p = end;
-    else if (p == name || *--p != '_')
+    if (p < end && (p == name || *--p != '_'))
         return false;
     if (p - name <= 5 || memcmp(p - 5, "_mask", 5) != 0)
         return false;
