@@ -18,6 +18,18 @@ struct taps {
     int32_t *weight;            /* [n,ksize] */
 };
 
+int
+image_check_size(int64_t w, int64_t h, struct err *e)
+{
+    if (w < 1 || h < 1)
+        return err_set(e, EXIT_INVALID, "has no pixels");
+    if (w > IMAGE_MAX_SIDE || h > IMAGE_MAX_SIDE || w * h > IMAGE_MAX_PIXELS)
+        return err_set(e, EXIT_INVALID, "%lldx%lld pixels are more than the "
+                       "limit of %d a side and %d M in all", (long long)w,
+                       (long long)h, IMAGE_MAX_SIDE, IMAGE_MAX_PIXELS >> 20);
+    return 0;
+}
+
 void
 image_init(struct image *m, int w, int h, int c)
 {

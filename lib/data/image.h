@@ -4,13 +4,20 @@
 #ifndef BUSI_DATA_IMAGE_H
 #define BUSI_DATA_IMAGE_H
 
+#include "base/err.h"
+
 #include <stddef.h>
 #include <stdint.h>
+
+enum { IMAGE_MAX_SIDE = 16384, IMAGE_MAX_PIXELS = 1 << 26 };
 
 struct image {
     int w, h, c;            /* width, height, channels (1 gray, 3 RGB) */
     uint8_t *px;            /* [h,w,c], rows without gaps */
 };
+
+/* Is a foreign picture of a size that is taken?  Else EXIT_INVALID. */
+int image_check_size(int64_t w, int64_t h, struct err *e);
 
 /*
  * Every function with a `to` makes a new picture there without looking at the old

@@ -1,7 +1,5 @@
 #include "data/image_bmp.h"
 
-#include "data/image_file.h"
-
 #include <stdbool.h>
 #include <string.h>
 
@@ -65,14 +63,8 @@ read_size(struct bmp *b, const uint8_t *p, struct err *e)
     int32_t w = (int32_t)le32(p + 18), h = (int32_t)le32(p + 22);
     int64_t high = h < 0 ? -(int64_t)h : h;
 
-    if (w < 1 || high < 1)
-        return bad(e, "it has no pixels");
-    if (w > IMAGE_MAX_SIDE || high > IMAGE_MAX_SIDE ||
-        w * high > IMAGE_MAX_PIXELS)
-        return err_set(e, EXIT_INVALID, "%dx%lld pixels are more than the "
-                       "limit of %d a side and %d M in all", (int)w,
-                       (long long)high, IMAGE_MAX_SIDE,
-                       IMAGE_MAX_PIXELS >> 20);
+    if (image_check_size(w, high, e) != 0)
+        return -1;
     b->w = w;
     b->h = (int)high;
     b->top_down = h < 0;

@@ -203,12 +203,8 @@ check_header(const struct header *h, int64_t frame, struct err *e)
 
     if (h->w < 1 || h->h < 1 || h->frames < 1 || h->nbytes == 0)
         return err_set(e, EXIT_INVALID, "is a DICOM file without a picture");
-    if (h->w > IMAGE_MAX_SIDE || h->h > IMAGE_MAX_SIDE ||
-        h->w * h->h > IMAGE_MAX_PIXELS)
-        return err_set(e, EXIT_INVALID, "%lldx%lld pixels are more than the "
-                       "limit of %d a side and %d M in all", (long long)h->w,
-                       (long long)h->h, IMAGE_MAX_SIDE,
-                       IMAGE_MAX_PIXELS >> 20);
+    if (image_check_size(h->w, h->h, e) != 0)
+        return -1;
     if (frame == 0 && h->frames > 1)
         return err_set(e, EXIT_INVALID, "has %lld frames: name one, as in "
                        "'FILE.dcm#1'", (long long)h->frames);

@@ -19,11 +19,7 @@
 #include "base/err.h"
 #include "data/image.h"
 
-enum {
-    IMAGE_MAX_SIDE = 16384,         /* pixels */
-    IMAGE_MAX_PIXELS = 1 << 26,
-    IMAGE_MAX_BYTES = 1 << 28       /* of a file */
-};
+enum { IMAGE_MAX_BYTES = 1 << 28 };     /* of a file */
 
 /*
  * From now on decode in child processes of few rights (sandbox.h); programs

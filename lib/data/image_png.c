@@ -2,7 +2,6 @@
 
 #include "base/mem.h"
 #include "base/vectors.h"
-#include "data/image_file.h"
 
 #include <libdeflate.h>
 #include <stdlib.h>
@@ -366,12 +365,10 @@ taken(const uint8_t *p, const uint8_t *end, int *bpp)
     static const int channels[7] = { 1, 0, 3, 0, 2, 0, 4 };
     const uint8_t *header = p + 8;
     struct chunk c;
-    uint32_t w = be32(header), h = be32(header + 4);
 
     if (header[8] != 8 || header[9] > 6 || header[10] != 0 ||
-        header[11] != 0 || header[12] != 0 || w == 0 || h == 0 ||
-        w > IMAGE_MAX_SIDE || h > IMAGE_MAX_SIDE ||
-        (uint64_t)w * h > IMAGE_MAX_PIXELS)
+        header[11] != 0 || header[12] != 0 ||
+        image_check_size(be32(header), be32(header + 4), NULL) != 0)
         return false;
     *bpp = channels[header[9]];
     /* A transparent colour is left to the library. */

@@ -1,7 +1,6 @@
 #include "data/image_vips.h"
 
 #include "base/mem.h"
-#include "data/image_file.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -48,11 +47,8 @@ static loader *const loaders[] = {
 static int
 check_header(VipsImage *in, struct err *e)
 {
-    if (in->Xsize > IMAGE_MAX_SIDE || in->Ysize > IMAGE_MAX_SIDE ||
-        (int64_t)in->Xsize * in->Ysize > IMAGE_MAX_PIXELS)
-        return err_set(e, EXIT_INVALID, "%dx%d pixels are more than the "
-                       "limit of %d a side and %d M in all", in->Xsize,
-                       in->Ysize, IMAGE_MAX_SIDE, IMAGE_MAX_PIXELS >> 20);
+    if (image_check_size(in->Xsize, in->Ysize, e) != 0)
+        return -1;
     if (vips_image_get_n_pages(in) > 1)
         return err_set(e, EXIT_INVALID, "has %d pages; one picture a file "
                        "is taken", vips_image_get_n_pages(in));

@@ -1,7 +1,7 @@
 #include "data/recipe.h"
 
 #include "base/mem.h"
-#include "data/image_file.h"
+#include "data/image.h"
 
 #include <math.h>
 #include <stdio.h>

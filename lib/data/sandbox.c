@@ -2,7 +2,6 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "data/image_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -490,9 +489,7 @@ take_reply(const struct sandbox *c, struct reply *r, struct image *m,
         return err_set(e, r->status == EXIT_IO ? EXIT_IO : EXIT_INVALID,
                        "%s", r->text);
     }
-    if (r->w < 1 || r->h < 1 || (r->c != 1 && r->c != 3) ||
-        r->w > IMAGE_MAX_SIDE || r->h > IMAGE_MAX_SIDE ||
-        (int64_t)r->w * r->h > IMAGE_MAX_PIXELS)
+    if ((r->c != 1 && r->c != 3) || image_check_size(r->w, r->h, NULL) != 0)
         return err_set(e, EXIT_INVALID, "its decoder made no picture of it");
     n = (size_t)r->w * (size_t)r->h * (size_t)r->c;
     m->w = r->w;
