@@ -1,6 +1,7 @@
 /* The base layer: strings, tables, files, digests, random numbers, threads. */
 #include "check.h"
 
+#include "base/child.h"
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -726,10 +727,35 @@ START_TEST(pool_does_all_once)
 }
 END_TEST
 
+static int
+sh(const char *script, struct str *out, struct str *said)
+{
+    const char *const args[] = { "sh", "-c", script, NULL };
+
+    return child_run(args, "bytes", 5, 1000, out, said, NULL);
+}
+
+START_TEST(children)
+{
+    static const char *const none[] = { "no such program", NULL };
+    struct str out = { 0 }, said = { 0 };
+
+    ck_assert_int_eq(sh("cat; echo oh >&2; exit 3", &out, &said), 3);
+    ck_assert_str_eq(out.text, "bytes");
+    ck_assert_str_eq(said.text, "oh\n");
+    ck_assert_int_eq(sh("kill -9 $$", &out, &said), CHILD_KILLED);
+    ck_assert_int_eq(sh("printf %1001d 1", &out, &said), CHILD_KILLED);
+    ck_assert_int_eq(child_run(none, "", 0, 1000, &out, &said, NULL),
+                     CHILD_NOT_FOUND);
+    str_release(&out);
+    str_release(&said);
+}
+END_TEST
+
 CHECK_MAIN("base", 60, memory_is_zero_and_aligned, natural_order,
            numbers_from_text, json_strings, strings_grow, table_round_trip,
            table_takes, table_refuses, table_changes, out_is_whole_or_not,
            out_takes_over_a_part, out_is_locked, out_to_a_full_device,
            files_in, rejects, errors, options_have_defaults, sha256, hmac,
            sha256_of_files, philox_known_answers, draws_by_place,
-           distributions, pool_does_all_once)
+           distributions, pool_does_all_once, children)

@@ -68,7 +68,7 @@ sweep() {
     "$@" >/dev/null 2>err </dev/null || bad "$(head -n 2 err): $*"
     cp -R "$out" whole
     follow=-f some=$all
-    # gnuplot does not look whether its writes to our pipe succeed, and there
+    # gnuplot does not look whether its writes to our file succeed, and there
     # disks do not fill: the program alone.  A scan that cannot be opened is
     # left out.
     [ "$1" != busi-report ] || { follow='' some=${all% *}; }

@@ -1,20 +1,14 @@
 #include "data/image_dicom.h"
 
+#include "base/child.h"
 #include "base/mem.h"
-#include "base/str.h"
 #include "data/image_file.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-enum { NOT_FOUND = 127, MAX_DUMP = 1 << 24 };
+enum { MAX_DUMP = 1 << 24 };
 
 /* What the header says. */
 struct header {
@@ -25,77 +19,12 @@ struct header {
     bool halved;                /* YBR_FULL_422: two samples a pixel */
 };
 
-/* ------------------------------------------------------------------ a child */
-
-/* The bytes as a file without a name. */
-static int
-nameless(const void *data, size_t nbytes, struct err *e)
-{
-    int fd = memfd_create("dicom", MFD_CLOEXEC);
-
-    for (size_t done = 0; fd >= 0 && done < nbytes;) {
-        ssize_t n = write(fd, (const char *)data + done, nbytes - done);
-
-        if (n < 0 && errno != EINTR) {
-            close(fd);
-            fd = -1;
-        } else if (n > 0) {
-            done += (size_t)n;
-        }
-    }
-    if (fd < 0 || lseek(fd, 0, SEEK_SET) != 0)
-        return err_errno(e, "cannot hand a file to DCMTK");
-    return fd;
-}
-
-static int
-spawn(pid_t *pid, const char *const *args, int in, int out, int said)
-{
-    extern char **environ;
-    const char *argv[24] = {
-        "sh", "-c", "trap '' INT; ulimit -v 2097152; ulimit -t 60; "
-                    "exec \"$@\"", "sh"
-    };
-    posix_spawn_file_actions_t a;
-    int rc;
-
-    for (int i = 0; args[i] != NULL; i++)
-        argv[4 + i] = args[i];
-    posix_spawn_file_actions_init(&a);
-    posix_spawn_file_actions_adddup2(&a, in, 0);
-    posix_spawn_file_actions_adddup2(&a, out, 1);
-    posix_spawn_file_actions_adddup2(&a, said, 2);
-    rc = posix_spawnp(pid, "sh", &a, NULL, (char *const *)argv, environ);
-    posix_spawn_file_actions_destroy(&a);
-    return rc;
-}
-
-/* All that comes out of a pipe, up to `limit` bytes; false: more. */
-static bool
-collect(int fd, struct str *out, size_t limit)
-{
-    char part[65536];
-    ssize_t n;
-
-    while ((n = read(fd, part, sizeof part)) != 0) {
-        if (n < 0 && errno != EINTR)
-            return false;
-        if (n > 0)
-            str_add_bytes(out, part, (size_t)n);
-        if (out->n > limit)
-            return false;
-    }
-    return true;
-}
-
 /* Pixels made up for a damaged JPEG are only worth a warning to DCMTK. */
 static bool
-complains(int said)
+complains(const struct str *said)
 {
-    char text[4096];
-    ssize_t n = pread(said, text, sizeof text - 1, 0);
+    const char *text = said->n > 0 ? said->text : "";
 
-    text[n > 0 ? n : 0] = '\0';
     return strncmp(text, "E:", 2) == 0 || strstr(text, "\nE:") != NULL ||
            strstr(text, "Corrupt JPEG") != NULL;
 }
@@ -105,39 +34,17 @@ static int
 ask(const char *const *args, const void *data, size_t nbytes, size_t limit,
     struct str *out, struct err *e)
 {
-    int fd[2], in = nameless(data, nbytes, e), said, rc, status = 0;
-    bool whole;
-    pid_t pid;
+    struct str said = { 0 };
+    int rc = child_run(args, data, nbytes, limit, out, &said, e);
 
-    if (in < 0)
-        return -1;
-    said = nameless(NULL, 0, e);
-    if (said < 0 || pipe2(fd, O_CLOEXEC) != 0) {
-        close(in);
-        if (said >= 0)
-            close(said);
-        return err_errno(e, "cannot make a pipe to DCMTK");
-    }
-    rc = spawn(&pid, args, in, fd[1], said);
-    close(in);
-    close(fd[1]);
-    whole = rc == 0 && collect(fd[0], out, limit);
-    close(fd[0]);
-    while (rc == 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    whole = whole && !complains(said);
-    close(said);
-    if (rc != 0) {
-        errno = rc;
-        return err_errno(e, "cannot start '%s'", args[0]);
-    }
-    if (WIFEXITED(status) && WEXITSTATUS(status) == NOT_FOUND)
-        return err_set(e, EXIT_IO, "'%s' of DCMTK, which reads DICOM, is not "
-                       "installed (Debian: dcmtk)", args[0]);
-    if (!whole || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return err_set(e, EXIT_INVALID, "cannot be decoded: DCMTK's '%s' "
-                       "refuses it", args[0]);
-    return 0;
+    if (rc == CHILD_NOT_FOUND)
+        rc = err_set(e, EXIT_IO, "'%s' of DCMTK, which reads DICOM, is not "
+                     "installed (Debian: dcmtk)", args[0]);
+    else if (rc > 0 || complains(&said))
+        rc = err_set(e, EXIT_INVALID, "cannot be decoded: DCMTK's '%s' "
+                     "refuses it", args[0]);
+    str_release(&said);
+    return rc;
 }
 
 /* --------------------------------------------------------------- the header */

@@ -1,14 +1,14 @@
 #include "report/plot.h"
 
+#include "base/child.h"
 #include "base/mem.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
+
+enum { MAX_SVG = 1 << 24 };
 
 static const char *const colours[PLOT_COLOURS] = {
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#222222",
@@ -79,7 +79,7 @@ plot_empty(const struct plot *p)
 
 /* gnuplot finds the range itself, but not where all numbers are one. */
 static void
-write_range(const struct plot *p, FILE *f, char axis, double lo, double hi)
+write_range(const struct plot *p, struct str *s, char axis, double lo, double hi)
 {
     double least = INFINITY, most = -INFINITY;
 
@@ -96,11 +96,11 @@ write_range(const struct plot *p, FILE *f, char axis, double lo, double hi)
         hi = most + 0.5;
     }
     if (lo < hi)
-        fprintf(f, "set %crange [%.6g:%.6g]\n", axis, lo, hi);
+        str_addf(s, "set %crange [%.6g:%.6g]\n", axis, lo, hi);
 }
 
 static void
-write_script(const struct plot *p, FILE *f)
+write_script(const struct plot *p, struct str *s)
 {
     static const char *const looks[] = {
         "with lines lw 2.5", "with lines lw 1.5 dt 2", "with lines lw 1",
@@ -108,120 +108,76 @@ write_script(const struct plot *p, FILE *f)
     };
     const char *before = "plot";
 
-    fputs("set terminal svg size 480,340 noenhanced font 'sans-serif,14'\n"
-          "set border 3 lc rgb '#666666'\nset tics nomirror out\n"
-          "set grid lc rgb '#dddddd' lw 0.5\nset samples 2\n", f);
-    fprintf(f, "set xlabel '%s'\nset ylabel '%s'\nset key %s samplen 2\n",
-            p->xlabel, p->ylabel, p->key);
-    write_range(p, f, 'x', p->lo_x, p->hi_x);
-    write_range(p, f, 'y', p->lo_y, p->hi_y);
+    str_add(s, "set terminal svg size 480,340 noenhanced font 'sans-serif,14'\n"
+               "set border 3 lc rgb '#666666'\nset tics nomirror out\n"
+               "set grid lc rgb '#dddddd' lw 0.5\nset samples 2\n");
+    str_addf(s, "set xlabel '%s'\nset ylabel '%s'\nset key %s samplen 2\n",
+             p->xlabel, p->ylabel, p->key);
+    write_range(p, s, 'x', p->lo_x, p->hi_x);
+    write_range(p, s, 'y', p->lo_y, p->hi_y);
     for (size_t i = 0; i < p->n; i++) {
-        fprintf(f, "$d%zu << EOD\n", i);
+        str_addf(s, "$d%zu << EOD\n", i);
         for (size_t k = 0; k < p->line[i].n; k++)
             if (is_point(&p->line[i], k))
-                fprintf(f, "%.6g %.6g\n", p->line[i].x[k], p->line[i].y[k]);
+                str_addf(s, "%.6g %.6g\n", p->line[i].x[k], p->line[i].y[k]);
             else
-                fputs("\n", f);
-        fputs("EOD\n", f);
+                str_add(s, "\n");
+        str_add(s, "EOD\n");
     }
     for (size_t i = 0; i < p->n; i++) {
         const struct plot_line *l = &p->line[i];
 
         if (!has_points(l))
             continue;
-        fprintf(f, "%s $d%zu using 1:2 %s lc rgb '%s' ", before, i,
-                looks[l->look], colours[l->colour]);
+        str_addf(s, "%s $d%zu using 1:2 %s lc rgb '%s' ", before, i,
+                 looks[l->look], colours[l->colour]);
         before = ",";
         if (l->title[0] != '\0')
-            fprintf(f, "title \"%s\"", l->title);
+            str_addf(s, "title \"%s\"", l->title);
         else
-            fputs("notitle", f);
+            str_add(s, "notitle");
     }
-    fputs("\n", f);
+    str_add(s, "\n");
 }
 
-static void
-become_gnuplot(int script, int out, int talk)
+/* Where its last line starts that is not blank; *n: its bytes. */
+static const char *
+last_line(const struct str *s, int *n)
 {
-    if (dup2(script, 0) >= 0 && dup2(out, 1) >= 0 && dup2(talk, 2) >= 0)
-        execlp("gnuplot", "gnuplot", "-d", "-", (char *)NULL);
-    _exit(127);
-}
+    const char *text = s->n > 0 ? s->text : "", *end = text + s->n, *line;
 
-/* Everything the child says, then how it ended. */
-static int
-collect(pid_t child, int from, struct str *to)
-{
-    char part[65536];
-    ssize_t n;
-    int status = -1;
-
-    while ((n = read(from, part, sizeof part)) > 0 ||
-           (n < 0 && errno == EINTR))
-        if (n > 0)
-            str_add_bytes(to, part, (size_t)n);
-    waitpid(child, &status, 0);
-    return n == 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static bool
-whole_svg(const struct str *svg)
-{
-    size_t n = svg->n;
-
-    while (n > 0 && strchr(" \r\n", svg->text[n - 1]) != NULL)
-        n--;
-    return n >= 6 && memcmp(svg->text + n - 6, "</svg>", 6) == 0;
-}
-
-/* What gnuplot said last is why it failed. */
-static int
-failed(FILE *talk, struct err *e)
-{
-    char line[256], last[256] = "";
-
-    rewind(talk);
-    while (fgets(line, sizeof line, talk) != NULL) {
-        line[strcspn(line, "\n")] = '\0';
-        if (line[strspn(line, " ")] != '\0')
-            snprintf(last, sizeof last, "%s", line);
-    }
-    return err_set(e, EXIT_IO, "gnuplot failed%s%s", last[0] ? ": " : "",
-                   last + strspn(last, " "));
+    while (end > text && strchr(" \r\n", end[-1]) != NULL)
+        end--;
+    for (line = end; line > text && line[-1] != '\n';)
+        line--;
+    while (line < end && *line == ' ')
+        line++;
+    *n = (int)(end - line);
+    return line;
 }
 
 int
 plot_svg(const struct plot *p, struct str *svg, struct err *e)
 {
-    FILE *script = tmpfile(), *talk = tmpfile();
-    int ends[2], status = -1, rc;
-    pid_t child;
+    static const char *const gnuplot[] = { "gnuplot", "-d", "-", NULL };
+    struct str script = { 0 }, said = { 0 };
+    const char *last;
+    int n, rc;
 
-    if (script == NULL || talk == NULL || pipe(ends) != 0) {
-        err_errno(e, "cannot run gnuplot");
-        if (script != NULL)
-            fclose(script);
-        if (talk != NULL)
-            fclose(talk);
-        return -1;
-    }
-    write_script(p, script);
-    if (fflush(script) == 0 && lseek(fileno(script), 0, SEEK_SET) == 0 &&
-        (child = fork()) >= 0) {
-        if (child == 0)
-            become_gnuplot(fileno(script), ends[1], fileno(talk));
-        close(ends[1]);
-        status = collect(child, ends[0], svg);
-    } else {
-        close(ends[1]);
-    }
-    close(ends[0]);
-    fclose(script);
+    write_script(p, &script);
+    rc = child_run(gnuplot, script.text, script.n, MAX_SVG, svg, &said, e);
+    last = last_line(svg, &n);
     /* It does not look whether its own output was written. */
-    if (status == 0 && whole_svg(svg))
-        rc = 0;
-    else
-        rc = status == 127 ? 1 : failed(talk, e);
-    fclose(talk);
+    if (rc == 0 && (n < 6 || memcmp(last + n - 6, "</svg>", 6) != 0))
+        rc = CHILD_KILLED;
+    if (rc == CHILD_NOT_FOUND) {
+        rc = 1;
+    } else if (rc > 0) {
+        last = last_line(&said, &n);    /* is why */
+        rc = err_set(e, EXIT_IO, "gnuplot failed%s%.*s", n > 0 ? ": " : "", n,
+                     last);
+    }
+    str_release(&script);
+    str_release(&said);
     return rc;
 }
