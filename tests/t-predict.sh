@@ -117,9 +117,20 @@ is "heat maps: shares where there is a lesion" 16 \
     grep -c '^[bm]')"
 is "heat maps: none where there is none" 6 \
     "$(awk -F'\t' '$8 == "" && $1 ~ /^normal/' out | wc -l | tr -d ' ')"
+fit=$(awk -F'\t' '$1 == "malignant/malignant (1).png" { print $8, $9 }' out)
 cut -f 1-7 out >with
 runs 0 busi-predict -m m.st -m n.st --device ref scans
 cut -f 1-7 out | cmp -s - with || bad "heat maps change the answers"
+mkdir mixed
+cp "scans/malignant/malignant (1).png" mixed/1.BMP
+cp "scans/malignant/malignant (1)_mask.png" mixed/1_mask_2.PNG
+cp mixed/1.BMP mixed/12.png
+(cd mixed && busi-predict -q -m ../m.st -m ../n.st --device ref --cam ../mixed-maps \
+    1.BMP 12.png) >out
+is "a mask of another ending, with any number" "$fit" \
+    "$(awk -F'\t' '$1 == "1.BMP" { print $8, $9 }' out)"
+is "is not that of a longer name" " " \
+    "$(awk -F'\t' '$1 == "12.png" { print $8, $9 }' out)"
 cp -R scans own
 runs 2 busi-predict -m m.st --device ref --cam own own
 says "would overwrite"

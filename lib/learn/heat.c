@@ -8,9 +8,11 @@
 #include "data/scan.h"
 #include "learn/cam.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <math.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,28 +38,93 @@ join_mask(const struct recipe *r, const char *path, uint8_t *mask)
     free(px);
 }
 
-/* NAME_mask.EXT and NAME_mask_1.EXT, _2, ...; NULL: there are none. */
-static uint8_t *
-find_masks(const struct recipe *r, const char *path)
+/* The masks of a scan; its path without the ending. */
+struct masks {
+    char *stem;
+    struct str_list path;
+};
+
+static int
+by_stem(const void *a, const void *b)
 {
-    const char *end = path != NULL ? scan_ending(str_base(path)) : NULL;
-    uint8_t *mask = NULL;
+    return strcmp(((const struct masks *)a)->stem,
+                  ((const struct masks *)b)->stem);
+}
 
-    for (int i = 0; end != NULL; i++) {
-        char *name = i == 0 ? str_format("%.*s_mask%s", (int)(end - path),
-                                         path, end)
-                            : str_format("%.*s_mask_%d%s", (int)(end - path),
-                                         path, i, end);
-        bool there = access(name, F_OK) == 0;
+static void
+release_masks(void *p)
+{
+    struct masks *m = p;
 
-        if (there && mask == NULL)
-            mask = mem_array((size_t)r->crop * (size_t)r->crop, 1);
-        if (there)
-            join_mask(r, name, mask);
-        free(name);
-        if (!there && i > 0)
-            break;
+    free(m->stem);
+    str_list_release(&m->path);
+    free(m);
+}
+
+static int
+is_mask(const struct dirent *d)
+{
+    size_t stem;
+
+    return scan_mask_name(d->d_name, &stem);
+}
+
+static int
+by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+/* `folder` has its slash, or is "". */
+static void
+read_folder(struct heat *h, const char *folder)
+{
+    struct dirent **entry;
+    int n = scandir(folder[0] != '\0' ? folder : ".", &entry, is_mask, by_name);
+
+    for (int i = 0; i < n; i++) {
+        char *path = str_format("%s%s", folder, entry[i]->d_name);
+        struct masks *m = mem_array(1, sizeof *m), **known;
+        size_t stem;
+
+        scan_mask_name(entry[i]->d_name, &stem);
+        m->stem = str_format("%.*s", (int)(strlen(folder) + stem), path);
+        known = mem_must(tsearch(m, &h->masks, by_stem), sizeof *m);
+        str_list_add(&(*known)->path, path);
+        if (*known != m)
+            release_masks(m);
+        free(path);
+        free(entry[i]);
     }
+    if (n >= 0)
+        free(entry);
+}
+
+/* The masks beside a scan (scan.h) in one; NULL: there are none. */
+static uint8_t *
+find_masks(struct heat *h, const char *path)
+{
+    const char *base = str_base(path), *end = scan_ending(base);
+    size_t side = (size_t)h->recipe->crop;
+    struct masks key, **found;
+    uint8_t *mask = NULL;
+    char *folder;
+
+    if (end == NULL)
+        return NULL;
+    folder = str_format("%.*s", (int)(base - path), path);
+    key.stem = str_format("%.*s", (int)(end - path), path);
+    /* Once: 100 000 scans may lie there. */
+    if (str_set_add(&h->folders, folder))
+        read_folder(h, folder);
+    found = tfind(&key, &h->masks, by_stem);
+    if (found != NULL) {
+        mask = mem_array(side, side);
+        for (size_t i = 0; i < (*found)->path.n; i++)
+            join_mask(h->recipe, (*found)->path.item[i], mask);
+    }
+    free(folder);
+    free(key.stem);
     return mask;
 }
 
@@ -116,6 +183,8 @@ void
 heat_close(struct heat *h)
 {
     str_set_release(&h->written);
+    str_set_release(&h->folders);
+    tdestroy(h->masks, release_masks);
 }
 
 /* May the map of scan `id` be written there? */
@@ -145,7 +214,7 @@ heat_write(struct heat *h, const char *id, const char *path,
            struct heat_fit *fit, struct err *e)
 {
     const struct recipe *r = h->recipe;
-    uint8_t *mask = find_masks(r, path);
+    uint8_t *mask = path != NULL ? find_masks(h, path) : NULL;
     char *to = heat_path(h->folder, id), *folder;
     struct image m = { 0 };
     int rc;

@@ -15,6 +15,7 @@ struct heat {
     const struct recipe *recipe;    /* of the models */
     bool ours;                  /* maps may be replaced in it */
     void *written;              /* a set of paths */
+    void *folders, *masks;      /* a set of folders, what is in them */
 };
 
 /*
@@ -41,11 +42,11 @@ struct heat_fit {
 /*
  * Write the map [crop,crop] over the pixels px [crop,crop,C] of scan `id` to
  * its heat_path().  `path` is the scan's file, or NULL.  If masks lie beside
- * it (scan.h), their outline is drawn and *fit says how much of the map is in
- * them.  Errors: cannot be written; EXIT_USAGE: would replace the scan, or a
- * file in a folder that is not of heat maps; EXIT_INVALID: would replace a map
- * of this run (of another id that gives the same name), or have too long a
- * name.
+ * it (scan.h) when the first map of its folder is written, their outline is
+ * drawn and *fit says how much of the map is in them.  Errors: cannot be
+ * written; EXIT_USAGE: would replace the scan, or a file in a folder that is
+ * not of heat maps; EXIT_INVALID: would replace a map of this run (of another
+ * id that gives the same name), or have too long a name.
  */
 int heat_write(struct heat *h, const char *id, const char *path,
                const uint8_t *px, const float *map,
