@@ -7,7 +7,8 @@
 FUZZ         ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 60
 FUZZ_CC      ?= clang
-FUZZ_WRAP    = -Wl,--wrap=file_map,--wrap=file_unmap,--wrap=file_read,--wrap=crc32_z
+FUZZ_WRAP    = -Wl,--wrap=file_map,--wrap=file_unmap,--wrap=file_read \
+               -Wl,--wrap=libdeflate_crc32
 
 fuzz:
 	@$(MAKE) --no-print-directory -s CC=$(FUZZ_CC) BUILD=$(BUILD)/fuzz-lib \

@@ -1,14 +1,14 @@
 /*
- * Stands in for lib/base/file.c and zlib in fuzz targets (ld --wrap): every file
- * is the input, in a block of its own size, so that ASan sees a read behind
- * its end; and every CRC-32 is 0, as the files of the corpus say, for else no
- * changed byte would get any further.
+ * Stands in for lib/base/file.c and libdeflate in fuzz targets (ld --wrap):
+ * every file is the input, in a block of its own size, so that ASan sees a read
+ * behind its end; and every CRC-32 is 0, as the files of the corpus say, for
+ * else no changed byte would get any further.
  */
 #include "fuzz.h"
 
 #include "base/file.h"
 
-#include <zlib.h>
+#include <libdeflate.h>
 
 static const uint8_t *input;
 static size_t ninput;
@@ -24,7 +24,7 @@ int __wrap_file_map(struct file_map *m, const char *path, struct err *e);
 void __wrap_file_unmap(struct file_map *m);
 int __wrap_file_read(const char *path, char **data, size_t *nbytes,
                      struct err *e);
-uLong __wrap_crc32_z(uLong crc, const Bytef *data, z_size_t n);
+uint32_t __wrap_libdeflate_crc32(uint32_t crc, const void *data, size_t n);
 
 int
 __wrap_file_map(struct file_map *m, const char *path, struct err *e)
@@ -55,8 +55,8 @@ __wrap_file_read(const char *path, char **data, size_t *nbytes, struct err *e)
     return 0;
 }
 
-uLong
-__wrap_crc32_z(uLong crc, const Bytef *data, z_size_t n)
+uint32_t
+__wrap_libdeflate_crc32(uint32_t crc, const void *data, size_t n)
 {
     (void)crc, (void)data, (void)n;
     return 0;
