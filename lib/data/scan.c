@@ -69,7 +69,7 @@ scan_mask_name(const char *name, size_t *stem)
         p--;
     if (p < end && (p == name || *--p != '_'))
         return false;
-    if (p - name <= 5 || memcmp(p - 5, "_mask", 5) != 0)
+    if (p - name < 5 || memcmp(p - 5, "_mask", 5) != 0)
         return false;
     *stem = (size_t)(p - 5 - name);
     return true;
@@ -83,10 +83,7 @@ add_file(struct scan_list *l, const char *path, const char *id)
     const char *base = str_base(id), *from;
     struct scan *s;
 
-    if (l->n == l->room) {
-        l->room = l->room * 2 + 64;
-        l->item = mem_grow(l->item, l->room, sizeof *l->item);
-    }
+    l->item = mem_room(l->item, l->n, &l->room, sizeof *l->item);
     s = &l->item[l->n++];
     memset(s, 0, sizeof *s);
     s->path = mem_strdup(path);
