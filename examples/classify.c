@@ -19,7 +19,7 @@ int
 main(int argc, char **argv)
 {
     const struct backend_conf conf = { 0 };
-    struct err e = { 0 };
+    struct err e = { 0 }, why = { 0 };
     struct infer in = { 0 };
     struct image scan = { 0 };
     struct model model = { 0 };
@@ -31,15 +31,16 @@ main(int argc, char **argv)
     if (argc != 3)
         err_set(&e, EXIT_USAGE, "usage: classify MODEL SCAN");
     else if (model_open(&model, argv[1], &e) == 0 &&
-             image_load(&scan, argv[2], &e) == 0 &&
              infer_open(&in, models, 1, "ref", &conf, 1, &e) == 0) {
         const struct recipe *r = &model.recipe;
 
         px = malloc((size_t)(r->crop * r->crop * r->channels));
         p = malloc(model.classes.n * sizeof *p);
         in.views = 1;
-        if (recipe_apply(r, &scan, px, &e) == 0 &&
-            infer_run(&in, 1, px, p, &e) == 0)
+        if (image_load(&scan, argv[2], &why) != 0 ||
+            recipe_apply(r, &scan, px, &why) != 0)
+            err_set(&e, why.status, "'%s': %s", argv[2], why.text);
+        else if (infer_run(&in, 1, px, p, &e) == 0)
             for (size_t i = 0; i < model.classes.n; i++)
                 printf("%s\t%.6f\n", model.classes.item[i], (double)p[i]);
     }

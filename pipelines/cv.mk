@@ -5,7 +5,9 @@
 #
 # Incremental: a table is replaced only when its content changes, so a changed
 # scan makes the dataset and what was trained on it anew, and nothing changed
-# makes nothing.  An interrupted training goes on where it was.  With -j folds
+# makes nothing.  (A change taken back is one more change.)  Masks, whose area the
+# report has, count by name, size and time.  An interrupted training goes on where
+# it was.  With -j folds
 # train side by side: on CPUs give THREADS= each; where there are GPUs, each fold
 # takes RANKS of them for itself and others wait (on-gpu.sh; DEVICES="0 1" are all
 # that may be taken), so `make -j4` keeps four busy.
@@ -65,7 +67,8 @@ cmp -s $$new $@ && rm $$new || mv $$new $@
 endef
 
 cv: $(OUT)/metrics.tsv $(OUT)/report.html
-	@awk -F'\t' '$$NF == "fold" || $$NF == "pooled" { \
+	@awk -F'\t' 'NR == 1 { one = $$NF != "fold" } \
+	    one || $$NF == "fold" || $$NF == "pooled" { \
 	    printf "%-18s %-22s %10s %10s %10s %6s\n", \
 	        $$1, $$2, $$3, $$4, $$5, $$6 }' $<
 	@echo "all rows: $<, with diagrams: $(OUT)/report.html"
@@ -81,8 +84,9 @@ $(OUT)/train.settings: FORCE
 	$(call if-changed,echo "$(MODEL) $(EPOCHS) $(BATCH) $(SEED) $(RANKS) $(PHANTOMS) $(ARGS)")
 
 # The file after --init in ARGS; MODEL is a file or a network's name.
-INIT  = $(shell echo " $(ARGS)" | sed -n 's/.* --init[= ] *\([^ ]*\).*/\1/p')
-FILES = $(foreach f,$(wildcard $(MODEL) $(INIT)),$(if $(wildcard $f/.),,$f))
+INIT     = $(shell echo " $(ARGS)" | sed -n 's/.* --init[= ] *\([^ ]*\).*/\1/p')
+SIZE_ARG = $(shell echo "$(ARGS)" | grep -o -e '--size[= ][0-9]*')
+files    = $(foreach f,$(wildcard $(1)),$(if $(wildcard $f/.),,$f))
 
 # A state that is older than what it was made from is of another run.
 define no-stale
@@ -101,6 +105,9 @@ endif
 $(WORK)/phantoms.settings: FORCE
 	$(call if-changed,echo "$(PHANTOMS)")
 
+$(OUT)/start.settings: FORCE
+	$(call if-changed,echo "$(MODEL) $(BATCH) $(SEED) $(RANKS) $(SIZE_ARG)")
+
 # In BUSI's proportions, seven in sixteen of them benign.
 $(WORK)/phantoms.safetensors: $(WORK)/prep.settings $(WORK)/phantoms.settings
 	rm -rf $(WORK)/phantoms
@@ -112,10 +119,11 @@ $(WORK)/phantoms.safetensors: $(WORK)/prep.settings $(WORK)/phantoms.settings
 	    --resize $(RESIZE) --crop $(CROP) --channels $(CHANNELS) -o $@ -
 
 # The size of the pictures, if ARGS have one, is that of the folds.
-$(OUT)/start.safetensors: $(WORK)/phantoms.safetensors $(OUT)/train.settings
+$(OUT)/start.safetensors: $(WORK)/phantoms.safetensors $(OUT)/start.settings \
+    $(call files,$(MODEL))
 	$(call no-stale,$(OUT)/start)
 	$(GPUS_FOR) $(RANKS) $(BUSI_BIN)busi-train -d $< --fold all -m $(MODEL) \
-	    $(shell echo "$(ARGS)" | grep -o -e '--size[= ][0-9]*') \
+	    $(SIZE_ARG) \
 	    --optimizer adamw --lr 0.001 --weight-decay 0.05 -e 6 --warmup 1 \
 	    --ema 0.98 -b $(BATCH) --seed $(SEED) --threads $(THREADS) \
 	    --ranks $(RANKS) --resume -o $@
@@ -135,7 +143,7 @@ $(WORK)/data.safetensors: $(WORK)/scans.tsv $(WORK)/prep.settings
 	    --channels $(CHANNELS) -o $@ $<
 
 $(OUT)/fold-%.safetensors: $(WORK)/data.safetensors $(WORK)/folds.tsv \
-    $(OUT)/train.settings $(FILES) $(START)
+    $(OUT)/train.settings $(call files,$(MODEL) $(INIT)) $(START)
 	$(call no-stale,$(OUT)/fold-$*)
 	$(GPUS_FOR) $(RANKS) $(BUSI_BIN)busi-train -d $< -f $(WORK)/folds.tsv --fold $(fold) -m $(MODEL) \
 	    -e $(EPOCHS) -b $(BATCH) --seed $(seed) --threads $(THREADS) \
@@ -156,9 +164,13 @@ $(OUT)/metrics.tsv: $(PREDS) $(OUT)/metrics.settings
 # For the report: thresholds come from validation folds, and where the networks
 # looked.
 $(OUT)/val-%.tsv: $(MODELS) $(OUT)/score.settings
-	$(SCORE) --fold $$((($* + 1) % $(K))) --allow-train-rows -o $@
+	$(SCORE) -q --fold $$((($* + 1) % $(K))) --allow-train-rows -o $@
 
-$(OUT)/maps-%.tsv: $(MODELS) $(OUT)/score.settings
+$(WORK)/masks.list: FORCE
+	$(call if-changed,find -L "$(BUSI)/" -iname '*_mask*' -printf '%P %s %T@\n' | sort)
+
+$(OUT)/maps-%.tsv: $(MODELS) $(OUT)/score.settings $(WORK)/masks.list \
+    $(if $(wildcard $(OUT)/maps/.),,FORCE)
 	$(SCORE) --fold $* --cam $(OUT)/maps -o $@
 
 # With two folds or --select none no rows are left to choose thresholds on.
@@ -177,6 +189,12 @@ $(OUT)/report.html: $(OUT)/metrics.tsv $(VALS) \
 	    $(FOLDS:%=--log $(OUT)/fold-%.tsv) \
 	    $(foreach i,$(FOLDS),$(patsubst %,--model %,$(subst %,$i,$(MODELS)))) \
 	    $(VALS:%=--validation %) $(PREDS) || [ $$? = 1 ]
+
+ifneq ($(filter-out 1,$(MEMBERS)),)
+ifneq ($(findstring --seed,$(ARGS)),)
+$(error members have seeds of their own: give SEED=N, not --seed in ARGS)
+endif
+endif
 
 FORCE:
 .PHONY: cv FORCE

@@ -33,7 +33,7 @@ run busi-eval -l folds.tsv -o metrics.tsv pred-0.tsv pred-1.tsv pred-2.tsv \
     pred-3.tsv pred-4.tsv
 for i in 0 1 2 3 4; do
     run busi-predict -m "fold-$i.safetensors" -d data.safetensors \
-        -f folds.tsv --fold $(((i + 1) % 5)) --device cpu --allow-train-rows \
+        -f folds.tsv --fold $(((i + 1) % 5)) --device cpu --allow-train-rows -q \
         -o "val-$i.tsv"
 done
 run busi-predict -m fold-0.safetensors -d data.safetensors -f folds.tsv \

@@ -32,7 +32,8 @@ help:
 #|     MEMBERS=3 (networks a fold, from other seeds) TTA=8 (views of a scan)
 #|     with -j a fold per GPU: DEVICES="0 1 2 3" RANKS=1 (GPUs for each)
 #| make BUSI=DIR table1   the paper's Table 1 beside ours
-#|     EPOCHS=100 SIZE=224 ROWS="..." RECIPES="..." GPUS=1|paper OUT=build/table1
+#|     EPOCHS=100 SIZE=224 ROWS="..." GPUS=1|paper OUT=build/table1
+#|     RECIPES="..." RECIPE_EPOCHS=60 (networks by our recipe, beside it)
 #| make BUSI=DIR scaling  the same training on RANKS="1 2 4", and where time goes
 #| make BUSI=DIR slowdown what a run like the paper's pays besides computing
 #| make predict MODEL=FILE IN=DIR OUT=pred.tsv

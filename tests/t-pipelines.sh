@@ -45,6 +45,15 @@ runs 0 cv BUSI="./real scans//BUSI/"
 is "another spelling of the folder makes nothing" "" "$(made '*')"
 is "maps know the masks beside the scans" 21 \
     "$(cat cv/maps-?.tsv | awk -F'\t' '$(NF - 1) > 0 && $1 != "id"' | wc -l)"
+cp "real scans/BUSI/benign/benign (2)_mask.png" kept.png
+cp "real scans/BUSI/benign/benign (3)_mask.png" \
+    "real scans/BUSI/benign/benign (2)_mask.png"
+runs 0 cv
+is "a changed mask makes maps and page anew" \
+    "maps-0.tsv maps-1.tsv maps-2.tsv report.html" "$(made '*.[th][st][vm]*')"
+mv kept.png "real scans/BUSI/benign/benign (2)_mask.png"
+runs 0 cv
+touch stamp && sleep 0.02
 
 runs 0 cv EPOCHS=2
 is "other settings train again" \
@@ -110,12 +119,19 @@ is "every fold starts from phantoms" \
     "$(sha256sum <drawn/start.safetensors | cut -d ' ' -f 1)" \
     "$(busi-info drawn/fold-0.safetensors | awk '$1 == "init" { print $2 }')"
 has drawn/report.html "Not given: --validation"
+has out "^accuracy +all"        # of one fold, too
+touch stamp && sleep 0.02
+runs 0 cv OUT=drawn PHANTOMS=16 FOLDS=0 EPOCHS=2 \
+    ARGS="--device cpu -q --select none"
+[ drawn/start.safetensors -ot stamp ] || bad "more epochs, and another start"
+[ drawn/fold-0.safetensors -nt stamp ] || bad "more epochs, and the old network"
 # Two networks a fold, then one of them alone.
 team() {
     runs 0 cv OUT=team FOLDS=0 "$@"
     cmp -s team/pred-0.tsv old && bad "pred-0.tsv is the old one: $*"
     cp team/pred-0.tsv old
 }
+runs 2 cv OUT=team MEMBERS=2 ARGS="--seed 5"
 team MEMBERS=2 TTA=2
 is "another seed" 2 \
     "$(busi-info team/fold-0.2.safetensors | awk '$1 == "seed" { print $2 }')"

@@ -115,7 +115,6 @@ scan >odd/_mask.png
 mask >odd/b_mask_12.png
 runs 0 busi-strip odd
 is "odd names" "-x/-1.png
-_mask.png
 a b/$raw.png
 a_Mask.png
 a_mask_.png
@@ -124,6 +123,7 @@ mask.png
 my_masked.png
 t\\tb/n\\nl\\\\.png" "$(sed 1d out | cut -f 1 | sort)"
 says "no scan belongs to the mask 'odd/b_mask_12.png'"
+says "no scan belongs to the mask 'odd/_mask.png'"
 runs 0 busi-strip -q odd
 is "-q" "" "$(cat err)"
 cd odd || exit 1

@@ -58,6 +58,12 @@ push(struct input_list *l, const char *id, const char *path)
 }
 
 static void
+pass_over(const char *mask)
+{
+    log_note("passed over '%s': a mask", mask);
+}
+
+static void
 push_folder(struct input_list *l, const char *path)
 {
     struct scan_list found = { 0 };
@@ -66,9 +72,14 @@ push_folder(struct input_list *l, const char *path)
 
     scan_add(&found, path, NULL, NULL);     /* has what it cannot read, too */
     if (scan_sort(&found, &e) == 0)
-        for (size_t i = 0; i < found.n; i++)
-            if (!scan_mask_name(str_base(found.item[i].id), &stem))
-                push(l, found.item[i].id, found.item[i].path);
+        for (size_t i = 0; i < found.n; i++) {
+            const struct scan *s = &found.item[i];
+
+            if (scan_mask_name(str_base(s->id), &stem))
+                pass_over(s->path);
+            else
+                push(l, s->id, s->path);
+        }
     if (e.status != 0)
         input_reject(push(l, path, path), "unreadable", e.text);
     else if (l->n == before)
@@ -89,7 +100,7 @@ push_path(struct inputs *in, struct input_list *l, const char *path)
         return;
     }
     if (scan_mask_name(str_base(path), &stem)) {
-        log_note("passed over '%s': a mask", path);
+        pass_over(path);
         in->masks++;
         return;
     }

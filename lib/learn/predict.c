@@ -365,6 +365,10 @@ open_models(struct run *r, struct err *e)
             return -1;
         if (model_check_finite(&r->model[i], names->item[i], e) != 0)
             return -1;
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(r->model[k].digest, r->model[i].digest) == 0)
+                log_warn("'%s' and '%s' are one model, which votes twice",
+                         names->item[k], names->item[i]);
         if (strcmp(r->model[i].select, "test") == 0) {
             log_warn("the epoch of '%s' was chosen on its test fold: results "
                      "on that fold flatter it", names->item[i]);
@@ -619,8 +623,8 @@ sum_up(const struct run *r)
                  "goes on from there", r->done, r->out.path);
         return 128 + stop_signal();
     }
-    if (r->done == 0 && r->known == NULL && r->inputs.masks > 0)
-        log_warn("only masks were named (%zu), and they are passed over",
+    if (r->inputs.masks > 0)
+        log_warn("%zu masks were named, and are passed over (-v tells which)",
                  r->inputs.masks);
     if (r->unscored > 0)
         log_warn("%zu rows of '%s' had no scores before, and were not tried "
