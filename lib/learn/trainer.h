@@ -1,10 +1,12 @@
 /*
- * trainer: a training run in progress (shared by train.c, train_log.c and
- * train_state.c).
+ * trainer: a training run in progress, shared by train.c (its epochs, from start
+ * to end), train_step.c, train_eval.c, train_log.c and train_state.c.
  */
 #ifndef BUSI_LEARN_TRAINER_H
 #define BUSI_LEARN_TRAINER_H
 
+#include "base/halves.h"
+#include "base/log.h"
 #include "learn/exchange.h"
 #include "learn/resident.h"
 #include "learn/train.h"
@@ -63,6 +65,33 @@ struct score {
     double loss, acc, balanced;
     size_t n;
 };
+
+/* This rank's share [from, to) of n things. */
+static inline void
+train_share(const struct trainer *t, size_t n, size_t *from, size_t *to)
+{
+    halves_cut(n, t->comm->rank, t->comm->size, from, to);
+}
+
+/* The seconds since *clock went into p. */
+static inline void
+train_spend(struct trainer *t, enum phase p, double *clock)
+{
+    double now = clock_seconds();
+
+    t->phase[p] += now - *clock;
+    *clock = now;
+}
+
+/* The rest of this epoch's steps, in t->order; *stop: a signal to any rank. */
+int train_steps(struct trainer *t, struct progress *bar, int *stop,
+                struct err *e);
+
+/* The weights that are evaluated, on rows; n 0: all NaN. */
+int train_evaluate(struct trainer *t, const size_t *rows, size_t n,
+                   struct score *s, struct err *e);
+/* The model's temperature from the validation rows: in every rank the same. */
+int train_calibrate(struct trainer *t, struct err *e);
 
 /* The log starts anew, with the lines of the state that is gone on from. */
 int train_log_start(struct trainer *t, struct err *e);
