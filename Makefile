@@ -91,7 +91,7 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 # Filters over whole pictures take half the time when vectorised.
-$(BUILD)/lib/data/landmark.o: CFLAGS += -O3
+$(BUILD)/lib/data/keypoint.o: CFLAGS += -O3
 
 # Each foreign header has one home, and the flag for it goes there alone.
 $(BUILD)/lib/data/image_vips.o: CPPFLAGS += $(shell pkg-config --cflags vips)

@@ -220,7 +220,7 @@ main(int argc, char **argv)
     c.init_norm = norm;
     c.calibrate = !plain;
     s.scale.bucket_mb = c.bucket_mb;
-    c.half_gradients = grads == 1;
+    c.bf16_gradients = grads == 1;
     if (at < argc)
         err_set(&e, EXIT_USAGE, "no operands are taken, not '%s'", argv[at]);
     else

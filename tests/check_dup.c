@@ -135,8 +135,8 @@ START_TEST(finds_what_is_planted_and_nothing_else)
 }
 END_TEST
 
-/* Flat, tiny and narrow pictures have no landmarks; equal ones are equal. */
-START_TEST(pictures_without_landmarks)
+/* Flat, tiny and narrow pictures have no keypoints; equal ones are equal. */
+START_TEST(pictures_without_keypoints)
 {
     static const int SIZE[][3] = {  /* width, height, level */
         { 60, 60, 0 }, { 60, 60, 0 }, { 60, 60, 9 }, { 1, 1, 0 },
@@ -169,24 +169,24 @@ START_TEST(pictures_without_landmarks)
 }
 END_TEST
 
-/* A mirrored picture has the same landmarks, with known bits flipped. */
+/* A mirrored picture has the same keypoints, with known bits flipped. */
 START_TEST(mirror_flips_known_bits)
 {
-    static struct landmark one[LANDMARK_MOST], two[LANDMARK_MOST];
+    static struct keypoint one[KEYPOINT_MOST], two[KEYPOINT_MOST];
     size_t n, m, same = 0;
     struct phantom p;
     struct image gray;
 
     phantom_draw(&p, 3, PHANTOM_BENIGN, 0);
     image_gray(&gray, &p.scan);
-    n = landmark_find(&gray, one);
+    n = keypoint_find(&gray, one);
     mirror(&gray);
-    m = landmark_find(&gray, two);
-    ck_assert(n > 100 && n <= LANDMARK_MOST);
+    m = keypoint_find(&gray, two);
+    ck_assert(n > 100 && n <= KEYPOINT_MOST);
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < m; j++) {
             double dx = gray.w - 1.0 - one[i].x - two[j].x;
-            uint64_t bits = one[i].bits ^ landmark_mirror();
+            uint64_t bits = one[i].bits ^ keypoint_mirror();
 
             if (hypot(dx, one[i].y - two[j].y) < 2
                 && fabs(log(one[i].size / two[j].size)) < 0.1
@@ -197,7 +197,7 @@ START_TEST(mirror_flips_known_bits)
         }
     ck_assert_msg(same * 10 > n * 6, "%zu of %zu", same, n);
     /* 8 x 8 frequencies, half of them odd across. */
-    ck_assert_int_eq(__builtin_popcountll(landmark_mirror()), 32);
+    ck_assert_int_eq(__builtin_popcountll(keypoint_mirror()), 32);
     image_release(&gray);
     phantom_release(&p);
 }
@@ -244,7 +244,7 @@ START_TEST(copies_of_copies_are_one_group)
 }
 END_TEST
 
-/* Frames of a still loop: every landmark of each is in all the others. */
+/* Frames of a still loop: every keypoint of each is in all the others. */
 START_TEST(many_copies_are_one_group)
 {
     enum { COPIES = 200, SIDE = 160 };
@@ -310,7 +310,7 @@ START_TEST(sheet_shows_the_lowest_pairs_first)
 END_TEST
 
 CHECK_MAIN("dup", 120, finds_what_is_planted_and_nothing_else,
-           pictures_without_landmarks, mirror_flips_known_bits,
+           pictures_without_keypoints, mirror_flips_known_bits,
            threshold_is_in_the_widest_gap, copies_of_copies_are_one_group,
            many_copies_are_one_group,
            sheet_shows_the_lowest_pairs_first)

@@ -58,7 +58,7 @@ struct comm {
     int local_rank, local_size; /* among the ranks on this machine */
     bool device;                /* vectors of sum() and bcast() are in GPUs'
                                    memory, in that of the backend */
-    bool half;                  /* sum() rounds to bf16 what travels, terms
+    bool bf16;                  /* sum() rounds to bf16 what travels, terms
                                    and sums: half the bytes (mpi, nccl) */
 };
 

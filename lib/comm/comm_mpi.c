@@ -60,8 +60,8 @@ struct mpi {
     size_t nbytes;              /* that they move */
     char *terms;                /* [size][CHUNK / size + 1] of others */
     size_t terms_nbytes;
-    uint16_t *halves;           /* [nhalves] a vector as bf16 */
-    size_t nhalves;
+    uint16_t *bf16;             /* [nbf16] */
+    size_t nbf16;
     pthread_t thread;
     bool has_thread;
     pthread_mutex_t lock;       /* of all below */
@@ -305,7 +305,7 @@ widen(uint16_t h)
 }
 
 static void
-add_halves(void *to, const void *from, size_t n)
+add_bf16(void *to, const void *from, size_t n)
 {
     uint16_t *restrict x = to;
     const uint16_t *restrict y = from;
@@ -318,21 +318,21 @@ static int
 sum_floats(struct mpi *m, float *x, size_t n, struct err *e)
 {
     const struct kind whole = { MPI_FLOAT, sizeof *x, halves_add_floats };
-    const struct kind half = { MPI_UINT16_T, sizeof *m->halves, add_halves };
+    const struct kind bf16 = { MPI_UINT16_T, sizeof *m->bf16, add_bf16 };
 
-    if (!m->comm.half)
+    if (!m->comm.bf16)
         return sum(m, x, n, &whole, e);
-    if (n > m->nhalves) {
-        free(m->halves);
-        m->halves = mem_aligned(n, sizeof *m->halves);
-        m->nhalves = n;
+    if (n > m->nbf16) {
+        free(m->bf16);
+        m->bf16 = mem_aligned(n, sizeof *m->bf16);
+        m->nbf16 = n;
     }
     for (size_t i = 0; i < n; i++)
-        m->halves[i] = narrow(x[i]);
-    if (sum(m, m->halves, n, &half, e) != 0)
+        m->bf16[i] = narrow(x[i]);
+    if (sum(m, m->bf16, n, &bf16, e) != 0)
         return -1;
     for (size_t i = 0; i < n; i++)
-        x[i] = widen(m->halves[i]);
+        x[i] = widen(m->bf16[i]);
     return 0;
 }
 
@@ -482,7 +482,7 @@ mpi_close(struct comm *c, bool failed)
     free(m->peer);
     free(m->done);
     free(m->terms);
-    free(m->halves);
+    free(m->bf16);
     free(m);
 }
 

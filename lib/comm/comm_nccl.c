@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NAP_US = 20, ABORT_S = 10, HALVES = 1 << 22 };
+enum { NAP_US = 20, ABORT_S = 10, BF16_ROOM = 1 << 22 };
 
 /* Ours: of a stream that another follows, and of the last calls of pace(). */
 enum { READY, DONE, MARK, MARKS = 2, EVENTS = MARK + MARKS };
@@ -40,7 +40,7 @@ struct nccl {
     cudaStream_t compute, stream;       /* the backend's, ours */
     cudaEvent_t event[EVENTS];
     unsigned paced;                     /* calls of pace() */
-    void *halves;                       /* [HALVES] bf16 on their way */
+    void *bf16;                         /* [BF16_ROOM] */
     double timeout;
     pthread_t aborter;
     bool aborting;                      /* it runs */
@@ -166,19 +166,19 @@ reach(struct nccl *n, cudaEvent_t event, struct err *e)
 
 /* By way of one vector, which recorded steps know: it never moves. */
 static int
-sum_halves(struct nccl *n, float *x, size_t count, struct err *e)
+sum_bf16(struct nccl *n, float *x, size_t count, struct err *e)
 {
     cudaError_t rc = cudaSuccess;
 
-    if (n->halves == NULL)
-        rc = cudaMalloc(&n->halves, HALVES * sizeof(uint16_t));
+    if (n->bf16 == NULL)
+        rc = cudaMalloc(&n->bf16, BF16_ROOM * sizeof(uint16_t));
     for (size_t m; count > 0 && rc == cudaSuccess; x += m, count -= m) {
-        m = count < HALVES ? count : HALVES;
-        cuda_pack_rows(1, (int)m, true, x, n->halves, n->stream);
-        if (settle(n, ncclAllReduce(n->halves, n->halves, m, ncclBfloat16,
+        m = count < BF16_ROOM ? count : BF16_ROOM;
+        cuda_pack_rows(1, (int)m, true, x, n->bf16, n->stream);
+        if (settle(n, ncclAllReduce(n->bf16, n->bf16, m, ncclBfloat16,
                                     ncclSum, n->nccl, n->stream), e) != 0)
             return -1;
-        cuda_unpack_rows(1, (int)m, true, n->halves, NULL, x, n->stream);
+        cuda_unpack_rows(1, (int)m, true, n->bf16, NULL, x, n->stream);
         rc = cudaPeekAtLastError();
     }
     return rc == cudaSuccess ? 0 : cuda_broken(n, rc, e);
@@ -191,8 +191,8 @@ nccl_sum(struct comm *c, float *x, size_t count, struct err *e)
 
     if (follow(n, n->compute, n->event[READY], n->stream, e) != 0)
         return -1;
-    if (c->half)
-        return sum_halves(n, x, count, e);
+    if (c->bf16)
+        return sum_bf16(n, x, count, e);
     return settle(n, ncclAllReduce(x, x, count, ncclFloat, ncclSum, n->nccl,
                                    n->stream), e);
 }
@@ -278,8 +278,8 @@ nccl_close(struct comm *c, bool failed)
     for (int i = 0; i < EVENTS; i++)
         if (n->event[i] != NULL)
             cudaEventDestroy(n->event[i]);
-    if (n->halves != NULL)
-        cudaFree(n->halves);
+    if (n->bf16 != NULL)
+        cudaFree(n->bf16);
     if (n->stream != NULL)
         cudaStreamDestroy(n->stream);
     if (n->host != NULL)

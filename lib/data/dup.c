@@ -34,7 +34,7 @@ digest_pixels(const struct image *gray, char hex[DIGEST_HEX])
 void
 dup_scan_init(struct dup_scan *s, const struct image *m)
 {
-    struct landmark mark[LANDMARK_MOST];
+    struct keypoint mark[KEYPOINT_MOST];
     double f = SMALL / sqrt((double)m->w * m->h);
     int w = (int)lrint(m->w * f), h = (int)lrint(m->h * f);
     struct image gray;
@@ -46,7 +46,7 @@ dup_scan_init(struct dup_scan *s, const struct image *m)
     digest_pixels(&gray, s->pixels);
     image_resize(&s->small, &gray, w > LEAST ? w : LEAST,
                  h > LEAST ? h : LEAST);
-    s->nmarks = landmark_find(&gray, mark);
+    s->nmarks = keypoint_find(&gray, mark);
     if (s->nmarks > 0) {
         s->mark = mem_array(s->nmarks, sizeof *s->mark);
         memcpy(s->mark, mark, s->nmarks * sizeof *s->mark);

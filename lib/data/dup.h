@@ -1,8 +1,8 @@
 /*
  * dup: near-copies among scans.
  *
- * Three steps.  Landmarks of all scans go into an index of runs of their bits;
- * scans whose landmarks agree on one shift, scale and mirroring are candidates
+ * Three steps.  Keypoints of all scans go into an index of runs of their bits;
+ * scans whose keypoints agree on one shift, scale and mirroring are candidates
  * (time grows with the number of scans, not of pairs).  Each candidate is laid
  * over its partner, both with slow changes of brightness removed, and scored
  * by the correlation where they overlap: about 0 for strangers, near 1 for
@@ -16,7 +16,7 @@
 #include "base/err.h"
 #include "base/table.h"
 #include "data/image.h"
-#include "data/landmark.h"
+#include "data/keypoint.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -37,7 +37,7 @@ struct dup_scan {
     int w, h;                   /* of the file; 0: could not be read */
     struct image small;         /* gray, of a fixed area */
     char pixels[DIGEST_HEX];    /* digest of the gray pixels and the size */
-    struct landmark *mark;      /* [nmarks] */
+    struct keypoint *mark;      /* [nmarks] */
     size_t nmarks;
 };
 
@@ -53,7 +53,7 @@ struct dup_fit {
 struct dup_pair {
     size_t a, b;                /* numbers of scans, a < b */
     struct dup_fit fit;
-    size_t votes;               /* landmarks that agree on the fit */
+    size_t votes;               /* keypoints that agree on the fit */
     double score;               /* -1..1 */
     enum dup_kind kind;
 };
@@ -66,7 +66,7 @@ struct dup_pairs {
 void dup_pairs_add(struct dup_pairs *l, const struct dup_pair *p);
 
 /*
- * Pairs of scans whose landmarks agree, unscored, by a and b; those with equal
+ * Pairs of scans whose keypoints agree, unscored, by a and b; those with equal
  * pixels are among them.  Free ->item.
  */
 void dup_candidates(const struct dup_scan *scan, size_t n, int threads,

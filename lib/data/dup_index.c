@@ -1,4 +1,4 @@
-/* dup: from landmarks to candidates. */
+/* dup: from keypoints to candidates. */
 #include "data/dup.h"
 
 #include "base/mem.h"
@@ -9,8 +9,8 @@
 #include <string.h>
 
 enum {
-    MOST_DISTANCE = 16,     /* bits that may differ between two landmarks */
-    LEAST_VOTES = 5,        /* landmarks that must agree */
+    MOST_DISTANCE = 16,     /* bits that may differ between two keypoints */
+    LEAST_VOTES = 5,        /* keypoints that must agree */
     MOST_TRIALS = 400,      /* pairs of matches that suggest a fit */
     LEAST_BAND = 12, MOST_BAND = 21, MOST_BANDS = 5
 };
@@ -19,15 +19,15 @@ enum {
 #define SLACK 0.012         /* of a picture's side, to count as agreeing */
 
 /*
- * Every landmark is filed under a few runs ("bands") of its bits; two that
+ * Every keypoint is filed under a few runs ("bands") of its bits; two that
  * share one run are compared in full.  Bands are as long as keeps the number of
- * landmarks filed under one small.
+ * keypoints filed under one small.
  */
 struct index {
     const struct dup_scan *scan;
     size_t n;
     int bits, nbands;
-    size_t most;                    /* runs with more landmarks are noise */
+    size_t most;                    /* runs with more keypoints are noise */
     uint64_t mirror;                /* the bits that a mirrored one flips */
     uint32_t *first[MOST_BANDS];    /* [2^bits + 1], into entry */
     struct entry {
@@ -72,13 +72,13 @@ index_init(struct index *x, const struct dup_scan *scan, size_t n)
     memset(x, 0, sizeof *x);
     x->scan = scan;
     x->n = n;
-    x->mirror = landmark_mirror();
+    x->mirror = keypoint_mirror();
     for (size_t i = 0; i < n; i++)
         total += scan[i].nmarks;
     x->bits = LEAST_BAND;
     while (x->bits < MOST_BAND && (total >> x->bits) > 4)
         x->bits++;
-    x->nbands = LANDMARK_BITS / x->bits;
+    x->nbands = KEYPOINT_BITS / x->bits;
     x->most = 64 + 16 * (total >> x->bits);
     for (int b = 0; b < x->nbands; b++)
         index_band(x, b, total);
@@ -95,7 +95,7 @@ index_release(struct index *x)
 
 /* ------------------------------------------------------------------ fits */
 
-/* A landmark of scan a that looks like one of scan b. */
+/* A keypoint of scan a that looks like one of scan b. */
 struct match {
     uint32_t a;
     bool mirror;
@@ -246,7 +246,7 @@ before(const struct entry *it, const struct entry *end, size_t b)
 }
 
 static void
-look_up(const struct index *x, size_t b, const struct landmark *mark,
+look_up(const struct index *x, size_t b, const struct keypoint *mark,
         bool mirror, struct matches *l)
 {
     uint64_t bits = mirror ? mark->bits ^ x->mirror : mark->bits;
@@ -265,7 +265,7 @@ look_up(const struct index *x, size_t b, const struct landmark *mark,
         }
         /* Entries are in order of scans: each pair is met once. */
         for (; it < end && it->scan < b; it++) {
-            const struct landmark *o = &x->scan[it->scan].mark[it->mark];
+            const struct keypoint *o = &x->scan[it->scan].mark[it->mark];
             int apart = __builtin_popcountll(o->bits ^ bits);
 
             if (apart <= MOST_DISTANCE)
@@ -351,7 +351,7 @@ query(void *ctx, size_t b, int thread)
     free(l.item);
 }
 
-/* Equal pixels need no landmarks: flat pictures have none. */
+/* Equal pixels need no keypoints: flat pictures have none. */
 static int
 by_pixels(const void *p, const void *q)
 {

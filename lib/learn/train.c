@@ -35,12 +35,12 @@ shuffle(struct trainer *t)
 static int
 sum_whole(struct comm *c, float *x, size_t n, struct err *e)
 {
-    bool half = c->half;
+    bool bf16 = c->bf16;
     int rc;
 
-    c->half = false;
+    c->bf16 = false;
     rc = c->class->sum(c, x, n, e) == 0 && c->class->wait(c, e) == 0 ? 0 : -1;
-    c->half = half;
+    c->bf16 = bf16;
     return rc;
 }
 
@@ -291,7 +291,7 @@ open_trainer(struct trainer *t, struct err *e)
         k->put(t->backend, t->ema, t->model->params, np);
     t->best_params = mem_array(np, sizeof(float));
     t->best_buffers = mem_array(nb, sizeof(float));
-    t->comm->half = c->half_gradients;
+    t->comm->bf16 = c->bf16_gradients;
     t->exchange = (struct exchange){ .backend = t->backend, .comm = t->comm,
                                      .graph = g, .grads = t->v.grads };
     t->reduction = (struct reduction){ exchange_ready, exchange_end,

@@ -47,7 +47,7 @@ struct train_conf {
     bool sync_bn;               /* batch-norm over all ranks */
     double bucket_mb;           /* of gradients that travel at a time; 0: as
                                    measured */
-    bool half_gradients;        /* they travel as bf16 */
+    bool bf16_gradients;        /* they travel as bf16 */
     double save_every;          /* seconds between two states, at least */
     bool calibrate;             /* fit model.temperature on validation */
     const char *out;            /* the model file */

@@ -242,11 +242,11 @@ open_backend(struct train_setup *s, struct train_conf *c,
     if (s->deterministic && several && (!cpu || conf.shards == 0))
         return err_set(e, EXIT_USAGE, "--deterministic takes 1, 2, 4 or %d "
                        "ranks, on the CPU", SHARDS);
-    if (c->half_gradients && several && s->backend->class->gpu == NULL &&
+    if (c->bf16_gradients && several && s->backend->class->gpu == NULL &&
         (!cpu || strcmp(comm->class->name, "mpi") != 0))
         return err_set(e, EXIT_USAGE, "--grad-dtype bf16 is for ranks on "
                        "GPUs, and on the CPU under MPI");
-    if (s->deterministic && c->half_gradients)
+    if (s->deterministic && c->bf16_gradients)
         return err_set(e, EXIT_USAGE, "--deterministic wants --grad-dtype "
                        "f32: with bf16 the bits depend on the ranks");
     c->shards = s->deterministic && cpu ? SHARDS : 0;

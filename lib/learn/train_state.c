@@ -52,7 +52,7 @@ fingerprint(const struct trainer *t)
         (int)c->select,
         (int)c->best, (long long)c->seed, t->backend->dtype,
         s->kind == SCHED_COSINE ? (long long)s->epochs : 0, c->shards,
-        c->sync_bn, c->half_gradients);
+        c->sync_bn, c->bf16_gradients);
     return text;
 }
 

@@ -1,4 +1,4 @@
-#include "data/landmark.h"
+#include "data/keypoint.h"
 
 #include "base/mem.h"
 
@@ -9,7 +9,7 @@
 
 enum {
     SIDE = 288,         /* side of the square whose area pictures get */
-    LEAST_SIDE = 16,    /* smaller pictures have no landmarks */
+    LEAST_SIDE = 16,    /* smaller pictures have no keypoints */
     OCTAVES = 4,
     STEPS = 3,          /* sizes per octave */
     LEVELS = STEPS + 3,
@@ -275,11 +275,11 @@ octave_blobs(const struct pyramid *p, int o, struct blobs *b)
 static int
 bit_of(int fx, int fy)
 {
-    return (fy * FREQUENCIES + fx) * 23 % LANDMARK_BITS;
+    return (fy * FREQUENCIES + fx) * 23 % KEYPOINT_BITS;
 }
 
 uint64_t
-landmark_mirror(void)
+keypoint_mirror(void)
 {
     uint64_t mask = 0;
 
@@ -360,7 +360,7 @@ bring_to_area(struct image *to, const struct image *from)
 }
 
 size_t
-landmark_find(const struct image *gray, struct landmark out[LANDMARK_MOST])
+keypoint_find(const struct image *gray, struct keypoint out[KEYPOINT_MOST])
 {
     struct blobs blobs = { 0 };
     struct pyramid p;
@@ -383,7 +383,7 @@ landmark_find(const struct image *gray, struct landmark out[LANDMARK_MOST])
         for (size_t i = 0; i < blobs.n; i++) {
             const struct blob *b = &blobs.item[i];
 
-            out[n++] = (struct landmark){
+            out[n++] = (struct keypoint){
                 .x = (b->x * unit + 0.5f) * fx - 0.5f,
                 .y = (b->y * unit + 0.5f) * fy - 0.5f,
                 .size = b->size * unit * sqrtf(fx * fy),
