@@ -204,14 +204,10 @@ load_choices(struct cudnn *d)
 static int
 write_choices(const struct cudnn *d, struct err *e)
 {
-    char *folder = mem_strdup(d->cache);
     struct file_out o = { 0 };
-    int rc;
 
-    folder[str_base(folder) - folder - 1] = '\0';
-    rc = file_make_folder(folder, e);
-    free(folder);
-    if (rc != 0 || file_out_open(&o, d->cache, e) != 0)
+    if (file_make_folder_of(d->cache, e) != 0 ||
+        file_out_open(&o, d->cache, e) != 0)
         return -1;
     for (const struct choice *c = d->choices; c != NULL; c = c->next)
         fprintf(o.stream, "%s\t%d\t%lld\t%.5f\n", c->key, c->number,

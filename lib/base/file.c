@@ -381,6 +381,17 @@ file_make_folder(const char *path, struct err *e)
     return rc;
 }
 
+int
+file_make_folder_of(const char *file, struct err *e)
+{
+    const char *base = str_base(file);
+    char *folder = str_format("%.*s", (int)(base - file), file);
+    int rc = base > file ? file_make_folder(folder, e) : 0;
+
+    free(folder);
+    return rc;
+}
+
 bool
 file_folder_empty(const char *path)
 {

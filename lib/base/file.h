@@ -61,6 +61,8 @@ void file_out_drop(struct file_out *o);
 
 /* Create a folder and those above it; one that exists is fine. */
 int file_make_folder(const char *path, struct err *e);
+/* The same with the folder that a file is in. */
+int file_make_folder_of(const char *file, struct err *e);
 /*
  * Is there nothing in it, or no such folder?  Hidden files do not count; one that
  * cannot be read may hold anything.

@@ -602,12 +602,9 @@ leads_out(const char *id)
 static int
 place(const char *from, const char *sha256, const char *to, struct err *e)
 {
-    char *folder = str_format("%.*s", (int)(str_base(to) - to - 1), to);
     struct stat st;
-    int rc = file_make_folder(folder, e);
 
-    free(folder);
-    if (rc != 0)
+    if (file_make_folder_of(to, e) != 0)
         return -1;
     if (linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW) == 0)
         return 0;

@@ -215,22 +215,20 @@ heat_write(struct heat *h, const char *id, const char *path,
 {
     const struct recipe *r = h->recipe;
     uint8_t *mask = path != NULL ? find_masks(h, path) : NULL;
-    char *to = heat_path(h->folder, id), *folder;
+    char *to = heat_path(h->folder, id);
     struct image m = { 0 };
     int rc;
 
     fit->inside = mask != NULL ? cam_inside(map, mask, r->crop) : NAN;
     fit->area = mask != NULL ? mask_area(mask, r->crop) : NAN;
-    folder = str_format("%.*s", (int)(strrchr(to, '/') - to), to);
     rc = check_target(h, id, path, to, e);
     if (rc == 0) {
         cam_paint(&m, px, r->channels, r->crop, map, mask);
-        rc = file_make_folder(folder, e);
+        rc = file_make_folder_of(to, e);
         if (rc == 0)
             rc = image_save_png(&m, to, e);
     }
     image_release(&m);
-    free(folder);
     free(mask);
     free(to);
     return rc;
