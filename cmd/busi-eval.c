@@ -40,13 +40,12 @@ evaluate(const struct settings *s, int n, char **paths, struct table *out,
                              e);
     if (rc == 0)
         rc = s->compare ? predictions_pair(&p, e) : predictions_settle(&p, e);
-    if (rc == 0 && s->compare) {
+    if (rc == 0 && s->labels != NULL)
+        predictions_lack(&p, &labels);
+    if (rc == 0 && s->compare)
         evaluate_compare(&p, out);
-    } else if (rc == 0) {
-        if (s->labels != NULL)
-            predictions_lack(&p, &labels);
+    else if (rc == 0)
         rc = evaluate_table(&p, &s->conf, out, e);
-    }
     predictions_release(&p);
     labels_release(&labels);
     return rc;

@@ -243,11 +243,11 @@ runs 0 busi-eval a.tsv
 ! grep -q selected_on_test out || bad "selected_on_test, but nothing says so"
 sed -e '1s/$/	select/' -e '2,$s/$/	test/' f1.tsv >chosen.tsv
 runs 0 busi-eval f0.tsv chosen.tsv
-says "'chosen.tsv': the epoch was chosen on these very scans"
+says "'chosen.tsv': the epoch of what scored 5 scans was chosen on its test fold"
 is "chosen" "5 NA NA" "$(row selected_on_test all pooled)"
 is "not chosen" "0 NA NA" "$(row selected_on_test all 0)"
 runs 0 busi-eval --compare f1.tsv chosen.tsv
-says "'chosen.tsv': the epoch was chosen on these very scans"
+says "'chosen.tsv': the epoch of what scored 5 scans was chosen on its test fold"
 is "not chosen" "0 NA NA" "$(row selected_on_test_a all)"
 is "chosen" "5 NA NA" "$(row selected_on_test_b all)"
 

@@ -12,8 +12,8 @@
  * the fold over scans in all), then to the fold with the fewest scans.  So no
  * fold stays empty while there are units, and in every label the fullest and
  * the emptiest fold differ by no more than the largest number of its scans in
- * one unit: always where units carry one label, and as long as there are
- * enough of those to fill up what torn units left uneven.
+ * one unit, or in all torn units (of several labels), whichever is more: what
+ * these leave uneven, the others fill up.
  */
 #ifndef BUSI_DATA_FOLD_H
 #define BUSI_DATA_FOLD_H

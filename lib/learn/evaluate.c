@@ -184,7 +184,7 @@ add_parts(struct sheet *s, const struct predictions *p, long file)
     bool known = false, chosen = false, shown = false;
 
     for (size_t i = 0; i < p->nfiles; i++) {
-        chosen = chosen || p->file[i].selected;
+        chosen = chosen || p->file[i].nselected > 0;
         shown = shown || p->file[i].nseen > 0;
         if (file == POOLED || (size_t)file == i)
             seen += (double)p->file[i].nseen;
@@ -196,7 +196,7 @@ add_parts(struct sheet *s, const struct predictions *p, long file)
         if (!r->ok || (file != POOLED && r->file != (size_t)file))
             continue;
         n++;
-        selected += p->file[r->file].selected;
+        selected += r->selected;
     }
     if (chosen)
         add_count(s, "selected_on_test", "all", selected, n);
@@ -285,9 +285,10 @@ warn_flattered(const struct predictions *p)
     for (size_t i = 0; i < p->nfiles; i++) {
         const struct prediction_file *f = &p->file[i];
 
-        if (f->selected)
-            log_warn("'%s': the epoch was chosen on these very scans, which "
-                     "flatters the results", f->table.path);
+        if (f->nselected > 0)
+            log_warn("'%s': the epoch of what scored %zu scans was chosen on "
+                     "its test fold, and results on that flatter it",
+                     f->table.path, f->nselected);
         if (f->nseen > 0)
             log_warn("'%s': %zu scans had a part in the training of what "
                      "scored them: these are no test results", f->table.path,
@@ -403,6 +404,20 @@ select_pairs(const struct predictions *p, struct outcome *a,
     return n;
 }
 
+/* Are there pairs of one group? */
+static bool
+share_groups(const struct predictions *p)
+{
+    void *seen = NULL;
+    bool shared = false;
+
+    for (size_t i = 0; i < p->n; i += 2)
+        if (p->row[i].ok && p->row[i + 1].ok && p->row[i].group != NULL)
+            shared = !str_set_add(&seen, p->row[i].group) || shared;
+    str_set_release(&seen);
+    return shared;
+}
+
 static void
 add_with(struct sheet *s, const char *metric, const char *class, double value,
          struct interval i, double n)
@@ -475,9 +490,13 @@ evaluate_compare(const struct predictions *p, struct table *out)
     struct outcome *a = mem_array(p->n / 2, sizeof *a);
     struct outcome *b = mem_array(p->n / 2, sizeof *b);
     size_t n = select_pairs(p, a, b);
+    double selected[2] = { 0 };
 
     table_init(out, columns);
     warn_flattered(p);
+    if (n > 0 && share_groups(p))
+        log_warn("there are groups of several scans, which a comparison takes "
+                 "as independent: its P values and intervals are too small");
     if (n < p->n / 2)
         log_warn("%zu of %zu scans were rejected and are left out",
                  p->n / 2 - n, p->n / 2);
@@ -487,10 +506,13 @@ evaluate_compare(const struct predictions *p, struct table *out)
     compare_decisions(&s, a, b, n);
     for (int c = 0; c < (int)p->classes.n; c++)
         compare_auroc(&s, a, b, n, c);
-    if (p->file[0].selected || p->file[1].selected)
-        for (int i = 0; i < 2; i++)
-            add_count(&s, i == 0 ? "selected_on_test_a" : "selected_on_test_b",
-                      "all", p->file[i].selected ? (double)n : 0, (double)n);
+    for (size_t i = 0; i < p->n; i++)
+        if (p->row[i - i % 2].ok && p->row[i - i % 2 + 1].ok)
+            selected[i % 2] += p->row[i].selected;
+    if (selected[0] + selected[1] > 0) {
+        add_count(&s, "selected_on_test_a", "all", selected[0], (double)n);
+        add_count(&s, "selected_on_test_b", "all", selected[1], (double)n);
+    }
     free(a);
     free(b);
 }

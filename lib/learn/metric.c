@@ -288,9 +288,51 @@ score(const struct scorer *s, const uint32_t *weight, double *value)
 struct bootstrap {
     const struct scorer *s;
     uint64_t seed;
+    const struct metric *whole;     /* of all scans, once each */
     uint32_t *weight;       /* [threads, ngroups] */
     double *value;          /* [replicates, nvalues] */
+    double *calibrated;     /* [replicates] errors of calibrated_error() */
 };
+
+/* A mean over fewer classes than that of all scans is a mean of another kind. */
+static void
+drop_other_means(const struct metric *whole, int k, double *value)
+{
+    static const enum metric_kind mean[] = {
+        METRIC_BALANCED_ACCURACY, METRIC_MACRO_F1, METRIC_AUROC, METRIC_AUPRC
+    };
+
+    for (int c = 0; c < k; c++) {
+        size_t at = metric_at(METRIC_SENSITIVITY, c, k);
+
+        for (size_t i = 0; i < ARRAY_LEN(mean); i++)
+            if (isnan(value[at]) && !isnan(whole[at].value))
+                value[metric_at(mean[i], -1, k)] = NAN;
+    }
+}
+
+/*
+ * The calibration error of decisions that are right as often as their
+ * probabilities say, those of a group by one draw.
+ */
+static double
+calibrated_error(const struct scorer *s, struct rng *r, uint32_t *draw)
+{
+    double gap[ECE_BINS] = { 0 }, ece = 0;
+
+    for (size_t g = 0; g < s->ngroups; g++)
+        draw[g] = rng_u32(r);
+    for (size_t i = 0; i < s->n; i++) {
+        const struct share *h = &s->share[i];
+        bool right = h->cell % (uint32_t)(s->k + 1) == 0;
+        double p = right - h->gap;
+
+        gap[h->bin] += (draw[h->group] < p * 0x1p32) - p;
+    }
+    for (int b = 0; b < ECE_BINS; b++)
+        ece += fabs(gap[b]);
+    return ece / (double)s->n;
+}
 
 static void
 replicate(void *ctx, size_t i, int thread)
@@ -305,6 +347,8 @@ replicate(void *ctx, size_t i, int thread)
     for (size_t j = 0; j < n; j++)
         weight[rng_below(&r, (uint32_t)n)]++;
     score(b->s, weight, b->value + i * nvalues(b->s->k));
+    drop_other_means(b->whole, b->s->k, b->value + i * nvalues(b->s->k));
+    b->calibrated[i] = calibrated_error(b->s, &r, weight);
 }
 
 static int
@@ -336,14 +380,19 @@ percentiles(const double *value, size_t nboot, size_t step, struct metric *m)
 }
 
 /*
- * Calibration error is an absolute value: resampling adds to it, and the
- * percentiles lie above the truth.  Reflected about the value they do not.
+ * Calibration error is a sum of absolute values: few scans add to it, and
+ * resampling adds as much again.  So the percentiles are reflected about it,
+ * and the lower end is 0 where chance alone gives as much one time in twenty
+ * (consistency resampling: Broecker and Smith, Weather and Forecasting 2007).
  */
 static void
-reflect(struct metric *m)
+reflect(struct metric *m, double *calibrated, size_t n)
 {
     double lo = 2 * m->value - m->hi, hi = 2 * m->value - m->lo;
 
+    qsort(calibrated, n, sizeof *calibrated, by_value);
+    if (m->value <= stat_quantile(calibrated, n, 0.95))
+        lo = 0;
     m->lo = fmax(fmin(lo, m->value), 0);
     m->hi = fmin(fmax(hi, m->value), 1);
 }
@@ -353,21 +402,23 @@ bootstrap(const struct scorer *s, uint64_t seed, size_t nboot,
           struct metric *metric)
 {
     size_t step = nvalues(s->k), threads = (size_t)pool_cores();
-    struct bootstrap b = { s, seed, NULL, NULL };
+    struct bootstrap b = { .s = s, .seed = seed, .whole = metric };
     struct metric *ece;
 
     if (s->ngroups == 0 || nboot == 0)
         return;
     b.weight = mem_array(threads * s->ngroups, sizeof *b.weight);
     b.value = mem_array(nboot * step, sizeof *b.value);
+    b.calibrated = mem_array(nboot, sizeof *b.calibrated);
     pool_run((int)threads, nboot, replicate, &b);
     for (size_t i = 0; i < step; i++)
         percentiles(b.value + i, nboot, step, &metric[i]);
     ece = &metric[metric_at(METRIC_ECE, -1, s->k)];
     if (!isnan(ece->lo))
-        reflect(ece);
+        reflect(ece, b.calibrated, nboot);
     free(b.weight);
     free(b.value);
+    free(b.calibrated);
 }
 
 static void

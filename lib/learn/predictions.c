@@ -342,7 +342,8 @@ read_rows(struct predictions *p, struct prediction_file *f,
     f->fold = constant(t, at->fold);
     f->model = constant(t, at->model);
     for (size_t i = 0; i < t->nrows; i++) {
-        f->selected = f->selected || cell(t, i, at->select) != NULL;
+        row[i].selected = row[i].ok && cell(t, i, at->select) != NULL;
+        f->nselected += row[i].selected;
         f->nseen += row[i].ok && cell(t, i, at->seen) != NULL;
     }
     p->crossed = p->crossed || (l != NULL && l->cut);
@@ -480,12 +481,17 @@ predictions_settle(struct predictions *p, struct err *e)
     return 0;
 }
 
-/* One table that says its fold is to have that one alone. */
+/* Tables that say that they are of one fold are to have that one alone. */
 static bool
 is_wanted(const struct predictions *p, const char *fold)
 {
-    return p->nfiles > 1 || fold == NULL || p->file[0].fold == NULL ||
-           strcmp(p->file[0].fold, fold) == 0;
+    const char *first = p->file[0].fold;
+
+    for (size_t i = 0; i < p->nfiles; i++)
+        if (first == NULL || p->file[i].fold == NULL ||
+            strcmp(p->file[i].fold, first) != 0)
+            return true;
+    return fold == NULL || strcmp(first, fold) == 0;
 }
 
 size_t

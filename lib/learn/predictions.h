@@ -40,6 +40,8 @@ struct prediction {
                                    known */
     size_t file;
     bool ok;                    /* else rejected, outcome is not set */
+    bool selected;              /* its model's epoch was chosen on that one's
+                                   test fold */
     struct outcome outcome;
 };
 
@@ -48,7 +50,7 @@ struct prediction_file {
     double *p;                  /* [rows, K] */
     const char *fold;           /* the one value of its column fold, or NULL */
     const char *model;          /* likewise */
-    bool selected;              /* a row's model was chosen on its test fold */
+    size_t nselected;           /* rows that are `selected` */
     size_t nseen;               /* rows that had a part in their model's
                                    training */
 };

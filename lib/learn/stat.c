@@ -118,6 +118,9 @@ stat_delong(const double *placement, const bool *positive, size_t n)
     moments(placement, positive, false, n, &nneg, &other, &vneg);
     if (!(npos > 0 && nneg > 0))
         return (struct auc){ NAN, NAN };
+    /* Placements are counts over counts: less than this is rounding alone. */
+    if (vpos / npos + vneg / nneg < 1e-24)
+        return (struct auc){ mean, 0 };
     return (struct auc){ mean, vpos / npos + vneg / nneg };
 }
 

@@ -103,11 +103,13 @@ curves_threshold(const struct scored *s, size_t n, double least)
     struct counts c = totals(s, n);
     double best = INFINITY;     /* nothing is positive */
 
+    if (c.nneg == 0)
+        return NAN;
     for (size_t i = 0; i < n; i++) {
         c.fp += !s[i].positive;
         if (!last_of(s, n, i))
             continue;
-        if (!(1 - c.fp / c.nneg >= least))      /* no negatives: NaN */
+        if (!(1 - c.fp / c.nneg >= least))
             break;
         best = i + 1 < n ? (s[i].p + s[i + 1].p) / 2 : s[i].p / 2;
     }

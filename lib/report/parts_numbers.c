@@ -64,7 +64,7 @@ part_summary(struct report *r)
                    count_ok(r), r->p.nfiles,
                    r->p.nfiles == 1 ? "" : "s");
     for (size_t i = 0; i < r->p.nfiles; i++) {
-        selected = selected || r->p.file[i].selected;
+        selected = selected || r->p.file[i].nselected > 0;
         seen += r->p.file[i].nseen;
     }
     if (seen > 0)
@@ -309,6 +309,30 @@ validation_of(const struct report *r, const struct predictions *v, size_t i)
     return -1;
 }
 
+/*
+ * Is table j of the fold that busi-train chooses by, for test file i?  Other rows
+ * were trained on.  Without a manifest nobody knows how many folds there are.
+ */
+static bool
+is_validation(const struct report *r, size_t i, const struct predictions *v,
+              size_t j)
+{
+    const struct table *t = &r->labels.table;
+    int64_t test, fold, k = 0;
+
+    if (!r->has_manifest || r->labels.fold < 0 || r->p.file[i].fold == NULL ||
+        v->file[j].fold == NULL || !str_int(r->p.file[i].fold, &test) ||
+        !str_int(v->file[j].fold, &fold))
+        return true;
+    for (size_t row = 0; row < t->nrows; row++) {
+        int64_t f;
+
+        if (str_int(t->row[row][r->labels.fold], &f) && f >= k)
+            k = f + 1;
+    }
+    return k > 2 && fold == (test + 1) % k;
+}
+
 /* Is a scan of test file i in validation file j as well?  Rows are by id. */
 static bool
 share_scans(const struct report *r, size_t i, const struct predictions *v,
@@ -336,25 +360,34 @@ keep_file(struct scored *s, size_t n, size_t file)
     return m;
 }
 
-/* Test counts, each fold at the threshold that its validation fold gives. */
+/*
+ * Test counts, each fold at the threshold that its validation fold gives; none
+ * where one gives none.
+ */
 static int
 count_points(const struct report *r, const struct predictions *v,
              double least, struct counts *sum)
 {
+    bool known = true;
+
     memset(sum, 0, sizeof *sum);
     for (size_t i = 0; i < r->p.nfiles; i++) {
         long j = validation_of(r, v, i);
         size_t ntest, nval;
         struct scored *test, *val;
         struct counts c;
+        double threshold;
 
-        if (j < 0 || share_scans(r, i, v, (size_t)j))
+        if (j < 0 || !is_validation(r, i, v, (size_t)j) ||
+            share_scans(r, i, v, (size_t)j))
             return -1;
         test = curves_sort(&r->p, r->positive, &ntest);
         val = curves_sort(v, r->positive, &nval);
         ntest = keep_file(test, ntest, i);
         nval = keep_file(val, nval, (size_t)j);
-        c = curves_at(test, ntest, curves_threshold(val, nval, least));
+        threshold = curves_threshold(val, nval, least);
+        c = curves_at(test, ntest, threshold);
+        known = known && !isnan(threshold);
         sum->tp += c.tp;
         sum->fp += c.fp;
         sum->npos += c.npos;
@@ -362,6 +395,8 @@ count_points(const struct report *r, const struct predictions *v,
         free(test);
         free(val);
     }
+    if (!known)
+        memset(sum, 0, sizeof *sum);
     return 0;
 }
 
@@ -394,8 +429,9 @@ point_rows(struct report *r, const struct predictions *v)
 
         if (count_points(r, v, least[i], &c) != 0) {
             page_paragraph(&r->page, "warn", "The validation tables are not "
-                           "of the same models as the test tables, or are of "
-                           "their scans: no operating points.");
+                           "of the same models as the test tables, or not of "
+                           "the folds that these chose their epochs by: no "
+                           "operating points.");
             str_list_release(&t.cells);
             return;
         }
