@@ -236,6 +236,8 @@ says "'odd/1.png' is not a number"
 model nan.st 1 nan=1
 runs 5 busi-predict -m nan.st odd/1.png
 says "'nan.st' has weights that are not finite"
+runs 0 busi-info nan.st
+runs 5 busi-info --verify nan.st
 
 peak() {
     i=0

@@ -184,9 +184,10 @@ tell_model(struct description *d, const struct safet *s, bool verify,
     memcpy(d->digest, m.digest, sizeof d->digest);
     if (verify) {
         model_digest(&m, digest);
-        if (strcmp(digest, m.digest) != 0)
-            rc = err_set(e, EXIT_INVALID, "'%s': its content is not what its "
-                         "digest says", d->path);
+        rc = strcmp(digest, m.digest) == 0
+             ? model_check_finite(&m, d->path, e)
+             : err_set(e, EXIT_INVALID, "'%s': its content is not what its "
+                       "digest says", d->path);
     }
     model_release(&m);
     return rc;
