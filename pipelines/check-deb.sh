@@ -1,13 +1,12 @@
 #!/bin/sh
 # Install, use and remove the package in a bare root: sh check-deb.sh DEB FOLDER
-# Needs root, debootstrap and a mirror of Debian 12 (MIRROR=URL for another).
+# Needs root and debootstrap (MIRROR=URL: from there, not from its default).
 # FOLDER holds the root, which is kept for the next time.
 set -eu
 deb=$1 folder=$2
-mirror=${MIRROR:-http://deb.debian.org/debian}
 [ -e "$folder/root/etc/os-release" ] || {
     mkdir -p "$folder"
-    debootstrap --variant=minbase bookworm "$folder/root" "$mirror"
+    debootstrap --variant=minbase bookworm "$folder/root" ${MIRROR:+"$MIRROR"}
 }
 root=$(cd "$folder/root" && pwd)
 cp "$deb" "$root/root/busi.deb"
