@@ -165,7 +165,8 @@ t-dicom t-export t-pairs t-predict: $(BUILD)/tests/check_model
 t-dicom: $(BUILD)/tests/check_dicom
 t-hostile: $(BUILD)/tests/plant_hostile
 t-fuzz: $(REPLAYS)
-check_%: $(BUILD)/tests/check_%
+t-cuda: $(BUILD)/tests/check_cuda_host
+check_%: $(BUILD)/tests/check_% all
 	$<
 
 clean:

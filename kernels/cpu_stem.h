@@ -4,11 +4,11 @@
  *
  * oneDNN 2.6 has no fast kernel for one input channel.  dw[k][r][s] is the sum
  * over pixels of dy[k] * x[shifted by r,s]: V output channels at once, a row of
- * the filter (up to 8 taps) in registers.  Tasks are (picture block, lane
+ * the filter (up to 7 taps) in registers.  Tasks are (picture block, lane
  * group); each block's sums are added in order, so threads do not matter.
  */
 
-enum { STEM_TAPS = 8, STEM_BLOCKS = 16 };
+enum { STEM_TAPS = 7, STEM_BLOCKS = 16 };
 
 static int
 stem_blocks(const struct cpu_stem *s)
@@ -31,8 +31,8 @@ stem_row(const struct cpu_stem *s, const float *x, const num *dy, int from,
         int col = o * s->stride - s->pad + from;
         vf d = vload(dy);
 
-        if (col >= 0 && col + STEM_TAPS <= s->w && taps == STEM_TAPS - 1) {
-            for (int t = 0; t < STEM_TAPS - 1; t++)
+        if (col >= 0 && col + STEM_TAPS <= s->w && taps == STEM_TAPS) {
+            for (int t = 0; t < STEM_TAPS; t++)
                 sum[t] += d * x[col + t];
             continue;
         }
@@ -47,8 +47,7 @@ static void
 stem_taps(const struct cpu_stem *s, const float *x, const num *dy, int r,
           int from, double *to)
 {
-    int taps = s->kernel - from < STEM_TAPS - 1 ? s->kernel - from
-                                                : STEM_TAPS - 1;
+    int taps = s->kernel - from < STEM_TAPS ? s->kernel - from : STEM_TAPS;
     size_t row = (size_t)s->out.w * s->out.block;
     vf sum[STEM_TAPS];
 
@@ -81,7 +80,7 @@ stem_task(const struct cpu_stem *s, const float *x, const num *dy, int block,
     for (int n = s->n * block / blocks; n < s->n * (block + 1) / blocks; n++)
         for (int c = 0; c < s->c; c++)
             for (int r = 0; r < k; r++)
-                for (int from = 0; from < k; from += STEM_TAPS - 1)
+                for (int from = 0; from < k; from += STEM_TAPS)
                     stem_taps(s, x + ((size_t)n * s->c + c) * hw,
                               dy + at(&s->out, n, g), r, from,
                               sums + ((size_t)(c * k + r) * k + from) * V);

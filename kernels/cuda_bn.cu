@@ -72,7 +72,7 @@ bn_finish(cuda_bn b, double rows, int parts, const T *x)
     b.scale[k] = b.gamma[k] * b.invstd[k];
     b.shift[k] = b.beta[k] - b.mean[k] * b.scale[k];
     b.run_mean[k] += MOMENTUM * ((float)mean - b.run_mean[k]);
-    b.run_var[k] += MOMENTUM * ((float)(var * rows / (rows - 1)) -
+    b.run_var[k] += MOMENTUM * ((float)(var * rows / (rows > 1 ? rows - 1 : 1)) -
                                 b.run_var[k]);
 }
 

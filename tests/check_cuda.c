@@ -180,8 +180,11 @@ furthest(const double *a, const double *b, int n)
 {
     double most = 0;
 
-    for (int i = 0; i < n; i++)
-        most = fmax(most, fabs(a[i] - b[i]) / fabs(a[i]));
+    for (int i = 0; i < n; i++) {
+        double d = fabs(a[i] - b[i]) / fabs(a[i]);
+
+        most = d <= most ? most : d;        /* also where it is NaN */
+    }
     return most;
 }
 

@@ -122,6 +122,7 @@ START_TEST(bad_texts)
         IN "conv c x out=4 out=4 kernel=3\n" TAIL,      /* twice */
         IN "conv c x out=4 kernel=9\n" TAIL,            /* window too large */
         IN "conv c x out=4 kernel=3 pad=3\n" TAIL,
+        "input x channels=1 size=40\nmaxpool c x kernel=17\n" TAIL,
         IN "conv c x out=4 kernel=3 stride=0\n" TAIL,
         IN "conv c x out=4 kernel=3 groups=3\n" TAIL,
         IN "conv c x out=99999999999 kernel=3\n" TAIL,

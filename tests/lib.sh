@@ -91,11 +91,15 @@ writers() {
 common_checks() {
     runs 0 "$1" --help
     is "$1 --help is silent on stderr" "" "$(cat err)"
-    sed -n 's/^ *\(-.,\)* *--\([a-z0-9-]*\).*/\2/p' out >options
+    sed -n 's/^ *\(-\(.\),\)* *--\([a-z0-9-]*\).*/\3 \2/p' out >options
     [ -s options ] || bad "$1 --help lists no options"
-    while read -r name; do
+    sed -n '/^\.Sh SYNOPSIS/,/^\.Sh DESC/p' "$top/man/$1.1" >synopsis
+    while read -r name letter; do
         grep -Eq "^\.It .*Fl -$name( |$)" "$top/man/$1.1" ||
             bad "man/$1.1 does not describe --$name"
+        case $name in quiet | verbose | help | version | completion) continue ;; esac
+        grep -Eq "Fl (-$name|${letter:--})( |$)|Ar options" synopsis ||
+            bad "man/$1.1: --$name is not in the synopsis"
     done <options
     runs 0 "$1" --version
     has out "^$1 [0-9]"

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Run tests and count them: sh tests/run.sh BUILD [TEST...]
 # Without a list: every BUILD/tests/check_* and tests/t-*.sh.  Status 77 of a
-# test is a skip.  Output of a failed or skipped test is shown.
+# test is a skip, half an hour is a failure.  Output of a failed or skipped test is
+# shown.
 build=$(cd "$1" && pwd) || exit 1
 shift
 [ $# -gt 0 ] || set -- $(find "$build/tests" -name 'check_*' -type f -perm -100 | sort) \
@@ -12,8 +13,8 @@ pass=0 fail=0 skip=0
 for t; do
     start=$(date +%s)
     case $t in
-    *.sh) BUILD=$build sh "$t" >"$log" 2>&1 </dev/null ;;
-    *) "$t" >"$log" 2>&1 </dev/null ;;
+    *.sh) BUILD=$build timeout 1800 sh "$t" >"$log" 2>&1 </dev/null ;;
+    *) timeout 1800 "$t" >"$log" 2>&1 </dev/null ;;
     esac
     rc=$?
     took=$(($(date +%s) - start))

@@ -337,7 +337,8 @@ is "SIGTERM to the launcher" 143 $?
 from=$(lines k.tsv)
 begin
 rank=$(for p in $(ps -A -o pid= -o args= | awk '/busi-train.* k\.st/ { print $1 }'); do
-    tr '\0' '\n' <"/proc/$p/environ" 2>/dev/null |
+    [ "$(readlink "/proc/$p/cwd")" = "$PWD" ] &&
+        tr '\0' '\n' <"/proc/$p/environ" 2>/dev/null |
         grep -q '^OMPI_COMM_WORLD_RANK=1$' && echo "$p"
 done | head -n 1)
 start=$(date +%s)

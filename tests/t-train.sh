@@ -454,13 +454,21 @@ until [ "$(lines live.tsv)" -gt 2 ] 2>/dev/null; do sleep 0.1; done
 runs 4 train -e 1 -o live.st
 says "'live.st' is being written by process [0-9]"
 rank=$(pgrep -f "busi-train.* live.st" | while read -r p; do
-    tr '\0' '\n' <"/proc/$p/environ" 2>/dev/null |
+    [ "$(readlink "/proc/$p/cwd")" = "$PWD" ] &&
+        tr '\0' '\n' <"/proc/$p/environ" 2>/dev/null |
         grep -q '^OMPI_COMM_WORLD_RANK=1$' && echo "$p"
 done | head -n 1)
 kill -9 "$rank"
 wait $launcher
 is "a rank that dies ends the run" 137 $?
 says "rank 1"
+# A last batch of one, and a batch-norm that sees one value of each channel.
+sed -e 's/^bn b2 c2/conv q c2 out=16 kernel=8\nbn b2 q/' net.model >one.model
+rows=$(awk -F'\t' 'NR > 1 && $NF > 1' folds.tsv | wc -l)
+for device in cpu ref; do
+    runs 0 train -m ./one.model --device $device -b $((rows - 1)) -e 2 -o one.st
+    runs 0 busi-info --verify one.st
+done
 # Within an epoch each rank's batch-norms have statistics of their own.
 long="--ranks 2 -b 2 -e 200 --schedule constant"
 runs 0 train $long -o whole.st

@@ -305,7 +305,8 @@ bn_forward(const struct job *j)
             double unbiased;
 
             m = bn_moments(j, c);
-            unbiased = m.var * count / (count - 1);
+            /* One value has no unbiased variance: it is 0 then. */
+            unbiased = m.var * count / (count > 1 ? count - 1 : 1);
             running[c] += (float)(BN_MOMENTUM * (m.mean - running[c]));
             running[nc + c] +=
                 (float)(BN_MOMENTUM * (unbiased - running[nc + c]));
@@ -719,20 +720,6 @@ ref_unplan(struct plan *head)
     free(p);
 }
 
-/* PyTorch refuses it as well: the unbiased variance does not exist. */
-static int
-check_bn(const struct graph *g, int n, struct err *e)
-{
-    for (int i = 0; i < g->nops; i++) {
-        const struct op *op = &g->op[i];
-
-        if (op->kind == OP_BN && n == 1 && op->h * op->w == 1)
-            return err_set(e, EXIT_USAGE, "batch-norm '%s' cannot be trained"
-                           " on one value per channel", op->name);
-    }
-    return 0;
-}
-
 static struct plan *
 ref_plan(struct backend *b, const struct graph *g, int n, enum mode mode,
          const struct vectors *v, struct err *e)
@@ -740,8 +727,7 @@ ref_plan(struct backend *b, const struct graph *g, int n, enum mode mode,
     struct ref_plan *p;
     size_t plane = 1;
 
-    if (mode == MODE_TRAIN && check_bn(g, n, e) < 0)
-        return NULL;
+    (void)e;
     p = mem_array(1, sizeof *p);
     p->head = (struct plan){ .backend = b, .graph = g, .mode = mode, .n = n,
                              .v = *v };

@@ -103,8 +103,11 @@ sane(int v, int least)
 static int
 shape_pictures(struct op *o, const struct op *x, struct err *e)
 {
-    if (!sane(o->kernel, 1) || !sane(o->stride, 1) || !sane(o->pad, 0) ||
-        o->pad >= o->kernel)
+    /* Backends keep in a byte which of a window's values was the largest. */
+    int most = o->kind == OP_MAXPOOL ? 16 : LIMIT;
+
+    if (!sane(o->kernel, 1) || o->kernel > most || !sane(o->stride, 1) ||
+        !sane(o->pad, 0) || o->pad >= o->kernel)
         return misfit(o, "has a window that makes no sense", e);
     if (o->kind == OP_CONV &&
         (!sane(o->out, 1) || !sane(o->groups, 1) || x->c % o->groups != 0 ||
