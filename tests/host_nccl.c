@@ -27,7 +27,6 @@ struct call {
     float *x;                   /* or uint16_t, bf16 */
     size_t n;
     bool half;
-    int root;                   /* of a broadcast; -1: a sum */
     bool brought;
 };
 
@@ -132,9 +131,9 @@ take(const struct call *a)
     struct host_nccl *n = a->c;
 
     for (size_t i = 0; i < a->n; i++) {
-        float x = n->shared->x[a->root < 0 ? 0 : a->root][i];
+        float x = n->shared->x[0][i];
 
-        for (int r = 1; r < n->size && a->root < 0; r++)
+        for (int r = 1; r < n->size; r++)
             x += n->shared->x[r][i];
         if (a->half)
             ((uint16_t *)a->x)[i] = narrow(x);
@@ -191,18 +190,9 @@ ncclResult_t
 ncclAllReduce(const void *from, void *to, size_t n, ncclDataType_t type,
               ncclRedOp_t op, ncclComm_t c, cudaStream_t s)
 {
-    const struct call a = { c, to, n, type == ncclBfloat16, -1, false };
+    const struct call a = { c, to, n, type == ncclBfloat16, false };
 
     return from == to && op == ncclSum ? begin(c, a, s) : ncclInvalidArgument;
-}
-
-ncclResult_t
-ncclBroadcast(const void *from, void *to, size_t n, ncclDataType_t type,
-              int root, ncclComm_t c, cudaStream_t s)
-{
-    const struct call a = { c, to, n, type == ncclBfloat16, root, false };
-
-    return from == to ? begin(c, a, s) : ncclInvalidArgument;
 }
 
 ncclResult_t

@@ -44,8 +44,7 @@ plant() {
             if (at == 0 || index(rest, from) > 0)
                 exit 1
             printf "%s%s%s", substr($0, 1, at - 1), to, rest
-        }' "$1" >planted
-    mv planted "$1"
+        }' "$1" >planted && mv planted "$1"
 }
 
 used=$(awk -F '\t' -v a="$first" -v b="$last" \

@@ -37,10 +37,7 @@ struct comm_class {
      * call of this, so that the host is a step ahead and no more.
      */
     int (*pace)(struct comm *c, struct err *e);
-    /* Rank 0's x goes to all. */
-    int (*bcast)(struct comm *c, float *x, size_t n, struct err *e);
-    /* The same sum for doubles; n = 0 is a barrier.  Both are complete when
-     * they return; only sum() has merely begun. */
+    /* The same sum for doubles, complete when it returns; n = 0 is a barrier. */
     int (*hsum)(struct comm *c, double *x, size_t n, struct err *e);
     /*
      * Waits for the others, as long as they take.  Write every file before: a
@@ -56,8 +53,8 @@ struct comm {
     const struct comm_class *class;
     int rank, size;
     int local_rank, local_size; /* among the ranks on this machine */
-    bool device;                /* vectors of sum() and bcast() are in GPUs'
-                                   memory, in that of the backend */
+    bool device;                /* vectors of sum() are in GPUs' memory, in
+                                   that of the backend */
     bool bf16;                  /* sum() rounds to bf16 what travels, terms
                                    and sums: half the bytes (mpi, nccl) */
 };

@@ -35,7 +35,7 @@ enum {
     JOBS = 64                   /* sums that can be begun at a time */
 };
 
-enum tag { TAG_TERM, TAG_SUM, TAG_BCAST };
+enum tag { TAG_TERM, TAG_SUM };
 
 /* What a vector is made of. */
 struct kind {
@@ -416,31 +416,6 @@ mpi_hsum(struct comm *c, double *x, size_t n, struct err *e)
     return mpi_wait(c, e) != 0 ? -1 : sum((struct mpi *)c, x, n, &k, e);
 }
 
-static int
-mpi_bcast(struct comm *c, float *x, size_t n, struct err *e)
-{
-    const struct kind k = { MPI_FLOAT, sizeof *x, halves_add_floats };
-    struct mpi *m = (struct mpi *)c;
-
-    if (mpi_wait(c, e) != 0)
-        return -1;
-    for (size_t at = 0; at < n; at += CHUNK) {
-        size_t nchunk = n - at < CHUNK ? n - at : CHUNK;
-
-        if (c->rank != 0) {
-            if (post_receive(m, x + at, nchunk, &k, 0, TAG_BCAST, e) != 0)
-                return -1;
-        } else {
-            for (int r = 1; r < c->size; r++)
-                if (post_send(m, x + at, nchunk, &k, r, TAG_BCAST, e) != 0)
-                    return -1;
-        }
-        if (wait_all(m, e) != 0)
-            return -1;
-    }
-    return 0;
-}
-
 /* False if it is in a sum that may never end: it goes with the process. */
 static bool
 end_thread(struct mpi *m)
@@ -587,7 +562,6 @@ static const struct comm_class mpi_class = {
     .open = mpi_open,
     .sum = mpi_sum,
     .wait = mpi_wait,
-    .bcast = mpi_bcast,
     .hsum = mpi_hsum,
     .close = mpi_close
 };

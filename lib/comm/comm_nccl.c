@@ -229,18 +229,6 @@ nccl_pace(struct comm *c, struct err *e)
 }
 
 static int
-nccl_bcast(struct comm *c, float *x, size_t count, struct err *e)
-{
-    struct nccl *n = (struct nccl *)c;
-
-    if (follow(n, n->compute, n->event[READY], n->stream, e) != 0 ||
-        settle(n, ncclBroadcast(x, x, count, ncclFloat, 0, n->nccl,
-                                n->stream), e) != 0)
-        return -1;
-    return nccl_wait(c, e);
-}
-
-static int
 nccl_hsum(struct comm *c, double *x, size_t count, struct err *e)
 {
     struct nccl *n = (struct nccl *)c;
@@ -356,7 +344,7 @@ meet(struct nccl *n, int device, struct err *e)
 }
 
 static const struct comm_class nccl_class = {
-    .name = "nccl", .sum = nccl_sum, .wait = nccl_wait, .bcast = nccl_bcast,
+    .name = "nccl", .sum = nccl_sum, .wait = nccl_wait, 
     .hsum = nccl_hsum, .close = nccl_close, .pace = nccl_pace
 };
 

@@ -48,7 +48,6 @@ const struct comm_class comm_self_class = {
     .open = self_open,
     .sum = self_floats,
     .wait = self_wait,
-    .bcast = self_floats,
     .hsum = self_doubles,
     .close = self_close
 };

@@ -219,15 +219,6 @@ tcp_wait(struct comm *c, struct err *e)
     return 0;
 }
 
-/* The others' vectors count as zeros. */
-static int
-tcp_bcast(struct comm *c, float *x, size_t n, struct err *e)
-{
-    if (c->rank > 0)
-        memset(x, 0, n * sizeof *x);
-    return tcp_sum(c, x, n, e);
-}
-
 static void
 tcp_close(struct comm *c, bool failed)
 {
@@ -433,5 +424,5 @@ tcp_open(double timeout, struct err *e)
 
 const struct comm_class comm_tcp_class = {
     .name = "tcp", .open = tcp_open, .sum = tcp_sum, .wait = tcp_wait,
-    .bcast = tcp_bcast, .hsum = tcp_hsum, .close = tcp_close
+    .hsum = tcp_hsum, .close = tcp_close
 };

@@ -74,21 +74,11 @@ exchange_open(struct exchange *x, double mb, struct err *e)
         return -1;
     x->bucket = exchange_bucket(mb, latency, rate);
     x->bucket = x->bucket < n ? x->bucket : n;
-    if (!x->backend->class->host && !x->comm->device) {
-        x->host = mem_aligned(n, sizeof *x->host);
-        x->bucket = n;
-    }
     if (x->comm->rank == 0)
         log_note("%d ranks: %.0f us and %.2f GB/s, gradients in %zu parts",
                  x->comm->size, 1e6 * latency, rate / 1e9,
                  (n + x->bucket - 1) / x->bucket);
     return 0;
-}
-
-void
-exchange_close(struct exchange *x)
-{
-    free(x->host);
 }
 
 int
@@ -102,8 +92,7 @@ exchange_ready(void *ctx, size_t begin, size_t end, struct err *e)
     if (x->idle)                /* with --sync-bn, which is for the CPU */
         memset(x->grads + begin, 0, (end - begin) * sizeof *x->grads);
     n = x->sent - begin;
-    if (comm_alone(x->comm) || x->host != NULL ||
-        (n < x->bucket && begin > 0) || n == 0)
+    if (comm_alone(x->comm) || (n < x->bucket && begin > 0) || n == 0)
         return 0;
     x->sent = begin;
     return x->comm->class->sum(x->comm, x->grads + begin, n, e);
@@ -118,10 +107,7 @@ exchange_nothing(struct exchange *x, struct err *e)
     if (comm_alone(x->comm))
         return 0;
     zeros = mem_array(g->nparams, sizeof *zeros);
-    if (x->host != NULL)
-        memcpy(x->host, zeros, g->nparams * sizeof *zeros);
-    else
-        x->backend->class->put(x->backend, x->grads, zeros, g->nparams);
+    x->backend->class->put(x->backend, x->grads, zeros, g->nparams);
     free(zeros);
     for (int i = g->nops - 1; i >= 0; i--)
         if (g->op[i].nparams > 0 &&
@@ -135,16 +121,6 @@ int
 exchange_end(void *ctx, struct err *e)
 {
     struct exchange *x = ctx;
-    const struct backend_class *k = x->backend->class;
-    size_t n = x->graph->nparams;
 
-    if (comm_alone(x->comm))
-        return 0;
-    if (x->host != NULL && x->comm->class->sum(x->comm, x->host, n, e) != 0)
-        return -1;
-    if (x->comm->class->wait(x->comm, e) != 0)
-        return -1;
-    if (x->host != NULL)
-        k->put(x->backend, x->grads, x->host, n);
-    return 0;
+    return comm_alone(x->comm) ? 0 : x->comm->class->wait(x->comm, e);
 }

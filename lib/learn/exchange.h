@@ -17,8 +17,6 @@ struct exchange {
     struct comm *comm;
     const struct graph *graph;
     float *grads;           /* [graph.nparams] of the backend */
-    float *host;            /* where the backend's memory is its own: a copy,
-                               which is summed in one piece at the end */
     size_t bucket;          /* numbers */
     size_t sent;            /* of this step: [sent, nparams) is under way */
     bool idle;              /* this rank goes through the step without pictures:
@@ -32,7 +30,6 @@ struct exchange {
 int exchange_open(struct exchange *x, double mb, struct err *e);
 /* Numbers in a bucket, of mb as above, by seconds of latency and bytes/s. */
 size_t exchange_bucket(double mb, double latency, double rate);
-void exchange_close(struct exchange *x);
 
 /*
  * Of each step: ready() for each operation's gradients (a grads_ready of an

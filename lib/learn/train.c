@@ -340,7 +340,6 @@ close_trainer(struct trainer *t)
     free(t->best_params);
     free(t->best_buffers);
     free(t->rank_buffers);
-    exchange_close(&t->exchange);
     free(t->order);
     free(t->weight);
     free(t->spent[0]);

@@ -102,9 +102,6 @@ gradients(struct trainer *t, const size_t *rows, size_t n, double *loss,
     train_spend(t, PHASE_FORWARD, &clock);
     if (walk_backward(p, exchange_ready, &t->exchange, e) != 0)
         return -1;
-    if (t->exchange.host != NULL)
-        k->get(t->backend, t->exchange.host, t->v.grads,
-               t->model->graph.nparams);
     train_spend(t, PHASE_BACKWARD, &clock);
     probs = mem_array((to - from) * (size_t)t->loader.classes, sizeof *probs);
     k->result(p, probs, loss);

@@ -46,9 +46,6 @@ const char *ncclGetLastError(ncclComm_t c);
 ncclResult_t ncclAllReduce(const void *from, void *to, size_t n,
                            ncclDataType_t type, ncclRedOp_t op, ncclComm_t c,
                            cudaStream_t s);
-ncclResult_t ncclBroadcast(const void *from, void *to, size_t n,
-                           ncclDataType_t type, int root, ncclComm_t c,
-                           cudaStream_t s);
 
 #pragma GCC visibility pop
 
