@@ -42,14 +42,18 @@ train(struct train_setup *s, struct train_conf *c, struct err *e)
     struct comm *comm;
     int rc = -1, stopped = 0;
 
-    stop_install();
+    /* Before there is anything to save, a signal ends a run that is alone. */
+    if (comm_launched())
+        stop_install();
     comm = comm_open("auto", s->rank_timeout, e);
     if (comm == NULL)
         return -1;
-    if (train_setup_open(s, c, &comm, e) == 0)
+    if (train_setup_open(s, c, &comm, e) == 0) {
+        stop_install();
         rc = !s->plan ? train_run(c, &s->model, &s->data, &s->parts,
                                   s->backend, comm, &stopped, e)
              : comm->rank == 0 ? train_setup_plan(s, c, e) : 0;
+    }
     comm->class->close(comm, rc != 0);
     train_setup_close(s);
     return rc == 0 && stopped != 0 ? 128 + stopped : rc;

@@ -170,4 +170,36 @@ done
 $train --device cpu --deterministic -o one.st || bad "one rank"
 is "two ranks, little at a time" "$(busi-info one.st | grep '^digest')" \
     "$(busi-info tcp.st | grep '^digest')"
+
+# Links and files that wait where an output or its part is to lie.
+ln -s one.tsv two.tsv
+runs 2 busi-dup -q -o one.tsv --pairs two.tsv m.tsv
+says "are both 'two.tsv'|are both 'one.tsv'"
+ln -s round.tsv about.tsv
+ln -s about.tsv round.tsv
+runs 4 busi-strip -q -o round.tsv scans
+ln -s far.tsv near.tsv
+ln -s near.tsv here.tsv
+runs 0 busi-strip -q -o here.tsv scans
+cmp -s far.tsv m.tsv || bad "a link to a link to nothing yet"
+for planted in "ln -s" ln; do
+    echo precious >victim
+    $planted victim .plant.tsv.part
+    runs 0 busi-strip -q -o plant.tsv scans
+    is "$planted: what a part leads to" precious "$(cat victim)"
+    cmp -s plant.tsv m.tsv || bad "$planted: not the table"
+    [ ! -h plant.tsv ] || bad "$planted: the output is a link"
+    rm plant.tsv
+done
+{ echo before; busi-strip -q -o /dev/stdout scans; echo behind; } >all.txt
+is "/dev/stdout, a file" "before behind" "$(sed -n '1p;$p' all.txt | xargs)"
+is "and all of it" "$(cat m.tsv)" "$(sed '1d;$d' all.txt)"
+
+# What the machine lacks is no fault of a scan.
+runs 4 sh -c 'ulimit -n 8 && exec "$@"' sh busi-predict -q -m model.st \
+    --device ref --allow-train-rows --resume lack.tsv scans
+says "Too many open files"
+runs 0 busi-predict -q -m model.st --device ref --allow-train-rows \
+    --resume lack.tsv scans
+is "and then every scan is scored" "ok" "$(sed 1d lack.tsv | cut -f 3 | sort -u)"
 inputs | cmp -s - before || bad "an input was changed"

@@ -88,6 +88,7 @@ cpu_open(const struct backend_conf *conf, struct err *e)
 {
     struct cpu *c;
     struct dn_cpu m;
+    int threads;
 
     if (conf->dtype == DTYPE_TF32) {
         err_set(e, EXIT_USAGE, "tf32 is for GPUs; take --dtype f32");
@@ -115,8 +116,10 @@ cpu_open(const struct backend_conf *conf, struct err *e)
     c->head.dtype = c->bf16 ? "bf16" : "f32";
     snprintf(c->head.about, sizeof c->head.about, "%s", m.about);
     c->version = 1;
-    omp_set_num_threads(conf->threads > 0 ? conf->threads : pool_cores());
-    c->dn = dn_open(e);
+    threads = conf->threads > 0 ? (int)conf->threads : pool_cores();
+    omp_set_num_threads(threads);
+    if (pool_check(threads, e) == 0)
+        c->dn = dn_open(e);
     if (c->dn == NULL) {
         cpu_close(&c->head);
         return NULL;

@@ -31,12 +31,16 @@ err_set(struct err *e, int status, const char *fmt, ...)
 int
 err_errno(struct err *e, const char *fmt, ...)
 {
-    const char *why = strerror(errno);
+    int code = errno;
+    bool first = e != NULL && e->status == 0;
     va_list ap;
 
     va_start(ap, fmt);
-    put(e, EXIT_IO, why, fmt, ap);
+    put(e, EXIT_IO, strerror(code), fmt, ap);
     va_end(ap);
+    if (first)
+        e->shortage = code == EMFILE || code == ENFILE || code == ENOMEM ||
+                      code == EAGAIN;
     return -1;
 }
 
@@ -44,5 +48,6 @@ void
 err_clear(struct err *e)
 {
     e->status = 0;
+    e->shortage = false;
     e->text[0] = '\0';
 }

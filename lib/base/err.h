@@ -10,6 +10,7 @@
 #define BUSI_BASE_ERR_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 
 /* Exit statuses, the same for all programs (man page busi(7)). */
 enum {
@@ -23,6 +24,8 @@ enum {
 
 struct err {
     int status;         /* 0: no error; else one of EXIT_* */
+    bool shortage;      /* of descriptors, memory or processes: not the fault
+                           of what was to be read */
     char text[1024];    /* one sentence, NUL-ended, cut if too long */
 };
 

@@ -19,7 +19,7 @@ int
 file_map(struct file_map *m, const char *path, struct err *e)
 {
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC), rc = -1;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc = -1;
     void *p;
 
     memset(m, 0, sizeof *m);
@@ -144,12 +144,38 @@ folder_of(const char *path)
     return str_format("%.*s", (int)(base - path), path);
 }
 
+/*
+ * The target itself: a link stays, and what it points to is replaced, there
+ * already or not.  Links that lead nowhere else end at one of them.
+ */
+static char *
+target_of(const char *path)
+{
+    enum { LINKS = 40 };        /* as the kernel takes */
+    char *at = mem_strdup(path), to[PATH_MAX];
+
+    for (int i = 0; i < LINKS; i++) {
+        ssize_t n = readlink(at, to, sizeof to - 1);
+        char *folder, *next;
+
+        if (n <= 0)
+            break;
+        to[n] = '\0';
+        folder = folder_of(at);
+        next = to[0] == '/' ? mem_strdup(to) : str_format("%s/%s", folder, to);
+        free(folder);
+        free(at);
+        at = next;
+    }
+    return at;
+}
+
 bool
 file_same(const char *a, const char *b)
 {
     struct stat s, t;
     bool there = stat(a, &s) == 0, same;
-    char *x, *y;
+    char *x, *y, *p, *q;
 
     if (strcmp(a, "-") == 0 || strcmp(b, "-") == 0 ||
         there != (stat(b, &t) == 0))
@@ -157,10 +183,14 @@ file_same(const char *a, const char *b)
     if (there)
         return S_ISREG(s.st_mode) && s.st_dev == t.st_dev &&
                s.st_ino == t.st_ino;
-    x = folder_of(a);
-    y = folder_of(b);
-    same = strcmp(str_base(a), str_base(b)) == 0 && stat(x, &s) == 0 &&
+    p = target_of(a);
+    q = target_of(b);
+    x = folder_of(p);
+    y = folder_of(q);
+    same = strcmp(str_base(p), str_base(q)) == 0 && stat(x, &s) == 0 &&
            stat(y, &t) == 0 && s.st_dev == t.st_dev && s.st_ino == t.st_ino;
+    free(p);
+    free(q);
     free(x);
     free(y);
     return same;
@@ -168,16 +198,20 @@ file_same(const char *a, const char *b)
 
 /*
  * Open and lock the part file.  Between open and lock the holder may have
- * renamed it away; then what we hold is its target, and we try again.
+ * renamed it away; then what we hold is its target, and we try again.  A link to
+ * another file, or a file of somebody else, is none that a run left behind: it
+ * goes, not what it leads to.
  */
 static int
 open_part(const char *path, const char *part, struct err *e)
 {
-    for (;;) {
+    for (int tries = 0;;) {
         struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
         struct stat mine, there;
-        int fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        int fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
 
+        if (fd < 0 && errno == ELOOP && tries++ < 3 && unlink(part) == 0)
+            continue;
         if (fd < 0)
             return err_errno(e, "cannot write '%s'", path);
         if (fcntl(fd, F_SETLK, &lock) != 0) {
@@ -190,8 +224,13 @@ open_part(const char *path, const char *part, struct err *e)
             close(fd);
             return -1;
         }
-        if (fstat(fd, &mine) == 0 && stat(part, &there) == 0 &&
+        if (fstat(fd, &mine) == 0 && lstat(part, &there) == 0 &&
             mine.st_ino == there.st_ino && mine.st_dev == there.st_dev) {
+            if ((mine.st_nlink > 1 || mine.st_uid != geteuid()) &&
+                tries++ < 3 && unlink(part) == 0) {
+                close(fd);
+                continue;
+            }
             if (ftruncate(fd, 0) == 0)
                 return fd;
             err_errno(e, "cannot write '%s'", part);
@@ -221,38 +260,6 @@ part_of(const char *target)
     return part;
 }
 
-/* What a link points to, also if that is not there yet; caller frees. */
-static char *
-follow(const char *path)
-{
-    char *real = realpath(path, NULL), to[PATH_MAX], *folder;
-    ssize_t n;
-
-    if (real != NULL)
-        return real;
-    n = readlink(path, to, sizeof to - 1);
-    if (n <= 0)
-        return NULL;
-    to[n] = '\0';
-    if (to[0] == '/')
-        return mem_strdup(to);
-    folder = folder_of(path);
-    real = str_format("%s/%s", folder, to);
-    free(folder);
-    return real;
-}
-
-/* The target itself: a link stays, and what it points to is replaced. */
-static char *
-target_of(const char *path)
-{
-    struct stat st;
-    char *real = lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? follow(path)
-                                                              : NULL;
-
-    return real != NULL ? real : mem_strdup(path);
-}
-
 char *
 file_part(const char *path)
 {
@@ -265,8 +272,8 @@ file_part(const char *path)
 int
 file_out_open(struct file_out *o, const char *path, struct err *e)
 {
-    struct stat st;
-    bool there;
+    struct stat st, out;
+    bool there, loop;
     int fd;
 
     memset(o, 0, sizeof *o);
@@ -275,9 +282,20 @@ file_out_open(struct file_out *o, const char *path, struct err *e)
         o->stream = stdout;
         return 0;
     }
-    o->path = target_of(path);
     there = stat(path, &st) == 0;
-    if (there && !S_ISREG(st.st_mode)) {
+    loop = !there && errno == ELOOP;
+    /* /dev/stdout, say: what the caller's script writes there stays. */
+    if (there && fstat(STDOUT_FILENO, &out) == 0 && st.st_dev == out.st_dev &&
+        st.st_ino == out.st_ino) {
+        o->path = mem_strdup(path);
+        o->stream = stdout;
+        return 0;
+    }
+    o->path = target_of(path);
+    if (loop) {
+        errno = ELOOP;
+        fd = -1;
+    } else if (there && !S_ISREG(st.st_mode)) {
         fd = open(path, O_WRONLY | O_CLOEXEC);
     } else {
         o->part = part_of(o->path);

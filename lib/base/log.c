@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include "base/str.h"
 #include "base/version.h"
 
 #include <errno.h>
@@ -43,6 +44,8 @@ say(const char *fmt, va_list ap)
     int room = (int)sizeof line - n - 2;
 
     n += m < 0 ? 0 : m < room ? m : room;
+    line[n] = '\0';
+    str_printable(line);
     line[n++] = '\n';
     fwrite(line, 1, (size_t)n, stderr);
     fflush(stderr);

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -64,4 +65,32 @@ pool_run(int threads, size_t n, void (*work)(void *, size_t, int), void *ctx)
     for (int t = 1; t <= started; t++)
         pthread_join(w[t].thread, NULL);
     free(w);
+}
+
+static void *
+pass(void *gate)
+{
+    pthread_mutex_lock(gate);
+    pthread_mutex_unlock(gate);
+    return NULL;
+}
+
+int
+pool_check(int threads, struct err *e)
+{
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    size_t others = threads > 1 ? (size_t)threads - 1 : 0, n = 0;
+    pthread_t *thread = mem_array(others, sizeof *thread);
+    int rc = 0;
+
+    pthread_mutex_lock(&gate);
+    while (n < others &&
+           (rc = pthread_create(&thread[n], NULL, pass, &gate)) == 0)
+        n++;
+    pthread_mutex_unlock(&gate);
+    for (size_t i = 0; i < n; i++)
+        pthread_join(thread[i], NULL);
+    free(thread);
+    errno = rc;
+    return rc == 0 ? 0 : err_errno(e, "cannot start %d threads", threads);
 }

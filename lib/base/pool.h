@@ -4,10 +4,18 @@
 #ifndef BUSI_BASE_POOL_H
 #define BUSI_BASE_POOL_H
 
+#include "base/err.h"
+
 #include <stddef.h>
 
 /* Processors this process may use. */
 int pool_cores(void);
+
+/*
+ * Can so many threads run at a time?  Libraries that start their own end the
+ * program where they cannot.  EXIT_IO.
+ */
+int pool_check(int threads, struct err *e);
 
 /*
  * Call work(ctx, i, thread) for every i < n, in `threads` threads (at most n;

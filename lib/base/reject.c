@@ -1,9 +1,14 @@
 #include "base/reject.h"
 
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
 #include "base/table.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int
 reject_open(struct reject *r, const char *path, struct err *e)
@@ -17,19 +22,28 @@ reject_add(struct reject *r, const char *path, const char *reason,
            const char *detail)
 {
     FILE *f = r->out.stream != NULL ? r->out.stream : stderr;
+    const char *const cell[] = { path, reason, detail };
+    bool shown = f == stderr && isatty(STDERR_FILENO);
 
-    table_put(f, path);
-    putc('\t', f);
-    table_put(f, reason);
-    putc('\t', f);
-    table_put(f, detail);
-    putc('\n', f);
+    for (size_t i = 0; i < ARRAY_LEN(cell); i++) {
+        char *text = mem_strdup(cell[i]);
+
+        if (shown)
+            str_printable(text);
+        table_put(f, text);
+        putc(i + 1 < ARRAY_LEN(cell) ? '\t' : '\n', f);
+        free(text);
+    }
     r->n++;
 }
 
 const char *
 reject_reason(const struct err *e)
 {
+    if (e->shortage) {
+        log_error("%s", e->text);
+        exit(EXIT_IO);
+    }
     return e->status == EXIT_IO ? "unreadable" : "invalid";
 }
 

@@ -24,7 +24,11 @@ struct reject {
 int reject_open(struct reject *r, const char *path, struct err *e);
 void reject_add(struct reject *r, const char *path, const char *reason,
                 const char *detail);
-/* The reason where reading a file failed: "unreadable" or "invalid". */
+/*
+ * The reason where reading a file failed: "unreadable" or "invalid".  After a
+ * shortage of this machine's the program ends with EXIT_IO, as without memory
+ * (mem.h): the file may be sound.
+ */
 const char *reject_reason(const struct err *e);
 int reject_close(struct reject *r, struct err *e);
 /* Give up; harmless after close or on all zeros. */

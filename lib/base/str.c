@@ -250,6 +250,16 @@ str_utf8_length(const char *s)
     return at;
 }
 
+void
+str_printable(char *s)
+{
+    for (unsigned char *p = (unsigned char *)s; *p != '\0'; p++)
+        if (*p < ' ' || *p == 0x7f)
+            *p = '?';
+        else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+            p[0] = p[1] = '?';
+}
+
 bool
 str_ends(const char *s, const char *tail)
 {

@@ -65,6 +65,9 @@ size_t str_utf8(const char *p, size_t n);
 /* Bytes at the start of s that are whole such characters. */
 size_t str_utf8_length(const char *s);
 
+/* Control characters (C0 and, in UTF-8, C1) become '?': terminals obey them. */
+void str_printable(char *s);
+
 bool str_ends(const char *s, const char *tail);
 const char *str_base(const char *path);     /* what follows the last '/' */
 

@@ -342,8 +342,8 @@ query(void *ctx, size_t b, int thread)
         for (end = i + 1; end < n && l.item[end].a == l.item[i].a
              && l.item[end].mirror == l.item[i].mirror;)
             end++;
-        if (end - i < LEAST_VOTES)
-            continue;
+        if (end - i < LEAST_VOTES || same_pixels(&scan[p.a], own))
+            continue;           /* add_equal() has those */
         p.votes = best_fit(l.item + i, end - i, slack, &p.fit);
         if (p.votes >= LEAST_VOTES)
             found_add(&s->found[b], &p);
@@ -404,12 +404,8 @@ dup_candidates(const struct dup_scan *scan, size_t n, int threads,
     pool_run(threads, n, query, &s);
     add_equal(scan, n, out);
     for (size_t b = 0; b < n; b++) {
-        for (size_t k = 0; k < s.found[b].n; k++) {
-            const struct dup_pair *p = &s.found[b].item[k];
-
-            if (!same_pixels(&scan[p->a], &scan[b]))
-                dup_pairs_add(out, p);
-        }
+        for (size_t k = 0; k < s.found[b].n; k++)
+            dup_pairs_add(out, &s.found[b].item[k]);
         free(s.found[b].item);
     }
     if (out->n > 1)

@@ -10,6 +10,8 @@
 
 /* ------------------------------------------------------------------- units */
 
+enum { CLASSES_MAX = 1000 };
+
 /* Union-find: the root of a row. */
 static size_t
 root_of(size_t *parent, size_t i)
@@ -94,6 +96,12 @@ fold_open(struct fold_set *s, const struct table *t, const char *group,
     s->unit = mem_array(s->n, sizeof *s->unit);
     s->class = mem_array(s->n, sizeof *s->class);
     manifest_classes(t, &s->classes);
+    if (s->classes.n > CLASSES_MAX) {
+        err_set(e, EXIT_INVALID, "'%s' has %zu labels, more than %d: are they "
+                "classes?", t->path, s->classes.n, CLASSES_MAX);
+        fold_close(s);
+        return -1;
+    }
     parent = mem_array(s->n, sizeof *parent);
     key = table_sorted(t, s->id, lookup_natural);
     for (size_t i = 0; i < s->n; i++) {

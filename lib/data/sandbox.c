@@ -401,6 +401,7 @@ new_sandbox(int class, struct err *e)
         (c->region = map_region(c->memory)) == NULL ||
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd) != 0) {
         err_errno(e, "cannot prepare a decoder's process");
+        e->shortage = true;
         c->socket = -1;
         release(c);
         return NULL;
@@ -410,6 +411,7 @@ new_sandbox(int class, struct err *e)
     close(fd[1]);
     if (rc != 0 || !hear(c, &hello)) {
         err_set(e, EXIT_IO, "cannot start a decoder's process");
+        e->shortage = true;
         release(c);
         return NULL;
     }
@@ -447,8 +449,10 @@ take(int class, struct err *e)
             pthread_cond_wait(&all.back, &all.lock);
         }
     }
-    if (c == NULL)
+    if (c == NULL) {
         err_set(e, why.status, "%s", why.text);
+        e->shortage = why.shortage;
+    }
     if (c != NULL)
         c->busy = true;
     pthread_mutex_unlock(&all.lock);
