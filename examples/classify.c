@@ -34,7 +34,7 @@ main(int argc, char **argv)
              infer_open(&in, models, 1, "ref", &conf, 1, &e) == 0) {
         const struct recipe *r = &model.recipe;
 
-        px = malloc((size_t)(r->crop * r->crop * r->channels));
+        px = malloc((size_t)r->crop * (size_t)r->crop * (size_t)r->channels);
         p = malloc(model.classes.n * sizeof *p);
         in.views = 1;
         if (image_load(&scan, argv[2], &why) != 0 ||

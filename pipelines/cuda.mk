@@ -61,7 +61,7 @@ FUSED    := $(if $(shell grep -m1 -ow fma /proc/cpuinfo 2>/dev/null),\
             -mfma -ffp-contract=fast,-ffp-contract=off)
 $(BUILD)/kernels/host/cuda_turn.o: FUSED = -ffp-contract=off
 
-$(BUILD)/kernels/host/%.o: kernels/%.cu
+$(BUILD)/kernels/host/%.o: kernels/%.cu $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CXX) -x c++ -std=c++17 $(OPT) $(SAN) -g -fPIC -I. -Ilib -MMD -MP \
 	    -fvisibility=hidden -fno-exceptions \
@@ -75,8 +75,8 @@ $(BUILD)/tests/check_cuda_host: $(BUILD)/tests/check_cuda.o $(HOST_OBJ) \
 
 # The files that call CUDA and NCCL, over what stands in for them (tests/host).
 HOST     = $(BUILD)/tests/host
-$(HOST)/gpu.o: lib/backend/gpu.c
-$(HOST)/comm_nccl.o: lib/comm/comm_nccl.c
+$(HOST)/gpu.o: lib/backend/gpu.c $(BUILD)/flags
+$(HOST)/comm_nccl.o: lib/comm/comm_nccl.c $(BUILD)/flags
 $(HOST)/gpu.o $(HOST)/comm_nccl.o:
 	@mkdir -p $(@D)
 	$(CC) -Itests/host $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
@@ -124,7 +124,10 @@ NVCCFLAGS = -O3 -std=c++17 -I. -Ilib -lineinfo -t 0 \
             $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$a,code=sm_$a) \
             -gencode arch=compute_$(lastword $(CUDA_ARCH)),code=compute_$(lastword $(CUDA_ARCH))
 
-$(BUILD)/kernels/cuda/%.o: kernels/%.cu
+$(BUILD)/nvcc.flags: FORCE
+	$(call KEPT,$(NVCC) $(NVCCFLAGS))
+
+$(BUILD)/kernels/cuda/%.o: kernels/%.cu $(BUILD)/nvcc.flags
 	@mkdir -p $(@D)
 	$(NVCC) $(NVCCFLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
 

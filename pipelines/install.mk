@@ -15,7 +15,9 @@ VERSION := $(shell sed -n 's/^.define BUSI_VERSION "\(.*\)"/\1/p' \
 
 D        = $(DESTDIR)$(PREFIX)
 NAMES    = $(notdir $(PROGRAMS))
-HEADERS  = $(wildcard $(LAYERS:%=lib/%/*.h))
+# But for those that need the kernels' as well.
+HEADERS  = $(filter-out $(addprefix lib/backend/,units.h cpu_conv.h cpu_dnnl.h \
+           cpu_flat.h cuda_units.h cuda_copy.h),$(wildcard $(LAYERS:%=lib/%/*.h)))
 MANPAGES = $(wildcard man/*.[157])
 PIPES    = pipelines/cv.mk pipelines/predict.mk pipelines/on-gpu.sh \
            $(wildcard pipelines/table1*)

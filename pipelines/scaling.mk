@@ -43,7 +43,8 @@ $(OUT)/data.safetensors $(OUT)/folds.tsv &: FORCE
 
 # One after the other, also with -j: they are to be timed.
 .NOTPARALLEL:
-$(OUT)/%.log: $(OUT)/data.safetensors $(OUT)/folds.tsv $(OUT)/settings
+$(OUT)/%.log: $(OUT)/data.safetensors $(OUT)/folds.tsv $(OUT)/settings \
+    $(foreach f,$(wildcard $(MODEL)),$(if $(wildcard $f/.),,$f))
 	$(BUSI_BIN)busi-train -d $(OUT)/data.safetensors -f $(OUT)/folds.tsv \
 	    -m $(MODEL) -e $(EPOCHS) -b $(BATCH) --ranks $* \
 	    --threads $(THREADS) --device $(DEVICE) --schedule constant \

@@ -13,7 +13,13 @@
 #include <unistd.h>
 #include <zlib.h>
 
-static const char path[] = "/tmp/check-pth.pth";
+static char path[40];
+
+static void __attribute__((constructor))
+name_path(void)
+{
+    snprintf(path, sizeof path, "/tmp/check-pth-%ld.pth", (long)getpid());
+}
 
 /* -------------------------------------------------------------- an archive */
 

@@ -204,12 +204,16 @@ START_TEST(children_die_with_us)
     if (fork() == 0) {
         struct err e = { 0 };
 
-        if (sandbox_open(classes, &e) == 0)
+        if (sandbox_open(classes, &e) == 0) {
             works();
-        kill(getpid(), SIGKILL);
+            if (write(fd[1], "x", 1) == 1)
+                kill(getpid(), SIGKILL);
+        }
+        _exit(1);
     }
     close(fd[1]);
-    ck_assert_int_eq(read(fd[0], &c, 1), 0);
+    ck_assert_int_eq(read(fd[0], &c, 1), 1);        /* there were children */
+    ck_assert_int_eq(read(fd[0], &c, 1), 0);        /* and none has it open */
 }
 END_TEST
 

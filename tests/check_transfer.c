@@ -8,7 +8,13 @@
 
 enum { N = 2, SIZE = 6, K = 3 };
 
-static const char path[] = "/tmp/check-transfer.safetensors";
+static char path[40];
+
+static void __attribute__((constructor))
+name_path(void)
+{
+    snprintf(path, sizeof path, "/tmp/check-transfer-%ld", (long)getpid());
+}
 
 static const char gray[] =
     "input x channels=1 size=6\nconv c x out=4 kernel=3\nbn b c\n"

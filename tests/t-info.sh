@@ -107,6 +107,12 @@ for how in "--tta 1" "--tta 3" "--device cpu --dtype bf16"; do
     runs 3 busi-info --verify model2.st p1.tsv
     says "made from another model"
 done
+busi-predict -q -m model1.st -m model2.st -d small.st --device ref -f folds.tsv \
+    --fold 0 -o both.tsv
+runs 0 busi-info --verify model1.st model2.st both.tsv
+is "two that voted, named behind each other" "" "$(cat err)"
+runs 0 busi-info --verify model2.st model1.st both.tsv
+says "'both.tsv' was made by none of these models"
 runs 4 busi-info --verify gone model2.st p1.tsv
 says "made from another model"
 busi-predict -q -m model2.st -d small.st --device ref -f folds.tsv --fold 0 |

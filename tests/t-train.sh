@@ -192,6 +192,8 @@ for word in load forward backward update evaluate c1 c2 \
 done
 awk '$2 == "conv" && !($3 > 0 && $4 > 0 && $5 > 0 && $7 > 0)' err | grep . &&
     bad "a layer without seconds or a rate"
+runs 0 train --deterministic -e 1 --profile -o option.st
+says "^c1 "
 # 3x3 of 2x2 pixels: some 300 times slower by oneDNN's reference.
 runs 0 train --size 40 -m resnet18 -e 1 --profile -o option.st
 if grep -q avx512 /proc/cpuinfo; then
