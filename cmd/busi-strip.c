@@ -145,9 +145,9 @@ strip(const struct settings *s, char **paths, struct err *e)
 
     if (reject_open(&r, s->rejects, e) != 0)
         return -1;
-    if (add_all(&l, s, paths, &r, e) != 0 || scan_sort(&l, e) != 0)
+    if (add_all(&l, s, paths, &r, e) != 0 || scan_sort(&l, e) != 0 ||
+        scan_read(&l, s->by_content, e) != 0)
         goto done;
-    scan_read(&l, s->by_content);
     for (size_t i = 0; i < l.n; i++)
         if (l.item[i].reason != NULL)
             reject_add(&r, l.item[i].path, l.item[i].reason,

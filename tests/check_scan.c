@@ -99,7 +99,7 @@ is_mask(const void *data, size_t nbytes)
     ck_assert_int_eq(write(fd, data, nbytes), (ssize_t)nbytes);
     close(fd);
     ck_assert_int_eq(scan_add(&l, path, NULL, &e), 0);
-    scan_read(&l, true);
+    ck_assert_int_eq(scan_read(&l, true, &e), 0);
     ck_assert_ptr_null(l.item[0].reason);
     mask = l.item[0].mask == SCAN_MASK_CONTENT;
     scan_release(&l);

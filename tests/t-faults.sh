@@ -193,9 +193,21 @@ for planted in "ln -s" ln; do
 done
 { echo before; busi-strip -q -o /dev/stdout scans; echo behind; } >all.txt
 is "/dev/stdout, a file" "before behind" "$(sed -n '1p;$p' all.txt | xargs)"
+runs 2 busi-prep -q --resize 8x8 --crop 8 -o /dev/stdout m.tsv
 is "and all of it" "$(cat m.tsv)" "$(sed '1d;$d' all.txt)"
 
 # What the machine lacks is no fault of a scan.
+find scans -name '*.png' >list
+runs 4 sh -c 'exec <list && ulimit -n 4 && exec busi-strip -q -o lack.tsv -'
+[ ! -e lack.tsv ] || bad "a manifest of what could be opened"
+for line in "busi-strip -q --by-content -o lack.tsv scans" \
+    "busi-prep -q --on-bad skip --resize 8x8 --crop 8 -o lack.tsv m.tsv" \
+    "busi-dup -q -o lack.tsv m.tsv"; do
+    # shellcheck disable=SC2086
+    runs 4 sh -c 'ulimit -n 6 && exec "$@"' sh $line
+    is "$line: one sentence" 1 "$(wc -l <err)"
+    [ -z "$(find . -name '.*.part' -o -name lack.tsv)" ] || bad "$line: left something"
+done
 runs 4 sh -c 'ulimit -n 8 && exec "$@"' sh busi-predict -q -m model.st \
     --device ref --allow-train-rows --resume lack.tsv scans
 says "Too many open files"

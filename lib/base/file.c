@@ -272,7 +272,7 @@ file_part(const char *path)
 int
 file_out_open(struct file_out *o, const char *path, struct err *e)
 {
-    struct stat st, out;
+    struct stat st;
     bool there, loop;
     int fd;
 
@@ -284,13 +284,6 @@ file_out_open(struct file_out *o, const char *path, struct err *e)
     }
     there = stat(path, &st) == 0;
     loop = !there && errno == ELOOP;
-    /* /dev/stdout, say: what the caller's script writes there stays. */
-    if (there && fstat(STDOUT_FILENO, &out) == 0 && st.st_dev == out.st_dev &&
-        st.st_ino == out.st_ino) {
-        o->path = mem_strdup(path);
-        o->stream = stdout;
-        return 0;
-    }
     o->path = target_of(path);
     if (loop) {
         errno = ELOOP;

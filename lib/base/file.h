@@ -7,8 +7,8 @@
  * with an error that names the first; a part left behind by a killed run is
  * taken over.  The new file has the permissions of the old one; a target that
  * may not be written is refused, and a link stays a link.  "-" is stdin or
- * stdout; what stdout goes to (/dev/stdout), and a target that exists and is no
- * regular file (a pipe, /dev/null), is written directly.
+ * stdout; a target that exists and is no regular file (a pipe, /dev/null) is
+ * written directly.
  */
 #ifndef BUSI_BASE_FILE_H
 #define BUSI_BASE_FILE_H

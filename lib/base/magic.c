@@ -28,9 +28,11 @@ magic_of(const void *data, size_t nbytes)
     if (nbytes >= 12 && memcmp(p, "RIFF", 4) == 0 &&
         memcmp(p + 8, "WEBP", 4) == 0)
         return MAGIC_WEBP;
-    /* "BM", a length, and four bytes that all writers leave 0. */
-    if (nbytes >= 10 && memcmp(p, "BM", 2) == 0 &&
-        memcmp(p + 6, "\0\0\0", 4) == 0)
+    /* "BM", and the length of a second header, of which there are seven. */
+    if (nbytes >= 18 && memcmp(p, "BM", 2) == 0 &&
+        strchr("\x0c\x28\x34\x38\x40\x6c\x7c", p[14]) != NULL &&
+        memcmp(p + 14, "\0\0\0\0", 4) != 0 &&
+        memcmp(p + 15, "\0\0\0", 3) == 0)
         return MAGIC_BMP;
     return MAGIC_NONE;
 }

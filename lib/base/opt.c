@@ -109,6 +109,9 @@ set(const struct opt *o, const char *s, struct err *e)
         if (strcmp(o->arg, "DIR") == 0 && strcmp(s, "-") == 0)
             return err_set(e, EXIT_USAGE, "--%s wants a folder, not '-'",
                            o->name);
+        /* Not a file to replace, which a script writes to. */
+        if (o->kind == OPT_OUT && strcmp(s, "/dev/stdout") == 0)
+            s = "-";
         *(const char **)o->at = s;
         break;
     case OPT_LIST:

@@ -1,6 +1,5 @@
 #include "base/reject.h"
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/table.h"
@@ -9,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+const char reject_shortage[] = "shortage";
 
 int
 reject_open(struct reject *r, const char *path, struct err *e)
@@ -40,11 +41,8 @@ reject_add(struct reject *r, const char *path, const char *reason,
 const char *
 reject_reason(const struct err *e)
 {
-    if (e->shortage) {
-        log_error("%s", e->text);
-        exit(EXIT_IO);
-    }
-    return e->status == EXIT_IO ? "unreadable" : "invalid";
+    return e->shortage ? reject_shortage
+           : e->status == EXIT_IO ? "unreadable" : "invalid";
 }
 
 int

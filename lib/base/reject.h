@@ -25,10 +25,11 @@ int reject_open(struct reject *r, const char *path, struct err *e);
 void reject_add(struct reject *r, const char *path, const char *reason,
                 const char *detail);
 /*
- * The reason where reading a file failed: "unreadable" or "invalid".  After a
- * shortage of this machine's the program ends with EXIT_IO, as without memory
- * (mem.h): the file may be sound.
+ * The reason where reading a file failed: "unreadable", "invalid", or, this one
+ * pointer, that the machine lacked something.  The file may be sound then: no
+ * row is to say otherwise, and the run ends with EXIT_IO.
  */
+extern const char reject_shortage[];
 const char *reject_reason(const struct err *e);
 int reject_close(struct reject *r, struct err *e);
 /* Give up; harmless after close or on all zeros. */

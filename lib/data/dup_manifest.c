@@ -335,8 +335,12 @@ dup_manifest(struct table *t, const struct dup_conf *c, struct err *e)
     r.group = mem_array(r.n, sizeof *r.group);
     order_rows(&r);
     read_all(&r);
-    search(&r);
-    status = finish(&r, e);
+    for (size_t i = 0; i < r.n; i++)
+        if (r.fault[i].shortage)
+            err_set(e, EXIT_IO, "%s", r.fault[i].text);
+    if (e->status == 0)
+        search(&r);
+    status = e->status == 0 ? finish(&r, e) : -1;
     for (size_t i = 0; i < r.n; i++)
         dup_scan_release(&r.scan[i]);
     free(r.row);

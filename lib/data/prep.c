@@ -179,8 +179,8 @@ note_marks(struct run *r, const struct scan *s, size_t column)
 }
 
 /* All scans in blocks: decode at once, write in order. */
-static void
-take_all(struct run *r, struct safet_out *o)
+static int
+take_all(struct run *r, struct safet_out *o, struct err *e)
 {
     struct progress bar;
     size_t marks = r->p->marks != NULL ? table_column(&r->table, "marks") : 0;
@@ -195,6 +195,14 @@ take_all(struct run *r, struct safet_out *o)
                 .row = at + i, .out = r->rows + i * r->row_nbytes
             };
         pool_run(r->p->threads, n, take_scan, r);
+        for (size_t i = 0; i < n; i++)
+            if (r->block[i].reason == reject_shortage)
+                err_set(e, EXIT_IO, "%s", r->block[i].detail);
+        if (e->status != 0) {
+            for (size_t i = 0; i < n; i++)
+                free(r->block[i].detail);
+            break;
+        }
         for (size_t i = 0; i < n && r->p->marks != NULL; i++)
             note_marks(r, &r->block[i], marks);
         for (size_t i = 0; i < n; i++)
@@ -205,6 +213,7 @@ take_all(struct run *r, struct safet_out *o)
         progress_step(&bar, at + n);
     }
     progress_close(&bar);
+    return e->status == 0 ? 0 : -1;
 }
 
 /* ----------------------------------------------------------------- the file */
@@ -293,7 +302,10 @@ write_dataset(struct run *r, const char *manifest_sha256, struct err *e)
     if (safet_create(&o, r->p->out, room, e) != 0)
         return -1;
     safet_begin(&o, "images", r->p->f32 ? DT_F32 : DT_U8);
-    take_all(r, &o);
+    if (take_all(r, &o, e) != 0) {
+        safet_drop(&o);
+        return -1;
+    }
     nhwc[0] = nchw[0] = (int64_t)r->n;
     safet_end(&o, 4, r->p->f32 ? nchw : nhwc);
     if (r->rejects.n > 0 && !r->p->skip) {

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/pool.h"
+#include "base/reject.h"
 #include "base/str.h"
 #include "data/image_file.h"
 
@@ -443,18 +444,22 @@ read_one(void *ctx, size_t i, int thread)
     } else if (r->by_content && is_mask(file, &e)) {
         s->mask = SCAN_MASK_CONTENT;
     } else if (e.status != 0 || digest_file(file, s->sha256, &e) != 0) {
-        reject(s, "unreadable", e.text);
+        reject(s, reject_reason(&e), e.text);
     }
     free(file);
 }
 
-void
-scan_read(struct scan_list *l, bool by_content)
+int
+scan_read(struct scan_list *l, bool by_content, struct err *e)
 {
     struct reading r = { l, by_content };
 
     pool_run(0, l->n, read_one, &r);
+    for (size_t i = 0; i < l->n; i++)
+        if (l->item[i].reason == reject_shortage)
+            return err_set(e, EXIT_IO, "%s", l->item[i].detail);
     pair_masks(l);
+    return 0;
 }
 
 /* ----------------------------------------------------------- what is asked */

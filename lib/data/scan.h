@@ -60,13 +60,13 @@ int scan_sort(struct scan_list *l, struct err *e);
 /*
  * Find the masks, by name and if asked by content, pair them with their scans,
  * and hash all that are scans, in all cores.  What cannot be read, is empty or
- * no regular file gets a reason.
+ * no regular file gets a reason.  EXIT_IO: the machine lacks something.
  *
  * By content a mask is a .png file of nothing but black and white, as
  * image_load() sees it: in 8 bits, alpha flattened on black.  One that is
  * damaged is none.
  */
-void scan_read(struct scan_list *l, bool by_content);
+int scan_read(struct scan_list *l, bool by_content, struct err *e);
 
 /*
  * Replace every scan's id by the first 24 digits of its HMAC-SHA-256 under the

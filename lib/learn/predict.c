@@ -164,6 +164,13 @@ fill(void *ctx)
         }
     }
     pool_run(r->p->jobs, b->n, take_scan, r);
+    for (size_t k = 0; k < b->n; k++)
+        if (b->item[k].reason == reject_shortage) {
+            err_set(&b->err, EXIT_IO, "%s", b->item[k].detail);
+            b->rc = -1;
+            while (b->n > k)
+                input_release(&b->item[--b->n]);
+        }
     return NULL;
 }
 
@@ -330,6 +337,8 @@ score_all(struct run *r, struct progress *bar, struct err *e)
         r->filling = next;
         thread = pthread_create(&filler, NULL, fill, r) == 0;
         rc = score(r, now, e);
+        if (rc == 0 && now->rc < 0)
+            rc = err_set(e, now->err.status, "%s", now->err.text);
         if (rc != 0)
             inputs_stop(&r->inputs);
         if (thread)
