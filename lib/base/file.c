@@ -198,9 +198,9 @@ file_same(const char *a, const char *b)
 
 /*
  * Open and lock the part file.  Between open and lock the holder may have
- * renamed it away; then what we hold is its target, and we try again.  A link to
- * another file, or a file of somebody else, is none that a run left behind: it
- * goes, not what it leads to.
+ * renamed it away; then what we hold is its target, and we try again.  A link
+ * to another file, or a file of somebody else, is none that a run left behind:
+ * it goes, not what it leads to.
  */
 static int
 open_part(const char *path, const char *part, struct err *e)

@@ -37,7 +37,7 @@ struct comm_class {
      * call of this, so that the host is a step ahead and no more.
      */
     int (*pace)(struct comm *c, struct err *e);
-    /* The same sum for doubles, complete when it returns; n = 0 is a barrier. */
+    /* The same sum for doubles, complete on return; n = 0 is a barrier. */
     int (*hsum)(struct comm *c, double *x, size_t n, struct err *e);
     /*
      * Waits for the others, as long as they take.  Write every file before: a

@@ -65,8 +65,8 @@ const char *dataset_differs(const struct dataset *d, size_t row,
                             const char *sha256, const char *label);
 
 /*
- * line[d->n]: the row of a manifest about each row.  EXIT_INVALID if it has none
- * about one, or another SHA-256 or label.
+ * line[d->n]: the row of a manifest about each row.  EXIT_INVALID if it has
+ * none about one, or another SHA-256 or label.
  */
 int dataset_join(const struct dataset *d, const struct table *t, size_t *line,
                  struct err *e);

@@ -294,7 +294,7 @@ struct bootstrap {
     double *calibrated;     /* [replicates] errors of calibrated_error() */
 };
 
-/* A mean over fewer classes than that of all scans is a mean of another kind. */
+/* A mean over fewer classes than that of all scans is one of another kind. */
 static void
 drop_other_means(const struct metric *whole, int k, double *value)
 {

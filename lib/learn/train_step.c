@@ -223,7 +223,7 @@ step(struct trainer *t, const size_t *rows, size_t n, int *stop,
     return rc;
 }
 
-/* ------------------------------------------------- steps of the backend's own */
+/* ---------------------------------------------- steps of the backend's own */
 
 /* How many of them are the backend's steps: those with pictures for every
  * rank.  A last one that has fewer is the host's. */
@@ -301,7 +301,7 @@ end_steps(struct trainer *t, struct err *e)
     return 0;
 }
 
-/* ------------------------------------------------------------------ all steps */
+/* --------------------------------------------------------------- all steps */
 
 /* Steps up to batch number `end`, the backend's own or the host's. */
 static int

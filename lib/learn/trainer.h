@@ -1,6 +1,6 @@
 /*
- * trainer: a training run in progress, shared by train.c (its epochs, from start
- * to end), train_step.c, train_eval.c, train_log.c and train_state.c.
+ * trainer: a training run in progress, shared by train.c (its epochs, from
+ * start to end), train_step.c, train_eval.c, train_log.c and train_state.c.
  */
 #ifndef BUSI_LEARN_TRAINER_H
 #define BUSI_LEARN_TRAINER_H

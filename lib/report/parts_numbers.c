@@ -309,8 +309,9 @@ validation_of(const struct report *r, const struct predictions *v, size_t i)
 }
 
 /*
- * Is table j of the fold that busi-train chooses by, for test file i?  Other rows
- * were trained on.  Without a manifest nobody knows how many folds there are.
+ * Is table j of the fold that busi-train chooses by, for test file i?  Other
+ * rows were trained on.  Without a manifest nobody knows how many folds there
+ * are.
  */
 static bool
 is_validation(const struct report *r, size_t i, const struct predictions *v,

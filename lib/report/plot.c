@@ -79,7 +79,8 @@ plot_empty(const struct plot *p)
 
 /* gnuplot finds the range itself, but not where all numbers are one. */
 static void
-write_range(const struct plot *p, struct str *s, char axis, double lo, double hi)
+write_range(const struct plot *p, struct str *s, char axis, double lo,
+            double hi)
 {
     double least = INFINITY, most = -INFINITY;
 
