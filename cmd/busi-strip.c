@@ -5,6 +5,7 @@
 #include "base/reject.h"
 #include "base/table.h"
 #include "data/image_file.h"
+#include "data/manifest.h"
 #include "data/sandbox.h"
 #include "data/scan.h"
 
@@ -94,27 +95,21 @@ save_masks(const struct scan_list *l, const char *path, struct err *e)
     return rc;
 }
 
-static int
-save_scans(const struct scan_list *l, const char *path, struct err *e)
+static void
+list_scans(const struct scan_list *l, struct table *t)
 {
     static const char *const columns[] = {
         "id", "path", "label", "sha256", NULL
     };
-    struct table t;
-    int rc;
 
-    table_init(&t, columns);
+    table_init(t, columns);
     for (size_t i = 0; i < l->n; i++) {
         const struct scan *s = &l->item[i];
         const char *cells[] = { s->id, s->path, s->label, s->sha256 };
 
         if (s->mask == SCAN_NO_MASK && s->reason == NULL)
-            table_add(&t, cells);
+            table_add(t, cells);
     }
-    rc = t.nrows > 0 ? table_save(&t, path, e) :
-         err_set(e, EXIT_INVALID, "there are no scans (pictures: %zu)", l->n);
-    table_release(&t);
-    return rc;
 }
 
 /* The key is a file's bytes: an argument would stand in every list of
@@ -139,6 +134,7 @@ static int
 strip(const struct settings *s, char **paths, struct err *e)
 {
     struct scan_list l = { 0 };
+    struct table scans = { 0 };
     struct reject r;
     bool rejected;
     int rc = -1;
@@ -155,19 +151,27 @@ strip(const struct settings *s, char **paths, struct err *e)
     rejected = r.n > 0;
     if (reject_close(&r, e) != 0)
         goto done;
-    if (s->expect != NULL && scan_expect(&l, s->expect, e) != 0)
-        goto done;
     if (s->key != NULL && hash_ids(&l, s->key, e) != 0)
+        goto done;
+    list_scans(&l, &scans);
+    if (s->expect != NULL && manifest_expect(&scans, s->expect, e) != 0)
         goto done;
     if (s->tree != NULL && scan_tree(&l, s->tree, e) != 0)
         goto done;
-    if (save_masks(&l, s->masks, e) != 0 || save_scans(&l, s->out, e) != 0)
+    if (save_masks(&l, s->masks, e) != 0)
+        goto done;
+    if (scans.nrows == 0) {
+        err_set(e, EXIT_INVALID, "there are no scans (pictures: %zu)", l.n);
+        goto done;
+    }
+    if (table_save(&scans, s->out, e) != 0)
         goto done;
     if (s->delete && scan_delete_masks(&l, e) != 0)
         goto done;
     rc = rejected ? EXIT_REJECTS : EXIT_DONE;
 done:
     reject_drop(&r);
+    table_release(&scans);
     scan_release(&l);
     return rc;
 }

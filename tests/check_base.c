@@ -691,7 +691,7 @@ END_TEST
 
 /* -------------------------------------------------------------------- pool */
 
-struct tally {
+struct done {
     unsigned char times[1000];
     size_t by[8];
 };
@@ -699,7 +699,7 @@ struct tally {
 static void
 tally_one(void *ctx, size_t i, int thread)
 {
-    struct tally *t = ctx;
+    struct done *t = ctx;
 
     t->times[i]++;
     t->by[thread]++;
@@ -708,7 +708,7 @@ tally_one(void *ctx, size_t i, int thread)
 START_TEST(pool_does_all_once)
 {
     for (int threads = 0; threads <= 8; threads++) {
-        struct tally t = { { 0 }, { 0 } };
+        struct done t = { { 0 }, { 0 } };
         size_t all = 0;
 
         if (threads == 0 && pool_cores() > 8)

@@ -2,7 +2,6 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "base/str.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -276,6 +275,28 @@ table_filter(struct table *t, const bool *keep)
         free(t->row[i]);
     }
     t->nrows = n;
+}
+
+void
+tally_column(struct tally *y, const struct table *t, size_t column)
+{
+    struct lookup *cell = table_sorted(t, column, lookup_natural);
+
+    memset(y, 0, sizeof *y);
+    y->count = mem_array(t->nrows, sizeof *y->count);
+    for (size_t i = 0; i < t->nrows; i++) {
+        if (i == 0 || strcmp(cell[i - 1].text, cell[i].text) != 0)
+            str_list_add(&y->name, cell[i].text);
+        y->count[y->name.n - 1]++;
+    }
+    free(cell);
+}
+
+void
+tally_release(struct tally *y)
+{
+    str_list_release(&y->name);
+    free(y->count);
 }
 
 static int

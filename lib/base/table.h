@@ -13,6 +13,7 @@
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/lookup.h"
+#include "base/str.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -53,6 +54,16 @@ struct lookup *table_sorted(const struct table *t, size_t column,
                             int (*order)(const void *, const void *));
 /* Remove the rows whose keep[] is false. */
 void table_filter(struct table *t, const bool *keep);
+
+/* Names and how often each is there. */
+struct tally {
+    struct str_list name;       /* in natural order; "" comes first */
+    size_t *count;              /* [name.n] */
+};
+
+/* Of the cells of a column. */
+void tally_column(struct tally *y, const struct table *t, size_t column);
+void tally_release(struct tally *y);
 
 /*
  * A cell as a number; the error names table, line and column.

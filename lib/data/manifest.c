@@ -38,17 +38,16 @@ void
 manifest_classes(const struct table *t, struct str_list *classes)
 {
     long column = table_find(t, "label");
-    struct lookup *label;
+    struct tally label;
 
     memset(classes, 0, sizeof *classes);
     if (column < 0)
         return;
-    label = table_sorted(t, (size_t)column, lookup_natural);
-    for (size_t i = 0; i < t->nrows; i++)
-        if (label[i].text[0] != '\0' &&
-            (i == 0 || strcmp(label[i - 1].text, label[i].text) != 0))
-            str_list_add(classes, label[i].text);
-    free(label);
+    tally_column(&label, t, (size_t)column);
+    for (size_t k = 0; k < label.name.n; k++)
+        if (label.name.item[k][0] != '\0')
+            str_list_add(classes, label.name.item[k]);
+    tally_release(&label);
 }
 
 long
@@ -58,4 +57,56 @@ manifest_class(const struct str_list *classes, const char *label)
         if (strcmp(classes->item[i], label) == 0)
             return (long)i;
     return -1;
+}
+
+/* Does one "CLASS=COUNT" hold?  The count is cut off; -1: it is none. */
+static int
+holds(char *want, const struct tally *have)
+{
+    char *equals = strrchr(want, '=');
+    int64_t count;
+    long k;
+
+    if (equals == NULL || !str_int(equals + 1, &count) || count < 0)
+        return -1;
+    *equals = '\0';
+    k = manifest_class(&have->name, want);
+    return (k < 0 ? 0 : have->count[k]) == (size_t)count;
+}
+
+int
+manifest_expect(const struct table *t, const char *text, struct err *e)
+{
+    long column = table_need(t, "label", e);
+    struct str_list want = { 0 };
+    struct str found = { 0 };
+    struct tally have;
+    bool good = true;
+    int rc = 0;
+
+    if (column < 0)
+        return -1;
+    tally_column(&have, t, (size_t)column);
+    str_list_split(&want, text, ',');
+    for (size_t i = 0; i < want.n && rc == 0; i++) {
+        int held = holds(want.item[i], &have);
+
+        if (held < 0)
+            rc = err_set(e, EXIT_USAGE,
+                         "--expect wants CLASS=COUNT,..., not '%s'", text);
+        good = good && held > 0;
+    }
+    for (size_t k = 0; k < have.name.n; k++) {
+        const char *name = have.name.item[k];
+
+        str_addf(&found, "%s%s=%zu", k > 0 ? "," : "", name, have.count[k]);
+        good = good && manifest_class(&want, name) >= 0;
+    }
+    if (rc == 0 && !good)
+        rc = err_set(e, EXIT_INVALID, "expected %s scans, found %s", text,
+                     found.n > 0 ? found.text : "none");
+    str_list_release(&want);
+    str_release(&found);
+    tally_release(&have);
+    return rc;
 }

@@ -23,4 +23,11 @@ void manifest_classes(const struct table *t, struct str_list *classes);
 /* Number of a label in the list, -1 if it is not there (or empty). */
 long manifest_class(const struct str_list *classes, const char *label);
 
+/*
+ * Compare the number of scans of each label with "benign=437,malignant=210";
+ * a label that is not named must not occur.  Error: EXIT_INVALID, expected and
+ * found in one line; EXIT_USAGE if the text is none.
+ */
+int manifest_expect(const struct table *t, const char *text, struct err *e);
+
 #endif

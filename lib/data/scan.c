@@ -464,55 +464,6 @@ scan_read(struct scan_list *l, bool by_content, struct err *e)
 
 /* ----------------------------------------------------------- what is asked */
 
-struct count {
-    const char *label;
-    size_t n;
-};
-
-static int
-by_label(const void *a, const void *b)
-{
-    const struct count *s = a, *t = b;
-
-    return str_natural(s->label, t->label);
-}
-
-/* Scans per label, in natural order; the caller frees the array. */
-static struct count *
-count_labels(const struct scan_list *l, size_t *n)
-{
-    struct count *c = mem_array(l->n, sizeof *c);
-    size_t all = 0;
-
-    for (size_t i = 0; i < l->n; i++)
-        if (l->item[i].mask == SCAN_NO_MASK && l->item[i].reason == NULL)
-            c[all++] = (struct count){ l->item[i].label, 1 };
-    qsort(c, all, sizeof *c, by_label);
-    *n = 0;
-    for (size_t i = 0; i < all; i++)
-        if (*n > 0 && strcmp(c[*n - 1].label, c[i].label) == 0)
-            c[*n - 1].n++;
-        else
-            c[(*n)++] = c[i];
-    return c;
-}
-
-/* Does one "CLASS=COUNT" hold?  The count is cut off; -1: it is none. */
-static int
-holds(char *want, const struct count *have, size_t n)
-{
-    char *equals = strrchr(want, '=');
-    int64_t count;
-
-    if (equals == NULL || !str_int(equals + 1, &count) || count < 0)
-        return -1;
-    *equals = '\0';
-    for (size_t k = 0; k < n; k++)
-        if (strcmp(have[k].label, want) == 0)
-            return have[k].n == (size_t)count;
-    return count == 0;
-}
-
 int
 scan_hash_ids(struct scan_list *l, const void *key, size_t nkey,
               struct err *e)
@@ -529,43 +480,6 @@ scan_hash_ids(struct scan_list *l, const void *key, size_t nkey,
         *id = str_format("%.24s", hex);
     }
     return scan_sort(l, e);
-}
-
-int
-scan_expect(const struct scan_list *l, const char *text, struct err *e)
-{
-    struct str_list want = { 0 };
-    struct str found = { 0 };
-    size_t n, named = 0;
-    struct count *have = count_labels(l, &n);
-    bool good = true;
-    int rc = 0;
-
-    for (size_t k = 0; k < n; k++)
-        str_addf(&found, "%s%s=%zu", k > 0 ? "," : "", have[k].label,
-                 have[k].n);
-    str_list_split(&want, text, ',');
-    for (size_t i = 0; i < want.n && rc == 0; i++) {
-        int held = holds(want.item[i], have, n);
-
-        if (held < 0)
-            rc = err_set(e, EXIT_USAGE,
-                         "--expect wants CLASS=COUNT,..., not '%s'", text);
-        good = good && held > 0;
-    }
-    for (size_t k = 0; k < n; k++)
-        for (size_t i = 0; i < want.n; i++)
-            if (strcmp(have[k].label, want.item[i]) == 0) {
-                named++;
-                break;
-            }
-    if (rc == 0 && (!good || named < n))
-        rc = err_set(e, EXIT_INVALID, "expected %s scans, found %s", text,
-                     n > 0 ? found.text : "none");
-    str_list_release(&want);
-    str_release(&found);
-    free(have);
-    return rc;
 }
 
 static bool

@@ -76,13 +76,6 @@ int scan_hash_ids(struct scan_list *l, const void *key, size_t nkey,
                   struct err *e);
 
 /*
- * Compare the number of scans of each label with "benign=437,malignant=210";
- * a label that is not named must not occur.  Error: EXIT_INVALID, expected and
- * found in one line; EXIT_USAGE if the text is none.
- */
-int scan_expect(const struct scan_list *l, const char *text, struct err *e);
-
-/*
  * Put every scan into `folder` under its id, LABEL/ID with the ending of its
  * file where ids are hashed, by a hard link, by a copy where
  * links cannot be made.  A file that is there with the same bytes stays; one

@@ -7,28 +7,6 @@
 
 enum { KEY_WIDTH = 15 };
 
-void
-tally_column(struct tally *t, const struct table *table, size_t column)
-{
-    struct lookup *cell = table_sorted(table, column, lookup_natural);
-
-    memset(t, 0, sizeof *t);
-    t->count = mem_array(table->nrows, sizeof *t->count);
-    for (size_t i = 0; i < table->nrows; i++) {
-        if (i == 0 || strcmp(cell[i - 1].text, cell[i].text) != 0)
-            str_list_add(&t->name, cell[i].text);
-        t->count[t->name.n - 1]++;
-    }
-    free(cell);
-}
-
-void
-tally_release(struct tally *t)
-{
-    str_list_release(&t->name);
-    free(t->count);
-}
-
 /* Takes text and json. */
 static void
 add(struct facts *f, const char *key, char *text, char *json)

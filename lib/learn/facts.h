@@ -23,16 +23,6 @@ struct facts {
     size_t n;
 };
 
-/* Names and how often each is there. */
-struct tally {
-    struct str_list name;       /* in natural order; "" comes first */
-    size_t *count;              /* [name.n] */
-};
-
-/* Of the cells of a column. */
-void tally_column(struct tally *t, const struct table *table, size_t column);
-void tally_release(struct tally *t);
-
 /* A text that is NULL or empty adds nothing. */
 void facts_text(struct facts *f, const char *key, const char *text);
 void facts_number(struct facts *f, const char *key, int64_t n);
