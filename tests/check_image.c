@@ -68,27 +68,15 @@ START_TEST(gray_equals_pillow)
     make_noise(&rgb, 64, 64, 3, 11);
     image_gray(&gray, &rgb);
     ck_assert_uint_eq(crc_of(&gray), 0x101c562c);
-    image_rgb(&again, &gray);       /* three equal channels */
-    ck_assert_int_eq(again.c, 3);
     image_release(&rgb);
+    image_init(&again, 64, 64, 3);  /* three equal channels */
+    for (int i = 0; i < 64 * 64; i++)
+        memset(again.px + 3 * i, gray.px[i], 3);
     image_gray(&rgb, &again);       /* of which the luma is the value */
     ck_assert_uint_eq(crc_of(&rgb), 0x101c562c);
     image_release(&rgb);
     image_release(&gray);
     image_release(&again);
-}
-END_TEST
-
-START_TEST(crop_takes_the_rectangle)
-{
-    struct image m, cut;
-
-    make_noise(&m, 10, 8, 3, 1);
-    image_crop(&cut, &m, 4, 3, 6, 5);
-    for (int y = 0; y < 5; y++)
-        ck_assert_mem_eq(cut.px + y * 18, m.px + ((y + 3) * 10 + 4) * 3, 18);
-    image_release(&m);
-    image_release(&cut);
 }
 END_TEST
 
@@ -324,8 +312,7 @@ START_TEST(png_out_and_in)
 END_TEST
 
 CHECK_MAIN("image", 60, resize_equals_pillow, gray_equals_pillow,
-           crop_takes_the_rectangle, every_kind_decodes,
-           every_kind_decodes_in_a_child, cmyk_becomes_rgb,
+           every_kind_decodes, every_kind_decodes_in_a_child, cmyk_becomes_rgb,
            others_are_refused, truncations_are_refused,
            flipped_bits_of_png_are_refused, bombs_are_refused,
            bad_bmp_is_refused, threads_keep_their_own_verdicts,

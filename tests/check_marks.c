@@ -156,7 +156,9 @@ START_TEST(colour_on_gray)
     struct image m, rgb;
 
     tissue(&m, 80);
-    image_rgb(&rgb, &m);
+    image_init(&rgb, m.w, m.h, 3);
+    for (int i = 0; i < m.w * m.h; i++)
+        memset(rgb.px + 3 * i, m.px[i], 3);
     finds(&rgb, "", "gray as RGB");
     for (int i = 0; i < 49; i++)
         rgb.px[3 * (60 * W + 20 + i)] ^= 0x40;

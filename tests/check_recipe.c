@@ -128,6 +128,25 @@ START_TEST(odd_shapes)
 }
 END_TEST
 
+START_TEST(gray_fills_all_channels)
+{
+    struct err e = { 0 };
+    struct recipe one, three;
+    struct image m;
+    uint8_t gray[24 * 24], out[24 * 24 * 3];
+
+    parses(&one, "resize=32x28 crop=24 channels=1 mean=0.5 std=0.5");
+    parses(&three, "resize=32x28 crop=24 channels=3 mean=0.5 std=0.5");
+    image_init(&m, 61, 47, 1);
+    noise(m.px, 61 * 47, 12);
+    ck_assert_int_eq(recipe_apply(&one, &m, gray, &e), 0);
+    ck_assert_int_eq(recipe_apply(&three, &m, out, &e), 0);
+    for (int i = 0; i < 24 * 24 * 3; i++)
+        ck_assert_uint_eq(out[i], gray[i / 3]);
+    image_release(&m);
+}
+END_TEST
+
 START_TEST(levels_equal_numpy)
 {
     static const struct {
@@ -155,4 +174,5 @@ START_TEST(levels_equal_numpy)
 END_TEST
 
 CHECK_MAIN("recipe", 20, text_comes_back, nonsense_is_refused,
-           steps_equal_pillow, odd_shapes, levels_equal_numpy)
+           steps_equal_pillow, odd_shapes, gray_fills_all_channels,
+           levels_equal_numpy)

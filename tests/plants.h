@@ -81,7 +81,10 @@ plant(struct image *to, const struct image *from, const struct plant *p,
     int y = (int)rng_below(r, (uint32_t)(from->h - h) + 1);
     struct image part;
 
-    image_crop(&part, from, x, y, w, h);
+    image_init(&part, w, h, 1);
+    for (int i = 0; i < h; i++)
+        memcpy(part.px + (size_t)i * w,
+               from->px + (size_t)(y + i) * from->w + x, (size_t)w);
     image_resize(to, &part, (int)lrint(w * p->scale),
                  (int)lrint(h * p->scale));
     image_release(&part);

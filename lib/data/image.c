@@ -71,20 +71,6 @@ image_gray(struct image *to, const struct image *from)
     luma(to->px, p, n);
 }
 
-void
-image_rgb(struct image *to, const struct image *from)
-{
-    size_t n = (size_t)from->w * (size_t)from->h;
-
-    image_init(to, from->w, from->h, 3);
-    if (from->c == 3) {
-        memcpy(to->px, from->px, 3 * n);
-        return;
-    }
-    for (size_t i = 0; i < n; i++)
-        memset(to->px + 3 * i, from->px[i], 3);
-}
-
 /*
  * Doubles in Pillow's order of operations (Resample.c, precompute_coeffs and
  * normalize_coeffs_8bpc), so that the rounded weights are the same integers.
@@ -297,18 +283,4 @@ image_resize(struct image *to, const struct image *from, int w, int h)
         resize_height(to, &half, h);
     }
     image_release(&half);
-}
-
-void
-image_crop(struct image *to, const struct image *from, int x, int y, int w,
-           int h)
-{
-    size_t c = (size_t)from->c;
-
-    assert(x >= 0 && y >= 0 && w <= from->w - x && h <= from->h - y);
-    image_init(to, w, h, from->c);
-    for (int i = 0; i < h; i++)
-        memcpy(to->px + (size_t)i * (size_t)w * c,
-               from->px + ((size_t)(y + i) * (size_t)from->w + (size_t)x) * c,
-               (size_t)w * c);
 }

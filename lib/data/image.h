@@ -39,9 +39,6 @@ image_on_black(unsigned value, unsigned alpha)
  */
 void image_gray(struct image *to, const struct image *from);
 
-/* To RGB: gray three times, RGB copied. */
-void image_rgb(struct image *to, const struct image *from);
-
 /*
  * Antialiased bilinear resize, equal to resize(BILINEAR) of Pillow 13 bit for
  * bit: two passes of a triangle filter, coefficients rounded to 22 bits, each
@@ -49,9 +46,5 @@ void image_rgb(struct image *to, const struct image *from);
  * more than twice as many pixels as the width, the height does.
  */
 void image_resize(struct image *to, const struct image *from, int w, int h);
-
-/* The w x h rectangle whose upper left pixel is (x, y); must lie inside. */
-void image_crop(struct image *to, const struct image *from, int x, int y,
-                int w, int h);
 
 #endif

@@ -193,13 +193,30 @@ resized(const struct recipe *r, const struct image *in, int *w, int *h)
     return longer <= IMAGE_MAX_SIDE ? 0 : -1;
 }
 
-/* Gray is resized as it is, and then equal in all channels. */
+/* The square in the middle; gray becomes equal in all channels. */
+static void
+cut_square(const struct recipe *r, const struct image *m, uint8_t *out)
+{
+    int left = (m->w - r->crop) / 2, top = (m->h - r->crop) / 2;
+    size_t row = (size_t)r->crop * (size_t)r->channels;
+
+    for (int y = 0; y < r->crop; y++, out += row) {
+        const uint8_t *p = m->px + ((size_t)(top + y) * (size_t)m->w +
+                                    (size_t)left) * (size_t)m->c;
+
+        if (m->c == r->channels)
+            memcpy(out, p, row);
+        else
+            for (int x = 0; x < r->crop; x++)
+                memset(out + 3 * x, p[x], 3);
+    }
+}
+
 int
 recipe_apply(const struct recipe *r, const struct image *in, uint8_t *out,
              struct err *e)
 {
-    struct image gray = { 0 }, sized, cut, rgb = { 0 };
-    const struct image *from = in;
+    struct image gray = { 0 }, sized;
     int w, h, rc = 0;
 
     if (resized(r, in, &w, &h) != 0)
@@ -208,26 +225,15 @@ recipe_apply(const struct recipe *r, const struct image *in, uint8_t *out,
                        r->width);
     if (in->c > r->channels) {
         image_gray(&gray, in);
-        from = &gray;
+        in = &gray;
     }
-    image_resize(&sized, from, w, h);
+    image_resize(&sized, in, w, h);
     image_release(&gray);
-    if (w < r->crop || h < r->crop) {
+    if (w < r->crop || h < r->crop)
         rc = err_set(e, EXIT_INVALID, "resized to %dx%d, which is smaller "
                      "than the crop of %d", w, h, r->crop);
-    } else {
-        image_crop(&cut, &sized, (w - r->crop) / 2, (h - r->crop) / 2,
-                   r->crop, r->crop);
-        from = &cut;
-        if (cut.c < r->channels) {
-            image_rgb(&rgb, &cut);
-            from = &rgb;
-        }
-        memcpy(out, from->px, (size_t)r->crop * (size_t)r->crop *
-                              (size_t)r->channels);
-        image_release(&cut);
-        image_release(&rgb);
-    }
+    else
+        cut_square(r, &sized, out);
     image_release(&sized);
     return rc;
 }
