@@ -171,6 +171,15 @@ recipe_print(const struct recipe *r, struct str *s)
     print_reals(s, " std=", r->std, r->channels);
 }
 
+bool
+recipe_same(const struct recipe *a, const struct recipe *b)
+{
+    _Static_assert(sizeof *a == 4 * sizeof(int) + 6 * sizeof(float),
+                   "a recipe has no gaps");
+
+    return memcmp(a, b, sizeof *a) == 0;
+}
+
 /* The sides after the resize; -1 if the long one gets out of hand. */
 static int
 resized(const struct recipe *r, const struct image *in, int *w, int *h)

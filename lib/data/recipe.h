@@ -27,6 +27,8 @@ struct recipe {
 /* Errors: EXIT_USAGE, naming the word. */
 int recipe_parse(struct recipe *r, const char *text, struct err *e);
 void recipe_print(const struct recipe *r, struct str *s);
+/* Of two that were parsed: do they say the same? */
+bool recipe_same(const struct recipe *a, const struct recipe *b);
 
 /*
  * The pixels a network sees before normalisation: out is [crop,crop,channels].

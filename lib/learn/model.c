@@ -364,17 +364,12 @@ int
 model_agree(const struct model *a, const char *path_a,
             const struct model *b, const char *path_b, struct err *e)
 {
-    struct texts s, t;
     const char *what = NULL;
 
-    texts_make(&s, a);
-    texts_make(&t, b);
-    if (strcmp(s.classes.text, t.classes.text) != 0)
+    if (!str_list_same(&a->classes, &b->classes))
         what = "other classes, or the same in another order";
-    else if (strcmp(s.recipe.text, t.recipe.text) != 0)
+    else if (!recipe_same(&a->recipe, &b->recipe))
         what = "another recipe";
-    texts_release(&s);
-    texts_release(&t);
     if (what == NULL)
         return 0;
     return err_set(e, EXIT_INVALID, "'%s' and '%s' cannot vote together: they "

@@ -407,16 +407,11 @@ check_data(const struct run *r, struct err *e)
     const struct model *m = &r->model[0];
     const struct str_list *a = &m->classes, *b = &r->data.classes;
     const char *name = r->p->models.item[0], *what = NULL;
-    struct str mine = { 0 }, theirs = { 0 };
 
-    recipe_print(&m->recipe, &mine);
-    recipe_print(&r->data.recipe, &theirs);
-    if (strcmp(mine.text, theirs.text) != 0)
+    if (!recipe_same(&m->recipe, &r->data.recipe))
         what = "another recipe";
     else if (b->n > 0 && !str_list_same(a, b))      /* 0: without labels */
         what = "other classes, or the same in another order";
-    str_release(&mine);
-    str_release(&theirs);
     if (what == NULL)
         return 0;
     return err_set(e, EXIT_INVALID, "'%s' was not made for '%s': it has %s",
