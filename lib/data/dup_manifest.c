@@ -86,21 +86,6 @@ score_one(void *ctx, size_t k, int thread)
     dup_score(r->scan, &r->pairs.item[k]);
 }
 
-/* What scans may have in common: a file, or a group. */
-struct of {
-    char *name;
-    size_t scan;
-};
-
-static int
-by_name(const void *p, const void *q)
-{
-    const struct of *a = p, *b = q;
-    int order = strcmp(a->name, b->name);
-
-    return order != 0 ? order : (a->scan > b->scan) - (a->scan < b->scan);
-}
-
 /*
  * Frames of one file are of one patient, however little they look alike: ties
  * between them, which no threshold cuts.
@@ -108,7 +93,7 @@ by_name(const void *p, const void *q)
 static void
 tie_frames(const struct run *r, struct dup_pairs *ties)
 {
-    struct of *f = mem_array(r->n, sizeof *f);
+    struct lookup *f = mem_array(r->n, sizeof *f);
     size_t n = 0;
 
     for (size_t i = 0; i < r->n; i++) {
@@ -116,17 +101,17 @@ tie_frames(const struct run *r, struct dup_pairs *ties)
         char *file = image_path(cell(r, i, r->path), &number);
 
         if (number > 0)
-            f[n++] = (struct of){ file, i };
+            f[n++] = (struct lookup){ file, i };
         else
             free(file);
     }
-    qsort(f, n, sizeof *f, by_name);
+    qsort(f, n, sizeof *f, lookup_bytes);
     for (size_t i = 1; i < n; i++)
-        if (strcmp(f[i - 1].name, f[i].name) == 0)
+        if (strcmp(f[i - 1].text, f[i].text) == 0)
             dup_pairs_add(ties, &(struct dup_pair){
-                .a = f[i - 1].scan, .b = f[i].scan, .score = 2 });
+                .a = f[i - 1].at, .b = f[i].at, .score = 2 });
     for (size_t i = 0; i < n; i++)
-        free(f[i].name);
+        free((char *)f[i].text);
     free(f);
 }
 
@@ -176,22 +161,21 @@ find_conflicts(const struct run *r, bool *conflict)
 static void
 warn_of_groups(const struct run *r)
 {
-    struct of *f = mem_array(r->n, sizeof *f);
+    struct lookup *f = mem_array(r->n, sizeof *f);
     long group = table_find(r->t, "group");
     size_t apart = 0;
 
     for (size_t i = 0; group >= 0 && i < r->n; i++)
-        f[i] = (struct of){ (char *)cell(r, i, (size_t)group), i };
-    if (group >= 0 && r->n > 0)
-        qsort(f, r->n, sizeof *f, by_name);
+        f[i] = (struct lookup){ cell(r, i, (size_t)group), i };
+    if (group >= 0)
+        qsort(f, r->n, sizeof *f, lookup_bytes);
     for (size_t i = 0, end; group >= 0 && i < r->n; i = end) {
-        bool ours = *f[i].name == '\0', split = false;
+        bool ours = f[i].text[0] == '\0', split = false;
 
-        for (end = i; end < r->n && strcmp(f[end].name, f[i].name) == 0;
+        for (end = i; end < r->n && strcmp(f[end].text, f[i].text) == 0;
              end++) {
-            ours = ours || strcmp(cell(r, f[end].scan, r->id),
-                                  f[i].name) == 0;
-            split = split || r->group[f[end].scan] != r->group[f[i].scan];
+            ours = ours || strcmp(cell(r, f[end].at, r->id), f[i].text) == 0;
+            split = split || r->group[f[end].at] != r->group[f[i].at];
         }
         apart += split && !ours;
     }

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/lookup.h"
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/reject.h"
@@ -245,12 +246,6 @@ scan_add(struct scan_list *l, const char *path, const char *avoid,
 }
 
 static int
-by_path(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static int
 by_id(const void *a, const void *b)
 {
     const struct scan *s = a, *t = b;
@@ -262,17 +257,17 @@ int
 scan_sort(struct scan_list *l, struct err *e)
 {
     char **path = mem_array(l->n, sizeof *path);
+    const char *twice;
     int rc = 0;
 
-    for (size_t i = 0; i < l->n; i++)
-        path[i] = l->item[i].path;
-    qsort(path, l->n, sizeof *path, by_path);
-    for (size_t i = 1; i < l->n && rc == 0; i++)
-        if (strcmp(path[i - 1], path[i]) == 0)
-            rc = err_set(e, EXIT_INVALID, "'%s' is given twice", path[i]);
-    free(path);
     if (l->n > 0)
         qsort(l->item, l->n, sizeof *l->item, by_id);
+    for (size_t i = 0; i < l->n; i++)
+        path[i] = l->item[i].path;
+    twice = str_twice(path, l->n);
+    if (twice != NULL)
+        rc = err_set(e, EXIT_INVALID, "'%s' is given twice", twice);
+    free(path);
     for (size_t i = 1; i < l->n && rc == 0; i++)
         if (strcmp(l->item[i - 1].id, l->item[i].id) == 0)
             rc = err_set(e, EXIT_INVALID,
@@ -283,37 +278,26 @@ scan_sort(struct scan_list *l, struct err *e)
 
 /* ------------------------------------------------------- masks and reading */
 
-/* Scans by their id without its ending. */
-struct stem {
-    char *text;
-    const struct scan *scan;
-};
-
-static int
-by_stem(const void *a, const void *b)
-{
-    const struct stem *s = a, *t = b;
-
-    return strcmp(s->text, t->text);
-}
-
+/* A scan by its id without the ending; if several, one with this ending. */
 static const struct scan *
-find_stem(const struct stem *stems, size_t n, const char *id, size_t nbytes,
-          const char *ending)
+find_stem(const struct scan *scans, const struct lookup *stems, size_t n,
+          const char *id, size_t nbytes, const char *ending)
 {
-    struct stem key = { str_format("%.*s", (int)nbytes, id), NULL };
-    const struct stem *at = bsearch(&key, stems, n, sizeof key, by_stem);
+    char *text = str_format("%.*s", (int)nbytes, id);
+    const struct lookup key = { text, 0 };
+    const struct lookup *hit = bsearch(&key, stems, n, sizeof key,
+                                       lookup_bytes);
     const struct scan *found = NULL;
 
-    if (at != NULL) {
-        while (at > stems && strcmp(at[-1].text, key.text) == 0)
-            at--;
-        found = at->scan;
-        for (; at < stems + n && strcmp(at->text, key.text) == 0; at++)
-            if (str_ends(at->scan->id, ending))
-                found = at->scan;
+    if (hit != NULL) {
+        while (hit > stems && strcmp(hit[-1].text, text) == 0)
+            hit--;
+        found = &scans[hit->at];
+        for (; hit < stems + n && strcmp(hit->text, text) == 0; hit++)
+            if (str_ends(scans[hit->at].id, ending))
+                found = &scans[hit->at];
     }
-    free(key.text);
+    free(text);
     return found;
 }
 
@@ -329,7 +313,8 @@ name_byte(char c)
  * with the longest name that its own begins with, cut where a word ends.
  */
 static const struct scan *
-scan_of(const struct scan *mask, const struct stem *stems, size_t n)
+scan_of(const struct scan *mask, const struct scan *scans,
+        const struct lookup *stems, size_t n)
 {
     const char *base = str_base(mask->id), *ending = scan_ending(base);
     size_t folder = (size_t)(base - mask->id), cut;
@@ -340,19 +325,19 @@ scan_of(const struct scan *mask, const struct stem *stems, size_t n)
     if (mask->mask == SCAN_MASK_NAME) {
         if (!scan_mask_name(base, &cut))
             return NULL;
-        return find_stem(stems, n, mask->id, folder + cut, ending);
+        return find_stem(scans, stems, n, mask->id, folder + cut, ending);
     }
     cut = (size_t)(ending - base);
     while (found == NULL && --cut > 0)
         if (!name_byte(base[cut]))
-            found = find_stem(stems, n, mask->id, folder + cut, ending);
+            found = find_stem(scans, stems, n, mask->id, folder + cut, ending);
     return found;
 }
 
 static void
 pair_masks(struct scan_list *l)
 {
-    struct stem *stems = mem_array(l->n, sizeof *stems);
+    struct lookup *stems = mem_array(l->n, sizeof *stems);
     size_t n = 0;
 
     for (size_t i = 0; i < l->n; i++)
@@ -362,17 +347,17 @@ pair_masks(struct scan_list *l)
 
             stems[n].text = str_format("%.*s", end != NULL ? (int)(end - id)
                                        : (int)strlen(id), id);
-            stems[n++].scan = &l->item[i];
+            stems[n++].at = i;
         }
-    qsort(stems, n, sizeof *stems, by_stem);
+    qsort(stems, n, sizeof *stems, lookup_bytes);
     for (size_t i = 0; i < l->n; i++)
         if (l->item[i].mask != SCAN_NO_MASK) {
-            const struct scan *s = scan_of(&l->item[i], stems, n);
+            const struct scan *s = scan_of(&l->item[i], l->item, stems, n);
 
             l->item[i].of = s != NULL ? mem_strdup(s->id) : NULL;
         }
     for (size_t i = 0; i < n; i++)
-        free(stems[i].text);
+        free((char *)stems[i].text);
     free(stems);
 }
 

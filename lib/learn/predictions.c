@@ -48,33 +48,22 @@ predictions_marked_by(const char *mark, const char *digest)
 
 /* ------------------------------------------------------------------ labels */
 
-struct member {
-    const char *group, *fold;
-};
-
-static int
-by_its_group(const void *a, const void *b)
-{
-    return strcmp(((const struct member *)a)->group,
-                  ((const struct member *)b)->group);
-}
-
 /* Is a group of the table in two of its folds? */
 static bool
 folds_cut(const struct table *t, long group, long fold)
 {
-    struct member *m = mem_array(t->nrows, sizeof *m);
+    struct lookup *key;
     bool cut = false;
-    size_t n = 0;
 
-    for (size_t i = 0; group >= 0 && fold >= 0 && i < t->nrows; i++)
-        if (t->row[i][group][0] != '\0')
-            m[n++] = (struct member){ t->row[i][group], t->row[i][fold] };
-    qsort(m, n, sizeof *m, by_its_group);
-    for (size_t i = 1; i < n; i++)
-        cut = cut || (strcmp(m[i - 1].group, m[i].group) == 0 &&
-                      strcmp(m[i - 1].fold, m[i].fold) != 0);
-    free(m);
+    if (group < 0 || fold < 0)
+        return false;
+    key = table_sorted(t, (size_t)group, lookup_bytes);
+    for (size_t i = 1; i < t->nrows; i++)
+        cut = cut || (key[i].text[0] != '\0' &&
+                      strcmp(key[i - 1].text, key[i].text) == 0 &&
+                      strcmp(t->row[key[i - 1].at][fold],
+                             t->row[key[i].at][fold]) != 0);
+    free(key);
     return cut;
 }
 
