@@ -54,6 +54,32 @@ file_unmap(struct file_map *m)
     memset(m, 0, sizeof *m);
 }
 
+/* Bytes to the end, at most `most`; the memory they get at first is `room`. */
+static int
+drain(int fd, const char *name, size_t room, size_t most, char **data,
+      size_t *nbytes, struct err *e)
+{
+    char *buf = mem_alloc(room);
+    size_t n = 0;
+    ssize_t got = 1;
+
+    while (n < most && got != 0) {
+        if (n + 1 == room)
+            buf = mem_grow(buf, room *= 2, 1);
+        got = read(fd, buf + n, room - n - 1);
+        if (got < 0 && errno != EINTR) {
+            err_errno(e, "cannot read '%s'", name);
+            free(buf);
+            return -1;
+        }
+        n += got > 0 ? (size_t)got : 0;
+    }
+    buf[n] = '\0';
+    *data = buf;
+    *nbytes = n;
+    return 0;
+}
+
 int
 file_read(const char *path, char **data, size_t *nbytes, struct err *e)
 {
@@ -61,9 +87,7 @@ file_read(const char *path, char **data, size_t *nbytes, struct err *e)
     bool standard = strcmp(path, "-") == 0;
     const char *name = standard ? "standard input" : path;
     int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-    size_t room = 65536, n = 0;
-    char *buf = NULL;
-    ssize_t got;
+    int rc;
 
     if (fd < 0)
         return err_errno(e, "cannot open '%s'", path);
@@ -71,25 +95,10 @@ file_read(const char *path, char **data, size_t *nbytes, struct err *e)
         return err_set(e, EXIT_USAGE, "the standard input can be read once "
                        "in a command");
     taken = taken || standard;
-    do {
-        if (buf == NULL || room - n < 32768)
-            buf = mem_grow(buf, room *= 2, 1);
-        got = read(fd, buf + n, room - n - 1);
-        if (got > 0)
-            n += (size_t)got;
-    } while (got > 0 || (got < 0 && errno == EINTR));
-    if (got < 0)
-        err_errno(e, "cannot read '%s'", name);
+    rc = drain(fd, name, 65536, SIZE_MAX, data, nbytes, e);
     if (!standard)
         close(fd);
-    if (got < 0) {
-        free(buf);
-        return -1;
-    }
-    buf[n] = '\0';
-    *data = buf;
-    *nbytes = n;
-    return 0;
+    return rc;
 }
 
 int
@@ -99,9 +108,6 @@ file_load(const char *path, size_t limit, char **data, size_t *nbytes,
     /* O_NONBLOCK: a pipe without a writer must not hold us up. */
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC), rc = -1;
     struct stat st;
-    char *buf = NULL;
-    size_t n = 0, want;
-    ssize_t got = 1;
 
     if (fd < 0)
         return err_errno(e, "cannot open '%s'", path);
@@ -112,25 +118,11 @@ file_load(const char *path, size_t limit, char **data, size_t *nbytes,
     } else if ((uint64_t)st.st_size > limit) {
         err_set(e, EXIT_INVALID, "larger than %zu MB", limit >> 20);
     } else {
-        want = (size_t)st.st_size;
-        buf = mem_alloc(want + 1);
-        while (n < want && got != 0) {
-            got = read(fd, buf + n, want - n);
-            if (got < 0 && errno != EINTR)
-                break;
-            n += got > 0 ? (size_t)got : 0;
-        }
-        rc = got < 0 ? err_errno(e, "cannot read '%s'", path) : 0;
+        rc = drain(fd, path, (size_t)st.st_size + 1, (size_t)st.st_size, data,
+                   nbytes, e);
     }
     close(fd);
-    if (rc != 0) {
-        free(buf);
-        return -1;
-    }
-    buf[n] = '\0';
-    *data = buf;
-    *nbytes = n;
-    return 0;
+    return rc;
 }
 
 /* The folder of a path, as a path; the caller frees it. */
