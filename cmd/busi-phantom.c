@@ -139,7 +139,7 @@ draw_all(const struct settings *s, struct err *e)
             return -1;
         n += (size_t)s->n[c];
     }
-    progress_open(&r.bar, "scans", n);
+    progress_open(&r.bar, "scans", 0, n);
     pool_run((int)s->jobs, n, draw, &r);
     progress_close(&r.bar);
     *e = r.err;

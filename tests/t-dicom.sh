@@ -34,6 +34,10 @@ runs 0 sh -c 'busi-strip -q in/benign/one.dcm "in/malignant/loop.dcm#3" \
 is "groups" "in/benign/one.dcm in/malignant/loop.dcm#2 in/malignant/loop.dcm#2" \
     "$(awk -F'\t' 'NR > 1 { print $5 }' out | xargs)"
 
+# Who starts us may have ignored the end of children.
+runs 0 env --ignore-signal=CHLD busi-prep -q --resize 40x40 --crop 36 -o kids.st \
+    m.tsv
+
 # A loop without a number is no scan, and the reason says what to do.
 busi-strip -q in >all.tsv
 runs 1 busi-prep -q --on-bad skip --resize 40x40 --crop 32 -o part.st all.tsv

@@ -131,6 +131,12 @@ is "a mask of another ending, with any number" "$fit" \
     "$(awk -F'\t' '$1 == "1.BMP" { print $8, $9 }' out)"
 is "is not that of a longer name" " " \
     "$(awk -F'\t' '$1 == "12.png" { print $8, $9 }' out)"
+head -c 200 mixed/1_mask_2.PNG >mixed/12_mask.png
+(cd mixed && busi-predict -m ../m.st -m ../n.st --device ref --cam ../mixed-maps \
+    12.png) >out 2>err
+says "the mask '12_mask.png' is left out: "
+is "a mask that cannot be read is no black one" " " \
+    "$(sed 1d out | awk -F'\t' '{ print $8, $9 }')"
 cp -R scans own
 runs 2 busi-predict -m m.st --device ref --cam own own
 says "would overwrite"

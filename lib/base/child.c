@@ -9,19 +9,40 @@
 
 enum { BLOCK = 512 };           /* bytes, of ulimit -f */
 
-/* All of a file; its size. */
-static size_t
-take(int fd, struct str *to)
+/* All of a file, if it is no longer than the limit. */
+static int
+take(int fd, struct str *to, size_t limit)
 {
     off_t size = lseek(fd, 0, SEEK_END);
     size_t n = size > 0 ? (size_t)size : 0;
-    void *p = mmap(NULL, n, PROT_READ, MAP_PRIVATE, fd, 0);
+    void *p;
 
-    if (p != MAP_FAILED) {
-        str_add_bytes(to, p, n);
-        munmap(p, n);
-    }
-    return n;
+    if (n == 0 || n > limit)
+        return n == 0 ? 0 : CHILD_KILLED;
+    p = mmap(NULL, n, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (p == MAP_FAILED)
+        return -1;
+    str_add_bytes(to, p, n);
+    munmap(p, n);
+    return 0;
+}
+
+/* What has become of it, and what it wrote; -1 with errno. */
+static int
+await(pid_t pid, const int fd[3], size_t limit, struct str *out,
+      struct str *said)
+{
+    int status, rc, more;
+
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return -1;
+    rc = take(fd[1], out, limit);
+    more = rc < 0 ? rc : take(fd[2], said, limit);
+    if (more != 0)
+        rc = more;
+    return rc != 0 ? rc
+         : WIFEXITED(status) ? WEXITSTATUS(status) : CHILD_KILLED;
 }
 
 static int
@@ -51,7 +72,7 @@ int
 child_run(const char *const *args, const void *in, size_t nbytes, size_t limit,
           struct str *out, struct str *said, struct err *e)
 {
-    int fd[3], status, rc = -1;
+    int fd[3], rc = -1;
     pid_t pid;
 
     for (int i = 0; i < 3; i++)     /* files without a name */
@@ -61,12 +82,8 @@ child_run(const char *const *args, const void *in, size_t nbytes, size_t limit,
         err_errno(e, "cannot hand bytes to '%s'", args[0]);
     } else if ((errno = start(&pid, args, limit, fd)) != 0) {
         err_errno(e, "cannot start '%s'", args[0]);
-    } else {
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-            ;
-        rc = WIFEXITED(status) ? WEXITSTATUS(status) : CHILD_KILLED;
-        if (take(fd[1], out) > limit || take(fd[2], said) > limit)
-            rc = CHILD_KILLED;
+    } else if ((rc = await(pid, fd, limit, out, said)) < 0) {
+        err_errno(e, "cannot learn what '%s' says", args[0]);
     }
     for (int i = 0; i < 3; i++)
         if (fd[i] >= 0)

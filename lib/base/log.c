@@ -112,9 +112,11 @@ log_usage(void)
 }
 
 void
-progress_open(struct progress *p, const char *what, size_t total)
+progress_open(struct progress *p, const char *what, size_t from,
+              size_t total)
 {
     p->what = what;
+    p->from = from;
     p->total = total;
     p->start = clock_seconds();
     p->last = p->start;
@@ -132,7 +134,7 @@ progress_step(struct progress *p, size_t done)
     if (now - p->last < 0.1)
         return;
     p->last = now;
-    rate = (double)done / (now - p->start);
+    rate = (double)(done - p->from) / (now - p->start);
     if (p->total == 0 || rate <= 0)
         fprintf(stderr, "\r%s: %zu %s, %.1f/s\033[K", name(), done, p->what,
                 rate);

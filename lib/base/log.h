@@ -35,12 +35,14 @@ void log_usage(void);
  */
 struct progress {
     const char *what;   /* unit of the work, such as "scans" */
+    size_t from;        /* done before, by another run */
     size_t total;       /* 0: unknown */
     double start, last; /* seconds, monotonic */
     bool shown;
 };
 
-void progress_open(struct progress *p, const char *what, size_t total);
+void progress_open(struct progress *p, const char *what, size_t from,
+                   size_t total);
 void progress_step(struct progress *p, size_t done);
 void progress_close(struct progress *p);
 

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -213,12 +214,14 @@ translate(const struct opt *opts, int base, struct option *longs, size_t *n,
 }
 
 /*
- * Without descriptors 0 to 2, the next file opened would become stdin, stdout
- * or stderr.  The stand-ins fail on the use they are not for.
+ * What a careless parent may have left us.  Without descriptors 0 to 2, the next
+ * file opened would become stdin, stdout or stderr: the stand-ins fail on the
+ * use they are not for.  With SIGCHLD ignored, no child would have a status.
  */
 static void
-guard_descriptors(void)
+guard_start(void)
 {
+    signal(SIGCHLD, SIG_DFL);
     for (int fd = 0; fd <= 2; fd++)
         if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
             open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
@@ -335,7 +338,7 @@ opt_start(const struct program *p, int argc, char **argv)
     struct err e = { 0 };
     int at;
 
-    guard_descriptors();
+    guard_start();
     log_open(p->name);
     at = opt_parse(p, argc, argv, &e);
     if (at >= 0 && keep_apart(p, argv + at, &e) != 0)

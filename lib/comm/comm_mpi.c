@@ -536,6 +536,10 @@ mpi_meet(double timeout, struct err *e)
         mpi_failed(code, e);
         return NULL;
     }
+    if (level < MPI_THREAD_SERIALIZED) {
+        err_set(e, EXIT_IO, "this MPI takes no calls from other threads");
+        return NULL;
+    }
     m = mem_array(1, sizeof *m);
     m->comm.class = &mpi_class;
     m->timeout = timeout;

@@ -125,7 +125,6 @@ start(struct launch *l, char **command, struct err *e)
     sigaddset(&mask, SIGINT);
     sigaddset(&mask, SIGHUP);
     sigprocmask(SIG_BLOCK, &mask, &l->mask);
-    signal(SIGCHLD, SIG_DFL);   /* ignored, it would take the status along */
     l->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
     l->mpirun = l->signals < 0 ? -1 : fork();
     if (l->mpirun == 0)

@@ -67,7 +67,7 @@ read_all(struct run *r)
 {
     struct progress bar;
 
-    progress_open(&bar, "scans", r->n);
+    progress_open(&bar, "scans", 0, r->n);
     for (r->first = 0; r->first < r->n; r->first += BLOCK) {
         size_t n = r->n - r->first < BLOCK ? r->n - r->first : BLOCK;
 

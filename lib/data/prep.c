@@ -185,7 +185,7 @@ take_all(struct run *r, struct safet_out *o, struct err *e)
     struct progress bar;
     size_t marks = r->p->marks != NULL ? table_column(&r->table, "marks") : 0;
 
-    progress_open(&bar, "scans", r->table.nrows);
+    progress_open(&bar, "scans", 0, r->table.nrows);
     for (size_t at = 0; at < r->table.nrows; at += r->block_n) {
         size_t n = r->table.nrows - at;
 

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -222,6 +223,25 @@ map_region(int memory)
     return p == MAP_FAILED ? NULL : p;
 }
 
+/* All descriptors from 4 on, also before Linux 5.9. */
+static void
+close_others(void)
+{
+    bool done = close_range(4, ~0U, 0) == 0;
+    DIR *all_open = done ? NULL : opendir("/proc/self/fd");
+    struct dirent *d;
+
+    if (all_open == NULL)
+        return;
+    while ((d = readdir(all_open)) != NULL) {
+        int fd = atoi(d->d_name);
+
+        if (fd >= 4 && fd != dirfd(all_open))
+            close(fd);
+    }
+    closedir(all_open);
+}
+
 static void
 become_sandbox(const struct sandbox_class *c, int fd, int memory)
 {
@@ -230,7 +250,7 @@ become_sandbox(const struct sandbox_class *c, int fd, int memory)
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (region == NULL || dup2(fd, 3) < 0)
         _exit(1);
-    close_range(4, ~0U, 0);
+    close_others();
     if (c->start != NULL)
         c->start();
     serve(c, 3, region);
@@ -246,7 +266,7 @@ be_warden(const struct sandbox_class *classes, int fd)
     for (int i = 0; i < 3; i++)
         dup2(null, i);
     dup2(fd, 3);
-    close_range(4, ~0U, 0);
+    close_others();
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     setpgid(0, 0);              /* a ^C is for those who save first */
     signal(SIGCHLD, SIG_IGN);
@@ -296,8 +316,10 @@ sandbox_open(const struct sandbox_class *classes, struct err *e)
         return err_errno(e, "cannot make a socket");
     fflush(NULL);
     all.pid = fork();
-    if (all.pid == 0)
+    if (all.pid == 0) {
+        close(fd[0]);           /* it ends when ours, the last, is closed */
         be_warden(classes, fd[1]);
+    }
     close(fd[1]);
     if (all.pid < 0) {
         close(fd[0]);

@@ -20,22 +20,31 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* One mask as the network would see it, into those before. */
-static void
-join_mask(const struct recipe *r, const char *path, uint8_t *mask)
+/*
+ * One mask as the network would see it, into those before.  1: it cannot be
+ * read, which has been said.
+ */
+static int
+join_mask(const struct recipe *r, const char *path, uint8_t *mask,
+          struct err *failed)
 {
     size_t n = (size_t)r->crop * (size_t)r->crop, c = (size_t)r->channels;
     uint8_t *px = mem_array(n, c);
     struct image m = { 0 };
     struct err e = { 0 };
+    int rc = 0;
 
     if (image_load(&m, path, &e) != 0 || recipe_apply(r, &m, px, &e) != 0)
+        rc = e.shortage ? -1 : 1;
+    if (rc < 0)
+        *failed = e;
+    else if (rc > 0)
         log_warn("the mask '%s' is left out: %s", path, e.text);
-    else
-        for (size_t i = 0; i < n; i++)
-            mask[i] = px[i * c] > mask[i] ? px[i * c] : mask[i];
+    for (size_t i = 0; i < n && rc == 0; i++)
+        mask[i] = px[i * c] > mask[i] ? px[i * c] : mask[i];
     image_release(&m);
     free(px);
+    return rc;
 }
 
 /* The masks of a scan; its path without the ending. */
@@ -100,18 +109,19 @@ read_folder(struct heat *h, const char *folder)
         free(entry);
 }
 
-/* The masks beside a scan (scan.h) in one; NULL: there are none. */
-static uint8_t *
-find_masks(struct heat *h, const char *path)
+/* The masks beside a scan (scan.h) in one; *mask stays NULL: there are none. */
+static int
+find_masks(struct heat *h, const char *path, uint8_t **mask, struct err *e)
 {
     const char *base = str_base(path), *end = scan_ending(base);
     size_t side = (size_t)h->recipe->crop;
     struct masks key, **found;
-    uint8_t *mask = NULL;
+    size_t n = 0, joined = 0;
     char *folder;
+    int rc = 0;
 
     if (end == NULL)
-        return NULL;
+        return 0;
     folder = str_format("%.*s", (int)(base - path), path);
     key.stem = str_format("%.*s", (int)(end - path), path);
     /* Once: 100 000 scans may lie there. */
@@ -119,13 +129,20 @@ find_masks(struct heat *h, const char *path)
         read_folder(h, folder);
     found = tfind(&key, &h->masks, by_stem);
     if (found != NULL) {
-        mask = mem_array(side, side);
-        for (size_t i = 0; i < (*found)->path.n; i++)
-            join_mask(h->recipe, (*found)->path.item[i], mask);
+        n = (*found)->path.n;
+        *mask = mem_array(side, side);
+    }
+    for (size_t i = 0; i < n && rc >= 0; i++) {
+        rc = join_mask(h->recipe, (*found)->path.item[i], *mask, e);
+        joined += rc == 0;
+    }
+    if (joined == 0) {
+        free(*mask);
+        *mask = NULL;
     }
     free(folder);
     free(key.stem);
-    return mask;
+    return rc < 0 ? -1 : 0;
 }
 
 static double
@@ -214,14 +231,15 @@ heat_write(struct heat *h, const char *id, const char *path,
            struct heat_fit *fit, struct err *e)
 {
     const struct recipe *r = h->recipe;
-    uint8_t *mask = path != NULL ? find_masks(h, path) : NULL;
+    uint8_t *mask = NULL;
+    int rc = path != NULL ? find_masks(h, path, &mask, e) : 0;
     char *to = heat_path(h->folder, id);
     struct image m = { 0 };
-    int rc;
 
     fit->inside = mask != NULL ? cam_inside(map, mask, r->crop) : NAN;
     fit->area = mask != NULL ? mask_area(mask, r->crop) : NAN;
-    rc = check_target(h, id, path, to, e);
+    if (rc == 0)
+        rc = check_target(h, id, path, to, e);
     if (rc == 0) {
         cam_paint(&m, px, r->channels, r->crop, map, mask);
         rc = file_make_folder_of(to, e);

@@ -270,8 +270,10 @@ inputs_next(struct inputs *in, bool wait, struct input *out, struct err *e)
     for (;;) {
         size_t length;
 
-        if (stop_signal() != 0)
+        if (stop_signal() != 0) {
+            in->cut = in->below.at < in->below.n || in->given.at < in->given.n;
             return INPUT_END;
+        }
         if (in->below.at < in->below.n) {
             *out = in->below.item[in->below.at++];
             return INPUT_THERE;
@@ -287,6 +289,7 @@ inputs_next(struct inputs *in, bool wait, struct input *out, struct err *e)
         } else if (in->end) {
             in->given.at++;
         } else if (!readable(in, wait)) {
+            in->cut = stop_signal() != 0;
             return wait ? INPUT_END : INPUT_LATER;
         } else if (read_more(in, e) != 0) {
             return -1;

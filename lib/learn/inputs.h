@@ -48,6 +48,7 @@ struct inputs {
     char *text;             /* [room], of it [begin, nbytes) not used yet */
     size_t begin, nbytes, room;
     int stop[2];            /* a pipe: readable once we are to stop */
+    bool cut;               /* a signal ended them before their end */
     struct table folds;
     bool has_folds, has_groups;
 };

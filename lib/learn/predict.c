@@ -622,7 +622,7 @@ release(struct run *r)
 static int
 sum_up(const struct run *r)
 {
-    if (stop_signal() != 0) {
+    if (r->inputs.cut) {
         log_warn("asked to stop: %zu rows more are in '%s'; the same command "
                  "goes on from there", r->done, r->out.path);
         return 128 + stop_signal();
@@ -639,7 +639,7 @@ sum_up(const struct run *r)
 int
 predict_run(const struct predict *p, struct err *e)
 {
-    struct run r = { .p = p };
+    struct run r = { .p = p, .inputs.stop = { -1, -1 } };
     struct progress bar;
     int rc = -1;
 
@@ -656,8 +656,8 @@ predict_run(const struct predict *p, struct err *e)
         goto done;
     if (reject_open(&r.rejects, p->rejects, e) != 0 || open_out(&r, e) != 0)
         goto done;
-    progress_open(&bar, "scans", r.inputs.total == SIZE_MAX ? 0
-                                                            : r.inputs.total);
+    progress_open(&bar, "scans", 0,
+                  r.inputs.total == SIZE_MAX ? 0 : r.inputs.total);
     rc = score_all(&r, &bar, e);
     progress_close(&bar);
     if (rc == 0) {

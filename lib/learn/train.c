@@ -210,7 +210,9 @@ run_epochs(struct trainer *t, int *stop, struct err *e)
     struct progress bar;
     int rc = 0;
 
-    progress_open(&bar, "images", n * (size_t)t->c->sched.epochs);
+    progress_open(&bar, "images", n * (size_t)t->s.epoch +
+                      (size_t)t->s.batch * (size_t)t->c->batch,
+                  n * (size_t)t->c->sched.epochs);
     while (t->s.epoch < t->c->sched.epochs && !t->s.ended && rc == 0 &&
            *stop == 0) {
         rc = run_epoch(t, &bar, stop, e);

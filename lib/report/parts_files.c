@@ -15,10 +15,17 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The page, and whoever made it, learn what is not on it. */
+/*
+ * The page, and whoever made it, learn what is not on it.  What the machine
+ * lacks is no fault of the picture, and there is no page.
+ */
 static void
 left_out(struct report *r, const char *path, const struct err *e)
 {
+    if (e->shortage) {
+        r->failed = *e;
+        return;
+    }
     page_paragraph(&r->page, "warn", "Left out: %s.", e->text);
     reject_add(&r->rejects, path, reject_reason(e), e->text);
 }
