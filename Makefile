@@ -60,8 +60,9 @@ CPU_OBJ = $(BUILD)/lib/backend/backend_cpu.o $(CPU_SRC:%.c=$(BUILD)/%.o) \
           $(patsubst %,$(BUILD)/kernels/cpu_%_bf16.o,$(filter avx512,$(ISAS)))
 KERNELS = $(foreach t,f32 bf16,$(ISAS:%=$(BUILD)/kernels/cpu_%_$t.o))
 
-all: $(PROGRAMS) $(PLUGINS)/image_vips.so $(PLUGINS)/backend_cpu.so \
-     $(PLUGINS)/comm_mpi.so
+PLUGIN_SO = $(PLUGINS)/image_vips.so $(PLUGINS)/backend_cpu.so \
+            $(PLUGINS)/comm_mpi.so
+all: $(PROGRAMS) plugins
 
 include pipelines/deps.mk
 include pipelines/demo.mk
@@ -72,6 +73,8 @@ include pipelines/torture.mk
 include pipelines/fuzz.mk
 include pipelines/cuda.mk
 include pipelines/install.mk
+
+plugins: $(PLUGIN_SO)
 
 # ------------------------------------------------------------------ building
 

@@ -138,7 +138,7 @@ $(BUILD)/lib/backend/gpu.o: CPPFLAGS += -isystem $(CUDA_HOME)/include
 $(BUILD)/lib/backend/cudnn_conv.o: CPPFLAGS += \
 	-isystem $(CUDNN_HOME)/include -isystem $(CUDA_HOME)/include
 
-all: $(PLUGINS)/backend_cuda.so
+PLUGIN_SO += $(PLUGINS)/backend_cuda.so
 $(PLUGINS)/backend_cuda.so: $(CUDA_OBJ) $(CORE)
 	@mkdir -p $(@D)
 	$(CC) -shared $(filter-out -pie,$(LDFLAGS)) -o $@ $^ $(CUDA_LIBS) \
@@ -152,7 +152,7 @@ NCCL_LIBS = $(patsubst %,-L$(NCCL_HOME)/%,lib64 lib lib/$(shell $(CC) \
 
 $(BUILD)/lib/comm/comm_nccl.o: CPPFLAGS += \
 	-isystem $(NCCL_HOME)/include -isystem $(CUDA_HOME)/include
-all: $(PLUGINS)/comm_nccl.so
+PLUGIN_SO += $(PLUGINS)/comm_nccl.so
 $(PLUGINS)/comm_nccl.so: $(BUILD)/lib/comm/comm_nccl.o \
 	    $(BUILD)/kernels/cuda/cuda_pack.o $(LIB)
 	@mkdir -p $(@D)
@@ -216,10 +216,15 @@ bench-gpu: gpu
 	@BUILD=$(abspath $(BUILD)) BUSI_PLUGINS=$(abspath $(PLUGINS)) \
 	    sh pipelines/bench-gpu.sh $(PARTS)
 
-.PHONY: gpu check-gpu sanitize-gpu bench-gpu
 else
+gpu check-gpu sanitize-gpu bench-gpu:
+	@echo "$@ needs nvcc and cuDNN: name their folders with CUDA_HOME=DIR" \
+	    "CUDNN_HOME=DIR" >&2; exit 2
+
 $(BUILD)/tests/check_cudnn_plans:
 	@mkdir -p $(@D)
 	@printf '#!/bin/sh\necho "built with CUDA=0"\nexit 77\n' >$@
 	@chmod +x $@
 endif
+
+.PHONY: gpu check-gpu sanitize-gpu bench-gpu

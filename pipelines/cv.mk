@@ -5,8 +5,9 @@
 #
 # Incremental: a table is replaced only when its content changes, so a changed
 # scan makes the dataset and what was trained on it anew, and nothing changed
-# makes nothing.  (A change taken back is one more change.)  Masks, whose area the
-# report has, count by name, size and time.  An interrupted training goes on where
+# makes nothing.  (A change taken back is one more change, and so is another path of
+# the same folder.)  Masks, whose area the report has, count by name, size and time.
+# An interrupted training goes on where
 # it was.  With -j folds
 # train side by side: on CPUs give THREADS= each; where there are GPUs, each fold
 # takes RANKS of them for itself and others wait (on-gpu.sh; DEVICES="0 1" are all
@@ -14,13 +15,13 @@
 #
 # PHANTOMS=3200 trains on so many drawn scans first, and every fold starts from
 # what that taught (their size is that of the scans, their start the same for all
-# folds: no real scan is in it).
+# folds: no real scan is in it).  PHANTOMS=0, the default, starts from scratch.
 #
 # MEMBERS=3 trains three networks a fold, from other seeds, whose probabilities
 # are averaged; TTA=8 averages over eight views of a scan as well.
 #
-# WORK holds the tables and the dataset, and may serve several OUTs; GROUPED=0
-# lets near-copies cross folds; FOLDS="0 1" trains these alone.
+# WORK holds the tables and the dataset, and may serve several OUTs, once it is made;
+# GROUPED=0 lets near-copies cross folds; FOLDS="0 1" trains these alone.
 
 BUSI     ?=
 MODEL    ?= resnet18
@@ -36,12 +37,15 @@ ARGS     ?=
 OUT      ?= cv/$(notdir $(MODEL))
 WORK     ?= $(OUT)
 GROUPED  ?= 1
-PHANTOMS ?=
+PHANTOMS ?= 0
 MEMBERS  ?= 1
 TTA      ?= 1
 FOLDS    ?= $(shell seq 0 $$(($(K) - 1)))
 RANKS    ?= 1
 BUSI_BIN ?=
+
+$(foreach v,OUT WORK,$(if $(word 2,$($v)),$(error $v=$($v): make cannot \
+    have blanks in names of what it makes)))
 
 HERE := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 GPUS_FOR = sh $(HERE)/on-gpu.sh
@@ -80,13 +84,20 @@ $(WORK)/scans.tsv: FORCE
 $(WORK)/prep.settings: FORCE
 	$(call if-changed,echo "$(RESIZE) $(CROP) $(CHANNELS)")
 
-$(OUT)/train.settings: FORCE
-	$(call if-changed,echo "$(MODEL) $(EPOCHS) $(BATCH) $(SEED) $(RANKS) $(PHANTOMS) $(ARGS)")
-
-# The file after --init in ARGS; MODEL is a file or a network's name.
+# The file after --init in ARGS; MODEL is a file or a network's name.  By their
+# bytes: another file may bring its own, older date.
 INIT     = $(shell echo " $(ARGS)" | sed -n 's/.* --init[= ] *\([^ ]*\).*/\1/p')
-SIZE_ARG = $(shell echo "$(ARGS)" | grep -o -e '--size[= ][0-9]*')
 files    = $(foreach f,$(wildcard $(1)),$(if $(wildcard $f/.),,$f))
+sum_of   = $$(cat $(call files,$(1)) /dev/null | cksum)
+# WORK by its place beside OUT, so that both may move.
+PLACE    = $(patsubst $(abspath $(OUT))%,.%,$(abspath $(WORK)))
+
+$(OUT)/train.settings: FORCE
+	$(call if-changed,echo "$(MODEL) $(EPOCHS) $(BATCH) $(SEED) $(RANKS) $(PHANTOMS) $(PLACE) $(call sum_of,$(MODEL) $(INIT)) $(ARGS)")
+
+# What the start from phantoms takes over from ARGS.
+START_ARGS = $(shell echo "$(ARGS)" | grep -oE -e \
+    '--(size|device|dtype)[= ] *[^ ]+|--deterministic')
 
 # A state that is older than what it was made from is of another run.
 define no-stale
@@ -97,7 +108,10 @@ define no-stale
 done
 endef
 
-ifneq ($(PHANTOMS),)
+ifneq ($(filter-out 0,$(PHANTOMS)),)
+ifneq ($(INIT),)
+$(error PHANTOMS=$(PHANTOMS) and --init $(INIT): only one can be the start)
+endif
 START = $(OUT)/start.safetensors
 FROM  = --init $(START)
 endif
@@ -106,26 +120,25 @@ $(WORK)/phantoms.settings: FORCE
 	$(call if-changed,echo "$(PHANTOMS)")
 
 $(OUT)/start.settings: FORCE
-	$(call if-changed,echo "$(MODEL) $(BATCH) $(SEED) $(RANKS) $(SIZE_ARG)")
+	$(call if-changed,echo "$(MODEL) $(BATCH) $(SEED) $(RANKS) $(call sum_of,$(MODEL)) $(START_ARGS)")
 
 # In BUSI's proportions, seven in sixteen of them benign.
 $(WORK)/phantoms.safetensors: $(WORK)/prep.settings $(WORK)/phantoms.settings
-	rm -rf $(WORK)/phantoms
-	$(BUSI_BIN)busi-phantom -o $(WORK)/phantoms --seed 77 \
+	rm -rf $@.scans
+	$(BUSI_BIN)busi-phantom -o $@.scans --seed 77 \
 	    --benign $$(($(PHANTOMS) * 7 / 16)) \
 	    --malignant $$(($(PHANTOMS) * 5 / 16)) \
 	    --normal $$(($(PHANTOMS) / 4))
-	$(BUSI_BIN)busi-strip $(WORK)/phantoms | $(BUSI_BIN)busi-prep \
+	$(BUSI_BIN)busi-strip $@.scans | $(BUSI_BIN)busi-prep \
 	    --resize $(RESIZE) --crop $(CROP) --channels $(CHANNELS) -o $@ -
+	rm -rf $@.scans
 
-# The size of the pictures, if ARGS have one, is that of the folds.
 $(OUT)/start.safetensors: $(WORK)/phantoms.safetensors $(OUT)/start.settings \
     $(call files,$(MODEL))
 	$(call no-stale,$(OUT)/start)
 	$(GPUS_FOR) $(RANKS) $(BUSI_BIN)busi-train -d $< --fold all -m $(MODEL) \
-	    $(SIZE_ARG) \
 	    --optimizer adamw --lr 0.001 --weight-decay 0.05 -e 6 --warmup 1 \
-	    --ema 0.98 -b $(BATCH) --seed $(SEED) --threads $(THREADS) \
+	    --ema 0.98 $(START_ARGS) -b $(BATCH) --seed $(SEED) --threads $(THREADS) \
 	    --ranks $(RANKS) --resume -o $@
 
 $(WORK)/folds.settings: FORCE
@@ -134,7 +147,7 @@ $(WORK)/folds.settings: FORCE
 $(WORK)/groups.tsv: $(WORK)/scans.tsv
 	$(BUSI_BIN)busi-dup -o $@ $<
 
-$(WORK)/folds.tsv: $(WORK)/$(if $(filter 0,$(GROUPED)),scans,groups).tsv \
+$(WORK)/folds.tsv: $(WORK)/$(if $(filter 0 no,$(GROUPED)),scans,groups).tsv \
     $(WORK)/folds.settings
 	$(BUSI_BIN)busi-split -k $(K) --seed $(SEED) -o $@ $<
 

@@ -25,7 +25,7 @@ PIPES    = pipelines/cv.mk pipelines/predict.mk pipelines/on-gpu.sh \
 install: all install-completions
 	install -d $D/bin $D/lib/busi $D/share/busi/examples
 	install $(PROGRAMS) $D/bin
-	install -m 644 $(wildcard $(PLUGINS)/*.so) $D/lib/busi
+	install -m 644 $(PLUGIN_SO) $D/lib/busi
 	install -m 644 $(PIPES) $D/share/busi
 	install -m 644 $(wildcard examples/*) $D/share/busi/examples
 	for f in $(MANPAGES); do \

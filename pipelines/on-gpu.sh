@@ -11,7 +11,8 @@ set -u
 n=$1
 shift
 devices=$(echo "${DEVICES-${CUDA_VISIBLE_DEVICES-$(nvidia-smi \
-    --query-gpu=index --format=csv,noheader 2>/dev/null)}}" | tr ',\n' '  ')
+    --query-gpu=index --format=csv,noheader 2>/dev/null | grep -x '[0-9]*')}}" |
+    tr ',\n' '  ')
 count=$(echo "$devices" | wc -w)
 if [ "$n" = 0 ] || [ "$count" = 0 ]; then
     exec "$@"

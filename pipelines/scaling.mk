@@ -36,7 +36,9 @@ $(OUT)/settings: FORCE
 FORCE:
 
 # cv.mk leaves alone what has not changed.
-$(OUT)/data.safetensors $(OUT)/folds.tsv &: FORCE
+$(OUT)/folds.tsv: $(OUT)/data.safetensors
+	@:
+$(OUT)/data.safetensors: FORCE
 	@$(MAKE) --no-print-directory -f $(HERE)/cv.mk BUSI="$(BUSI)" \
 	    BUSI_BIN=$(BUSI_BIN) OUT=$(OUT) $(OUT)/data.safetensors \
 	    $(OUT)/folds.tsv

@@ -4,6 +4,7 @@
 set -eu
 folder=$1
 shift
+[ $# -gt 0 ] || exit 0
 if ! command -v gnuplot >/dev/null; then
     echo "gnuplot is not installed: no curves are drawn" >&2
     exit 0

@@ -59,18 +59,19 @@ table1: $(PARTS:%=%.made)
 # The dataset and the folds first, once for all rows.
 shared-plain shared-grouped: shared-%:
 	+@$(CV) WORK=$(OUT)/$* OUT=$(OUT)/$* GROUPED=$(if $(filter plain,$*),0,1) \
-	    $(OUT)/$*/data.safetensors $(OUT)/$*/folds.tsv
+	    $(OUT)/$*/data.safetensors $(OUT)/$*/folds.tsv \
+	    $(if $(filter-out 0,$(PHANTOMS)),$(OUT)/$*/phantoms.safetensors)
 
 $(ROWS:%=paper/%.made): paper/%.made: shared-plain
 	+@$(PAPER) WORK=$(OUT)/plain GROUPED=0 OUT=$(OUT)/paper/$* \
 	    ARGS="$(SETTINGS) --select test" $(OUT)/paper/$*/metrics.tsv
 
 $(ROWS:%=honest/%.made): honest/%.made: shared-grouped
-	+@$(PAPER) WORK=$(OUT)/grouped OUT=$(OUT)/honest/$* ARGS="$(SETTINGS)" \
+	+@$(PAPER) WORK=$(OUT)/grouped GROUPED=1 OUT=$(OUT)/honest/$* ARGS="$(SETTINGS)" \
 	    $(OUT)/honest/$*/metrics.tsv
 
 $(RECIPES:%=recipe/%.made): recipe/%.made: shared-grouped
-	+@$(CV) WORK=$(OUT)/grouped OUT=$(OUT)/recipe/$* MODEL=$* \
+	+@$(CV) WORK=$(OUT)/grouped GROUPED=1 OUT=$(OUT)/recipe/$* MODEL=$* \
 	    EPOCHS=$(RECIPE_EPOCHS) ARGS="--size $(SIZE) $(ARGS)" \
 	    $(OUT)/recipe/$*/metrics.tsv
 

@@ -61,7 +61,9 @@ is "other settings train again" \
     "$(made 'fold-?.safetensors')"
 is "... on the same dataset" "" "$(made 'data.safetensors')"
 touch stamp && sleep 0.02
-sed -i 's/out=8/out=4/' net.model
+sed 's/out=8/out=4/' net.model >net2.model
+touch -d 2020-01-01 net2.model
+mv net2.model net.model
 runs 0 cv EPOCHS=2
 is "so does another network of the same name" \
     "fold-0.safetensors fold-1.safetensors fold-2.safetensors" \
@@ -111,9 +113,13 @@ scaling() {
 is "scaling, on 27 scans" 27 "$(scaling BUSI="real scans/BUSI")"
 busi-phantom -q -o few --benign 6 --malignant 6 --normal 6
 is "and then on 18 others" 18 "$(scaling BUSI=few)"
+touch stamp && sleep 0.02
+scaling BUSI=few >/dev/null
+is "and nothing again" "" "$(find scaling -name '*.log' -newer stamp)"
 runs 2 make -s -f "$top/pipelines/scaling.mk" BUSI=few EPOCHS=1
 says "the first epoch is not timed"
-# A start on phantoms, and no rows to validate on.
+# A start on phantoms, and no rows to validate on.  A folder of that name stays.
+mkdir -p drawn/phantoms && touch drawn/phantoms/mine
 runs 0 cv OUT=drawn PHANTOMS=16 FOLDS=0 ARGS="--device cpu -q --select none"
 is "every fold starts from phantoms" \
     "$(sha256sum <drawn/start.safetensors | cut -d ' ' -f 1)" \
@@ -125,6 +131,16 @@ runs 0 cv OUT=drawn PHANTOMS=16 FOLDS=0 EPOCHS=2 \
     ARGS="--device cpu -q --select none"
 [ drawn/start.safetensors -ot stamp ] || bad "more epochs, and another start"
 [ drawn/fold-0.safetensors -nt stamp ] || bad "more epochs, and the old network"
+is "only our own drawings are removed" "drawn/phantoms drawn/phantoms/mine" \
+    "$(find drawn -path '*phantoms/*' -o -type d -name '*phantoms*' | sort | xargs)"
+runs 2 cv OUT=drawn PHANTOMS=16 ARGS="--init net.st"
+says "only one can be the start"
+runs 2 cv OUT=drawn WORK="real scans"
+says "blanks"
+touch stamp && sleep 0.02
+runs 0 cv OUT=drawn WORK=other_work FOLDS=0 EPOCHS=2 \
+    ARGS="--device cpu -q --select none"
+[ drawn/fold-0.safetensors -nt stamp ] || bad "another WORK, and the old network"
 # Two networks a fold, then one of them alone.
 team() {
     runs 0 cv OUT=team FOLDS=0 "$@"
