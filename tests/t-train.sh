@@ -307,6 +307,15 @@ runs 3 busi-train -q -d data.st -f other.tsv -m ./net.model -o x.st
 says "other.tsv.*data.st|data.st.*other.tsv"
 head -c 5000 data.st >short.st
 runs 3 busi-train -q -d short.st -f folds.tsv -m ./net.model -o x.st
+sed 's/@channels/3/' net.model >rgb.model
+runs 2 train -m ./rgb.model -o x.st
+says "takes pictures of 3 channels"
+sed 's/@size/48/' net.model >large.model
+runs 2 train -m ./large.model -o x.st
+runs 2 train --dropout -0.5 -o x.st
+runs 0 train -v -e 1 -o v.st
+says "epoch 1 [0-9]"
+rm v.st*
 echo "conv c x out=3" >bad.model
 runs 3 train -m ./bad.model -o x.st
 [ -z "$(ls x.st .x.* .nan.* 2>/dev/null)" ] || bad "a refusal left a file"
@@ -342,6 +351,20 @@ runs 0 train --deterministic -b 9 -e 3 --schedule constant -o det.st
 by_hand tcp 4 --deterministic -b 9 -e 3 --schedule constant -o tcp.st
 ended "ranks by hand" "0 0 0 0"
 is "... have the same bits" "$(digest det.st)" "$(digest tcp.st)"
+# ... and the same of all that decides the numbers.
+pids=
+for r in 0 1; do
+    RANK=$r WORLD_SIZE=2 MASTER_PORT=$MASTER_PORT $tiny --rank-timeout 9 \
+        --fold $r --schedule constant -o mixed.st 2>"mixed.$r" &
+    pids="$pids $!"
+done
+ended "ranks of two folds" "2 2"
+has mixed.0 "rank 1 has another fold than rank 0"
+[ ! -e mixed.st ] || bad "a model of two folds"
+for what in MASTER_PORT=65535 LOCAL_WORLD_SIZE=0 LOCAL_RANK=7 RANK=4 RANK=x; do
+    runs 2 env RANK=0 WORLD_SIZE=4 "$what" $tiny --rank-timeout 3 -o x.st
+    says "${what%=*} is '${what#*=}'"
+done
 for what in KILL STOP; do
     rm -f tcp.tsv
     by_hand tcp 4 -e 100000 --log tcp.tsv -o tcp.st

@@ -255,7 +255,7 @@ str_printable(char *s)
 {
     for (unsigned char *p = (unsigned char *)s; *p != '\0'; p++)
         if (*p < ' ' || *p == 0x7f)
-            *p = '?';
+            *p = *p == '\t' ? ' ' : '?';
         else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
             p[0] = p[1] = '?';
 }

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -21,7 +22,6 @@
 enum {
     MAGIC = 0x62757369,
     CHUNK = 1 << 20,            /* bytes of a rank that travel at a time */
-    MEET_SECONDS = 60,          /* to find each other, if there is no limit */
     GRACE_SECONDS = 2           /* in which rank 0 may say it better */
 };
 
@@ -38,19 +38,28 @@ struct head {
     uint64_t nbytes;
 };
 
-static int64_t
-number(const char *name, int64_t otherwise)
+/* A variable of the environment, if it is there. */
+static int
+number(const char *name, int least, int most, int *to, struct err *e)
 {
     const char *text = getenv(name);
     int64_t n;
 
-    return text != NULL && str_int(text, &n) && n >= 0 ? n : otherwise;
+    if (text == NULL)
+        return 0;
+    if (!str_int(text, &n) || n < least || n > most)
+        return err_set(e, EXIT_USAGE, "%s is '%s': a number from %d to %d is "
+                       "wanted", name, text, least, most);
+    *to = (int)n;
+    return 0;
 }
 
 bool
 comm_tcp_launched(void)
 {
-    return getenv("RANK") != NULL && number("WORLD_SIZE", 1) > 1;
+    const char *size = getenv("WORLD_SIZE");
+
+    return getenv("RANK") != NULL && size != NULL && strcmp(size, "1") != 0;
 }
 
 /* ---------------------------------------------------------------- messages */
@@ -250,6 +259,14 @@ adopt(struct tcp *t, int rank, int fd)
     return 0;
 }
 
+static bool
+has_ended(int fd)
+{
+    char c;
+
+    return recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static int
 take_in(struct tcp *t, int fd, struct err *e)
 {
@@ -268,6 +285,11 @@ take_in(struct tcp *t, int fd, struct err *e)
     }
     t->peer[0] = -1;
     rank = (int)h.rank;
+    if (h.size == (uint32_t)t->comm.size && rank > 0 && rank < t->comm.size &&
+        t->peer[rank] >= 0 && has_ended(t->peer[rank])) {
+        close(t->peer[rank]);   /* started again */
+        t->peer[rank] = -1;
+    }
     if (h.size == (uint32_t)t->comm.size && rank > 0 && rank < t->comm.size &&
         t->peer[rank] < 0)
         return adopt(t, rank, fd);
@@ -291,7 +313,7 @@ meet_here(struct tcp *t, int listener, double limit, struct err *e)
             for (int r = 1; r < t->comm.size; r++)
                 if (t->peer[r] < 0)
                     return err_set(e, EXIT_IO, "rank %d has not come", r);
-        if (poll(&p, 1, (int)(1000 * left) + 1) <= 0)
+        if (poll(&p, 1, (int)(1000 * fmin(left, 60)) + 1) <= 0)
             continue;
         fd = accept(listener, NULL, NULL);
         if (fd >= 0 && take_in(t, fd, e) != 0)
@@ -384,29 +406,43 @@ meet_master(struct tcp *t, const char *host, const char *port, double limit,
     return move(t, 0, NULL, &h, sizeof h, e);
 }
 
+/* What the environment says of the ranks, and of where rank 0 listens. */
+static int
+read_places(struct comm *c, int *port, struct err *e)
+{
+    *port = 29500;
+    c->size = 1;
+    if (number("WORLD_SIZE", 1, 1 << 16, &c->size, e) != 0 ||
+        number("RANK", 0, c->size - 1, &c->rank, e) != 0)
+        return -1;
+    c->local_size = c->size;
+    c->local_rank = c->rank;
+    if (number("LOCAL_WORLD_SIZE", 1, c->size, &c->local_size, e) != 0 ||
+        number("LOCAL_RANK", 0, c->local_size - 1, &c->local_rank, e) != 0)
+        return -1;
+    return number("MASTER_PORT", 1, 65534, port, e);
+}
+
 static struct comm *
 tcp_open(double timeout, struct err *e)
 {
     const char *host = getenv("MASTER_ADDR");
-    char *port = str_format("%lld",
-                            (long long)number("MASTER_PORT", 29500) + 1);
-    double limit = clock_seconds() + (timeout > 0 ? timeout : MEET_SECONDS);
-    struct tcp *t = mem_array(1, sizeof *t);
-    int listener = -1, rc = -1;
+    double limit = timeout > 0 ? clock_seconds() + timeout : INFINITY;
+    struct comm places = { .class = &comm_tcp_class };
+    int number, listener = -1, rc = -1;
+    struct tcp *t;
+    char *port;
 
-    t->comm = (struct comm){
-        .class = &comm_tcp_class, .rank = (int)number("RANK", 0),
-        .size = (int)number("WORLD_SIZE", 1) };
-    t->comm.local_rank = (int)number("LOCAL_RANK", t->comm.rank);
-    t->comm.local_size = (int)number("LOCAL_WORLD_SIZE", t->comm.size);
+    if (read_places(&places, &number, e) != 0)
+        return NULL;
+    port = str_format("%d", number + 1);
+    t = mem_array(1, sizeof *t);
+    t->comm = places;
     t->peer = mem_array((size_t)t->comm.size, sizeof *t->peer);
     for (int r = 0; r < t->comm.size; r++)
         t->peer[r] = -1;
     t->terms = mem_array(t->comm.rank == 0 ? (size_t)t->comm.size : 1, CHUNK);
-    if (t->comm.rank >= t->comm.size)
-        err_set(e, EXIT_USAGE, "RANK is %d of WORLD_SIZE %d, counted from 0",
-                t->comm.rank, t->comm.size);
-    else if (t->comm.rank > 0)
+    if (t->comm.rank > 0)
         rc = meet_master(t, host != NULL ? host : "127.0.0.1", port, limit, e);
     else if ((listener = listen_at(port, e)) >= 0)
         rc = meet_here(t, listener, limit, e);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "base/version.h"
 #include "data/safet.h"
 #include "learn/profile.h"
 #include "learn/shares.h"
@@ -398,6 +399,47 @@ resume(struct trainer *t, struct err *e)
     return 0;
 }
 
+/*
+ * Ranks that were started one by one may have been told different things, or
+ * have found them: bf16 on one machine and f32 on the other.
+ */
+static int
+check_ranks(const struct trainer *t, struct err *e)
+{
+    const struct train_conf *c = t->c;
+    size_t ranks = (size_t)t->comm->size, n;
+    struct str_list said = { 0 };
+    char *print = train_fingerprint(t), hex[DIGEST_HEX];
+    char *text = str_format("version=" BUSI_VERSION " %s epochs=%lld "
+                            "early_stop=%lld bucket_mb=%g resume=%d "
+                            "profile=%d calibrate=%d", print,
+                            (long long)c->sched.epochs,
+                            (long long)c->sched.early_stop, c->bucket_mb,
+                            c->resume, c->profile, c->calibrate);
+    double *all;
+    int rc;
+
+    str_list_split(&said, text, ' ');
+    n = said.n;
+    all = mem_array(ranks * n, sizeof *all);
+    for (size_t i = 0; i < n; i++) {
+        digest_bytes(said.item[i], strlen(said.item[i]), hex);
+        hex[12] = '\0';         /* 48 bits, which a double holds */
+        all[(size_t)t->comm->rank * n + i] = (double)strtoull(hex, NULL, 16);
+    }
+    rc = t->comm->class->hsum(t->comm, all, ranks * n, e);
+    for (size_t i = 0; i < ranks * n && rc == 0; i++)
+        if (all[i] != all[i % n])
+            rc = err_set(e, EXIT_USAGE, "rank %zu has another %.*s than rank 0",
+                         i / n, (int)strcspn(said.item[i % n], "="),
+                         said.item[i % n]);
+    str_list_release(&said);
+    free(print);
+    free(text);
+    free(all);
+    return rc;
+}
+
 int
 train_run(const struct train_conf *c, struct model *m,
           const struct dataset *d, const struct parts *p, struct backend *b,
@@ -406,9 +448,11 @@ train_run(const struct train_conf *c, struct model *m,
     struct trainer t = { .c = c, .model = m, .data = d, .parts = p,
                          .backend = b, .comm = comm };
     struct safet_out held = { 0 };
-    int rc = open_trainer(&t, e);
+    int rc = comm->size > 1 ? check_ranks(&t, e) : 0;
 
     *stopped = 0;
+    if (rc == 0)
+        rc = open_trainer(&t, e);
     t.saved = clock_seconds();
     if (rc == 0 && comm->rank == 0)
         rc = state_hold(&t, &held, e);

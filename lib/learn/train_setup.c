@@ -54,6 +54,9 @@ train_setup_check(const struct train_setup *s, struct train_conf *c,
         return err_set(e, EXIT_USAGE, "--fold %lld needs a table of folds "
                        "(-f FILE); --fold all trains on everything",
                        (long long)c->fold);
+    if (s->dropout < 0 && s->dropout != -1)
+        return err_set(e, EXIT_USAGE, "--dropout %g: a share is wanted, or -1 "
+                       "for the network's own", s->dropout);
     if (c->fold < 0 && c->select == SELECT_TEST)
         return err_set(e, EXIT_USAGE, "--fold all leaves no test rows to "
                        "select by");
@@ -168,15 +171,22 @@ make_model(struct train_setup *s, const struct train_conf *c, struct err *e)
     int side = d->h < 224 ? d->h : 224;
     struct net_conf net = { d->c, s->size > 0 ? (int)s->size : side,
                             (int)d->classes.n, s->dropout };
+    const struct op *in;
 
     if (net.size > d->h)
         return err_set(e, EXIT_USAGE, "--size %d is larger than the pictures "
                        "of '%s' (%d)", net.size, d->file.path, d->h);
-    if (4 * net.size < 3 * d->h)
-        log_warn("--size %d: of each picture of %d the middle alone is judged; "
-                 "busi-prep --resize makes small ones", net.size, d->h);
     if (net_build(&m->graph, s->net, &net, e) != 0)
         return -1;
+    /* A text may have numbers of its own. */
+    in = graph_input(&m->graph);
+    if (in->c != d->c || in->h > d->h || (s->size > 0 && in->h != net.size))
+        return err_set(e, EXIT_USAGE, "'%s' takes pictures of %d channels, "
+                       "size %d; '%s' has %d, size %d", s->net, in->c, in->h,
+                       d->file.path, d->c, net.size);
+    if (4 * in->h < 3 * d->h)
+        log_warn("size %d: of each picture of %d the middle alone is judged; "
+                 "busi-prep --resize makes small ones", in->h, d->h);
     for (size_t i = 0; i < d->classes.n; i++)
         str_list_add(&m->classes, d->classes.item[i]);
     m->recipe = d->recipe;

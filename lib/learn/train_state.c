@@ -20,12 +20,9 @@ train_state_path(const char *out)
     return str_format("%.*s.state%s", n, out, dot != NULL ? dot : "");
 }
 
-/*
- * All that decides the numbers, as text.  The number of epochs may grow, except
- * with the cosine, whose every rate depends on it.
- */
-static char *
-fingerprint(const struct trainer *t)
+/* The number of epochs may grow, but not with the cosine: every rate depends on it. */
+char *
+train_fingerprint(const struct trainer *t)
 {
     const struct train_conf *c = t->c;
     const struct sched_conf *s = &c->sched;
@@ -131,7 +128,7 @@ write_state(struct trainer *t, struct safet_out *o)
 {
     size_t np = t->model->graph.nparams, nb = t->model->graph.nbuffers;
     float *host = mem_array(np > nb ? np : nb, sizeof *host);
-    char *numbers = numbers_print(t), *print = fingerprint(t);
+    char *numbers = numbers_print(t), *print = train_fingerprint(t);
     struct item item[ITEMS];
 
     safet_set(o, "format", BUSI_FORMAT);
@@ -273,7 +270,7 @@ check(const struct trainer *t, const struct safet *f, struct err *e)
         safet_need_meta(f, "numbers", e) == NULL ||
         safet_need_meta(f, "log", e) == NULL)
         return -1;
-    print = fingerprint(t);
+    print = train_fingerprint(t);
     if (strcmp(run, print) != 0)
         rc = other_run(f->path, run, print, e);
     free(print);

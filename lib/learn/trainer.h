@@ -98,6 +98,9 @@ int train_log_start(struct trainer *t, struct err *e);
 /* A line of it: kept for resuming, and appended to the file. */
 int train_log_epoch(struct trainer *t, const struct score *s, struct err *e);
 
+/* All that decides the numbers of a run, as words of KEY=VALUE; to be freed. */
+char *train_fingerprint(const struct trainer *t);
+
 /*
  * What cannot be written is not worth an hour's training.  The model's part is
  * held to the end: a second run with the same output ends here, and says who.
