@@ -198,7 +198,7 @@ is "and all of it" "$(cat m.tsv)" "$(sed '1d;$d' all.txt)"
 
 # What the machine lacks is no fault of a scan.
 find scans -name '*.png' >list
-runs 4 sh -c 'exec <list && ulimit -n 4 && exec busi-strip -q -o lack.tsv -'
+runs 4 sh -c 'exec <list && ulimit -n 3 && exec busi-strip -q -o lack.tsv -'
 [ ! -e lack.tsv ] || bad "a manifest of what could be opened"
 for line in "busi-strip -q --by-content -o lack.tsv scans" \
     "busi-prep -q --on-bad skip --resize 8x8 --crop 8 -o lack.tsv m.tsv" \
