@@ -83,6 +83,20 @@ says "'m.tsv' has no column 'patient'"
 sed '1s/group/patient/' m.tsv >patients.tsv
 runs 0 busi-split --group patient patients.tsv
 is "another column" "$(sed 1d folds.tsv)" "$(sed 1d out)"
+# Two scans of each patient, of other groups than near-copies.
+awk -F'\t' -v OFS='\t' '{
+    print $0, (NR == 1 ? "patient" : "p" int((NR + 1) / 2)) }' m.tsv >both.tsv
+runs 0 busi-split --group patient both.tsv
+cp out joined.tsv
+is "no patient in two folds" "" \
+    "$(sed 1d joined.tsv | cut -f 7,8 | sort -u | cut -f 1 | uniq -d)"
+is "nor near-copies" "" \
+    "$(sed 1d joined.tsv | cut -f 5,8 | sort -u | cut -f 1 | uniq -d)"
+runs 0 busi-split --check --group patient joined.tsv
+sed '1s/group/copies/' both.tsv | busi-split --group patient |
+    sed '1s/copies/group/' >torn.tsv
+runs 3 busi-split --check --group patient torn.tsv
+says "belong together"
 
 # ----------------------------------------------------------------- refusals
 runs 3 busi-split -k 58 m.tsv

@@ -82,7 +82,7 @@ fold_open(struct fold_set *s, const struct table *t, const char *group,
 {
     long id = table_need(t, "id", e), label = table_need(t, "label", e);
     long together = group != NULL ? table_need(t, group, e) : 0;
-    long sha256 = table_find(t, "sha256");
+    long sha256 = table_find(t, "sha256"), copies = table_find(t, "group");
     struct lookup *key;
     size_t *parent;
 
@@ -112,6 +112,8 @@ fold_open(struct fold_set *s, const struct table *t, const char *group,
     free(key);
     if (group != NULL)
         join_equal(parent, t, (size_t)together);
+    if (group != NULL && copies >= 0)   /* of two patients, perhaps */
+        join_equal(parent, t, (size_t)copies);
     if (sha256 >= 0)
         join_equal(parent, t, (size_t)sha256);
     number_units(s, parent);

@@ -1,10 +1,10 @@
 /*
  * fold: scans dealt out for cross-validation.
  *
- * Scans that belong together, by the group column or by identical bytes
- * (sha256), make a unit, and a unit is never cut.  Units are numbered by their
- * first id in natural order, so nothing depends on the order of rows or on the
- * names of groups.
+ * Scans that belong together, by the column asked for, by "group" beside it or
+ * by identical bytes (sha256), make a unit, and a unit is never cut.  Units are
+ * numbered by their first id in natural order, so nothing depends on the order
+ * of rows or on the names of groups.
  *
  * Dealing: units of several labels come first, then large ones before small,
  * ties in an order drawn from the seed.  Each goes to the fold that has the
