@@ -84,6 +84,14 @@ is "silence" "" "$(cat err)"
 runs 1 busi-dup bad.tsv
 says "^gone.png${tab}unreadable${tab}"
 
+# From another folder no path leads anywhere: groups that are there stay.
+mkdir elsewhere
+cp groups.tsv before
+runs 3 sh -c 'cd elsewhere && busi-dup -o ../groups.tsv ../groups.tsv'
+says "^scans/benign/.*unreadable"
+says "not one of 8 scans can be read: no manifest is written"
+cmp -s before groups.tsv || bad "the groups are gone"
+
 # ------------------------------------------------------------- odd names
 odd=$(printf 'a\tb\n\\c\377')
 cp "$b/benign (1).png" "$odd.png"

@@ -285,6 +285,24 @@ list_faults(const struct run *r, struct err *e)
     return any ? EXIT_REJECTS : EXIT_DONE;
 }
 
+/* Most likely the paths are relative to another folder. */
+static int
+check_read(const struct run *r, struct err *e)
+{
+    for (size_t i = 0; i < r->n; i++)
+        if (r->fault[i].shortage)
+            return err_set(e, EXIT_IO, "%s", r->fault[i].text);
+    for (size_t i = 0; i < r->n; i++)
+        if (r->fault[i].status == 0)
+            return 0;
+    if (r->n == 0)
+        return 0;
+    if (list_faults(r, e) >= 0)
+        err_set(e, EXIT_INVALID, "not one of %zu scans can be read: no "
+                "manifest is written", r->n);
+    return -1;
+}
+
 static int
 finish(struct run *r, struct err *e)
 {
@@ -319,12 +337,11 @@ dup_manifest(struct table *t, const struct dup_conf *c, struct err *e)
     r.group = mem_array(r.n, sizeof *r.group);
     order_rows(&r);
     read_all(&r);
-    for (size_t i = 0; i < r.n; i++)
-        if (r.fault[i].shortage)
-            err_set(e, EXIT_IO, "%s", r.fault[i].text);
-    if (e->status == 0)
+    status = check_read(&r, e);
+    if (status == 0) {
         search(&r);
-    status = e->status == 0 ? finish(&r, e) : -1;
+        status = finish(&r, e);
+    }
     for (size_t i = 0; i < r.n; i++)
         dup_scan_release(&r.scan[i]);
     free(r.row);
