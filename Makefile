@@ -159,13 +159,15 @@ check: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) all checks
 	@sh tests/run.sh $(BUILD)
 
-checks: $(CHECKS) $(REPLAYS) $(BUILD)/tests/plant_hostile
+checks: $(CHECKS) $(REPLAYS) $(BUILD)/tests/plant_hostile \
+    $(BUILD)/tests/plant_dups
 
 # One test by name: make t-strip, make check_graph
 t-%: all
 	@sh tests/run.sh $(BUILD) tests/$@.sh
 t-dicom t-export t-pairs t-predict: $(BUILD)/tests/check_model
 t-dicom: $(BUILD)/tests/check_dicom
+t-dup: $(BUILD)/tests/plant_dups
 t-hostile: $(BUILD)/tests/plant_hostile
 t-fuzz: $(REPLAYS)
 t-cuda: $(BUILD)/tests/check_cuda_host

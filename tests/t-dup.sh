@@ -43,6 +43,16 @@ cmp -s groups.tsv piped.tsv || bad "through pipes it is another table"
 runs 0 busi-dup -o file.tsv --pairs - all.tsv
 is "-o leaves stdout to --pairs" "" "$(cmp out pairs.tsv 2>&1)$(cat err)"
 
+# Nor do names: of two scans the same one is laid over the other.
+"$BUILD/tests/plant_dups" plants 117 || bad "no copies"
+busi-strip -q -o plants.tsv plants
+awk -F'\t' -v OFS='\t' 'NR > 1 { $1 = "x" 1000 - NR } 1' plants.tsv >renamed.tsv
+runs 0 busi-dup -o plain.out --pairs plain plants.tsv
+runs 0 busi-dup -o renamed.out --pairs renamed renamed.tsv
+is "copies among them" 14 "$(wc -l <plain)"
+is "scores under other names" "$(cut -f 3,4 plain | sort)" \
+    "$(cut -f 3,4 renamed | sort)"
+
 # Groups that were not made here do not go without a word.
 awk -F '\t' -v OFS='\t' '{ print $0, NR == 1 ? "group" : "p" (NR > 3) }' all.tsv \
     >patients.tsv

@@ -30,6 +30,12 @@ struct run {
     size_t first;           /* of the block in work */
 };
 
+/* The scans in order of their pixels, and the pairs of them. */
+struct sorted {
+    struct dup_scan *scan;
+    struct dup_pairs *pairs;
+};
+
 /* ---------------------------------------------------------------- search */
 
 static void
@@ -80,10 +86,61 @@ read_all(struct run *r)
 static void
 score_one(void *ctx, size_t k, int thread)
 {
-    struct run *r = ctx;
+    struct sorted *s = ctx;
 
     (void)thread;
-    dup_score(r->scan, &r->pairs.item[k]);
+    dup_score(s->scan, &s->pairs->item[k]);
+}
+
+static int
+by_pixels(const void *p, const void *q)
+{
+    const struct lookup *a = p, *b = q;
+    int order = strcmp(a->text, b->text);
+
+    return order != 0 ? order : (a->at > b->at) - (a->at < b->at);
+}
+
+static int
+by_numbers(const void *p, const void *q)
+{
+    const struct dup_pair *a = p, *b = q;
+
+    if (a->a != b->a)
+        return a->a < b->a ? -1 : 1;
+    return (a->b > b->b) - (a->b < b->b);
+}
+
+/*
+ * Which of two scans is laid over the other tells in the second digit of a
+ * score: their pixels decide it, not how they are named.  The fits are left
+ * that way round.
+ */
+static void
+find_pairs(struct run *r)
+{
+    struct sorted s = { mem_array(r->n, sizeof *s.scan), &r->pairs };
+    struct lookup *order = mem_array(r->n, sizeof *order);
+
+    for (size_t i = 0; i < r->n; i++)
+        order[i] = (struct lookup){ r->scan[i].pixels, i };
+    if (r->n > 0)
+        qsort(order, r->n, sizeof *order, by_pixels);
+    for (size_t i = 0; i < r->n; i++)
+        s.scan[i] = r->scan[order[i].at];
+    dup_candidates(s.scan, r->n, r->conf->threads, &r->pairs);
+    pool_run(r->conf->threads, r->pairs.n, score_one, &s);
+    for (size_t k = 0; k < r->pairs.n; k++) {
+        struct dup_pair *p = &r->pairs.item[k];
+        size_t a = order[p->a].at, b = order[p->b].at;
+
+        p->a = a < b ? a : b;
+        p->b = a < b ? b : a;
+    }
+    if (r->pairs.n > 0)
+        qsort(r->pairs.item, r->pairs.n, sizeof *r->pairs.item, by_numbers);
+    free(order);
+    free(s.scan);
 }
 
 /*
@@ -120,8 +177,7 @@ search(struct run *r)
 {
     struct dup_pairs ties = { 0 };
 
-    dup_candidates(r->scan, r->n, r->conf->threads, &r->pairs);
-    pool_run(r->conf->threads, r->pairs.n, score_one, r);
+    find_pairs(r);
     r->threshold = r->conf->threshold > 0 ? r->conf->threshold
                                           : dup_threshold(&r->pairs);
     for (size_t k = 0; k < r->pairs.n; k++)
