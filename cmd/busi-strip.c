@@ -95,6 +95,26 @@ save_masks(const struct scan_list *l, const char *path, struct err *e)
     return rc;
 }
 
+/* Masks of other names than those known would be scans, even a class. */
+static void
+warn_of_masks(const struct scan_list *l)
+{
+    const char *first = NULL;
+    size_t n = 0;
+
+    for (size_t i = 0; i < l->n; i++) {
+        const struct scan *s = &l->item[i];
+
+        if (s->mask == SCAN_NO_MASK && s->reason == NULL &&
+            strcasestr(s->id, "mask") != NULL && n++ == 0)
+            first = s->path;
+    }
+    if (n > 0)
+        log_warn("scans with 'mask' in their names: %zu, the first is '%s'; "
+                 "are they masks?  --by-content finds those of black and "
+                 "white alone", n, first);
+}
+
 static void
 list_scans(const struct scan_list *l, struct table *t)
 {
@@ -151,6 +171,7 @@ strip(const struct settings *s, char **paths, struct err *e)
     rejected = r.n > 0;
     if (reject_close(&r, e) != 0)
         goto done;
+    warn_of_masks(&l);
     if (s->key != NULL && hash_ids(&l, s->key, e) != 0)
         goto done;
     list_scans(&l, &scans);

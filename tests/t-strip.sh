@@ -110,13 +110,12 @@ scan >odd/mask.png
 scan >odd/my_masked.png
 scan >odd/a_mask_x.png
 scan >odd/a_mask_.png
-scan >odd/a_Mask.png
+mask >odd/a_MASK_2.PNG
 scan >odd/_mask.png
 mask >odd/b_mask_12.png
 runs 0 busi-strip odd
 is "odd names" "-x/-1.png
 a b/$raw.png
-a_Mask.png
 a_mask_.png
 a_mask_x.png
 mask.png
@@ -124,6 +123,16 @@ my_masked.png
 t\\tb/n\\nl\\\\.png" "$(sed 1d out | cut -f 1 | sort)"
 says "no scan belongs to the mask 'odd/b_mask_12.png'"
 says "no scan belongs to the mask 'odd/_mask.png'"
+says "no scan belongs to the mask 'odd/a_MASK_2.PNG'"
+says "^busi-strip: scans with 'mask' in their names: 4, the first is\
+ 'odd/a_mask_.png'"
+mkdir -p apart/images apart/Masks
+scan >apart/images/1.png
+mask >apart/Masks/1.png
+runs 0 busi-strip apart
+says "'mask' in their names: 1, the first is 'apart/Masks/1.png'"
+runs 0 busi-strip --by-content apart/images
+is "a folder of scans" "" "$(cat err)"
 runs 0 busi-strip -q odd
 is "-q" "" "$(cat err)"
 cd odd || exit 1

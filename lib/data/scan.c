@@ -71,7 +71,7 @@ scan_mask_name(const char *name, size_t *stem)
         p--;
     if (p < end && (p == name || *--p != '_'))
         return false;
-    if (p - name < 5 || memcmp(p - 5, "_mask", 5) != 0)
+    if (p - name < 5 || strncasecmp(p - 5, "_mask", 5) != 0)
         return false;
     *stem = (size_t)(p - 5 - name);
     return true;

@@ -8,8 +8,8 @@
  * folder directly above it, empty for one that lies loose in the folder given.
  * A file given by its own path has that path, without "." parts, as id.
  *
- * A mask is NAME_mask.EXT or NAME_mask_N.EXT; its scan is NAME, with the same
- * ending or another, in the same folder.
+ * A mask is NAME_mask.EXT or NAME_mask_N.EXT, in any case; its scan is NAME, with
+ * the same ending or another, in the same folder.
  */
 #ifndef BUSI_DATA_SCAN_H
 #define BUSI_DATA_SCAN_H
