@@ -115,6 +115,19 @@ warn_of_masks(const struct scan_list *l)
                  "white alone", n, first);
 }
 
+/* Folders of classes, given one by one, tell no class. */
+static void
+warn_of_labels(const struct scan_list *l, const struct table *scans)
+{
+    struct str_list classes;
+
+    manifest_classes(scans, &classes);
+    if (l->folders > 1 && classes.n == 0 && scans->nrows > 0)
+        log_warn("no scan has a label: labels are the folders below those "
+                 "given; give the folder above");
+    str_list_release(&classes);
+}
+
 static void
 list_scans(const struct scan_list *l, struct table *t)
 {
@@ -175,6 +188,7 @@ strip(const struct settings *s, char **paths, struct err *e)
     if (s->key != NULL && hash_ids(&l, s->key, e) != 0)
         goto done;
     list_scans(&l, &scans);
+    warn_of_labels(&l, &scans);
     if (s->expect != NULL && manifest_expect(&scans, s->expect, e) != 0)
         goto done;
     if (s->tree != NULL && scan_tree(&l, s->tree, e) != 0)

@@ -88,6 +88,10 @@ runs 4 busi-strip scans/none
 says "cannot open 'scans/none'"
 runs 3 busi-strip /dev/null
 says "no scans"
+runs 0 busi-strip scans/benign scans/malignant scans/normal
+says "no scan has a label: .*; give the folder above"
+runs 0 busi-strip scans/benign
+is "a folder of loose scans" "" "$(cat err)"
 mkdir empty
 runs 3 busi-strip empty
 says "no scans"
@@ -175,7 +179,7 @@ fi
 runs 0 busi-strip --expect benign=3,malignant=2,normal=1,=1 scans
 runs 3 busi-strip --expect benign=4,malignant=2,normal=1,=1 scans
 is "expected and found" "busi-strip: expected benign=4,malignant=2,normal=1,=1\
- scans, found =1,benign=3,malignant=2,normal=1" "$(cat err)"
+ scans, found 1 without a label,benign=3,malignant=2,normal=1" "$(cat err)"
 is "no manifest" "" "$(cat out)"
 runs 3 busi-strip --expect benign=3,malignant=2,normal=1 scans
 runs 3 busi-strip --expect benign=3,malignant=2,normal=1,=1,cyst=1 scans

@@ -99,7 +99,11 @@ manifest_expect(const struct table *t, const char *text, struct err *e)
     for (size_t k = 0; k < have.name.n; k++) {
         const char *name = have.name.item[k];
 
-        str_addf(&found, "%s%s=%zu", k > 0 ? "," : "", name, have.count[k]);
+        if (*name == '\0')
+            str_addf(&found, "%zu without a label", have.count[k]);
+        else
+            str_addf(&found, "%s%s=%zu", k > 0 ? "," : "", name,
+                     have.count[k]);
         good = good && manifest_class(&want, name) >= 0;
     }
     if (rc == 0 && !good)

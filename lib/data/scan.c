@@ -236,6 +236,7 @@ scan_add(struct scan_list *l, const char *path, const char *avoid,
         /* "dir" and "./dir/" are the same to a table. */
         if (n > 1 && id[n - 1] == '/')
             id[n - 1] = '\0';
+        l->folders++;
         rc = walk(l, &root, known ? &out : NULL, e);
     } else if (scan_ending(str_base(path)) != NULL)
         add_file(l, path, id);

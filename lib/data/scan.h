@@ -39,6 +39,7 @@ struct scan {
 struct scan_list {
     struct scan *item;          /* [n] */
     size_t n, room;
+    size_t folders;             /* that were given */
 };
 
 void scan_release(struct scan_list *l);
