@@ -196,7 +196,8 @@ strip(const struct settings *s, char **paths, struct err *e)
     if (save_masks(&l, s->masks, e) != 0)
         goto done;
     if (scans.nrows == 0) {
-        err_set(e, EXIT_INVALID, "there are no scans (pictures: %zu)", l.n);
+        err_set(e, EXIT_INVALID, "there are no scans (pictures: %zu; passed "
+                "over for their names: %zu files, see -v)", l.n, l.passed);
         goto done;
     }
     if (table_save(&scans, s->out, e) != 0)

@@ -6,6 +6,7 @@ command -v dcmdump dcmj2pnm >/dev/null || {
     skip "dcmdump and dcmj2pnm (Debian: dcmtk) are not installed"
     exit 77
 }
+tab=$(printf '\t')
 make_dicom=$BUILD/tests/check_dicom
 mkdir -p in/benign in/malignant
 "$make_dicom" in/benign/one.dcm 1 && "$make_dicom" in/malignant/loop.dcm 3 ||
@@ -27,6 +28,26 @@ cp out m.tsv
 runs 0 busi-prep -q --resize 40x40 --crop 32 -o data.st m.tsv
 runs 4 busi-strip -q in/none.dcm#1
 says "none.dcm"
+
+# Machines give no endings; what they call DICOMDIR is a table.
+mkdir -p machine/a
+for name in IM0001 1.2.840.10008.77 7.IMA; do
+    cp in/benign/one.dcm "machine/a/$name"
+done
+cp in/benign/one.dcm machine/DICOMDIR
+cp in/benign/one.dcm machine/a/one.dcm.bak
+echo text >machine/a/README
+head -c 131 in/benign/one.dcm >machine/a/short
+runs 0 busi-strip -o machine.tsv --tree machines machine
+is "silence" "" "$(cat err)"
+is "files without an ending" "a/1.2.840.10008.77 a/7.IMA a/IM0001" \
+    "$(awk -F'\t' 'NR > 1 { print $1 }' machine.tsv | xargs)"
+cmp machine/a/IM0001 machines/a/IM0001 || bad "no such file in the tree"
+runs 0 busi-prep -q --resize 40x40 --crop 32 -o machine.st machine.tsv
+head -c 32 /dev/urandom >key
+runs 0 busi-strip --hash-ids key --tree hashed -o hashed.tsv machine
+is "hashed" "$(sed 1d hashed.tsv | cut -f 1,3 | sort | xargs)" \
+    "$(find hashed -type f | sed 's=hashed/\(.*\)/\(.*\)=\2 \1=' | sort | xargs)"
 
 # One file is one patient: its frames are never parted.
 runs 0 sh -c 'busi-strip -q in/benign/one.dcm "in/malignant/loop.dcm#3" \
@@ -57,6 +78,8 @@ runs 0 busi-strip -q --tree tree 'in/malignant/loop.dcm#1' \
     'in/malignant/loop.dcm#2'
 cmp in/malignant/loop.dcm tree/in/malignant/loop.dcm || bad "no file in the tree"
 rm -r tree
+runs 0 busi-predict -q -m m.st machine
+is "a row for each of a machine" 3 "$(grep -c "^a/.*${tab}ok${tab}" out)"
 
 grep -q Carla in/benign/one.dcm || bad "the test's patient has no name"
 is "the patient is nowhere" "" \

@@ -95,6 +95,10 @@ is "a folder of loose scans" "" "$(cat err)"
 mkdir empty
 runs 3 busi-strip empty
 says "no scans"
+echo text >empty/a.txt
+echo text >empty/b
+runs 3 busi-strip empty
+says "no scans .*passed over for their names: 2 files"
 runs 3 busi-strip scans/benign scans/benign
 says "given twice"
 mkdir -p other/benign && scan >"other/benign/benign (1).png"

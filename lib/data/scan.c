@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/lookup.h"
+#include "base/magic.h"
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/reject.h"
@@ -79,6 +80,39 @@ scan_mask_name(const char *name, size_t *stem)
 
 /* ----------------------------------------------------------------- listing */
 
+/* Machines name DICOM files IM0001, 1.2.840.10008.5 or 7.IMA. */
+static bool
+is_dicom(const char *path)
+{
+    const char *name = str_base(path), *point = strrchr(name, '.');
+    const char *ending = point != NULL ? point + 1 : "";
+    char head[MAGIC_BYTES];
+    int fd;
+    bool is;
+
+    if (name[0] == '.' || strcasecmp(name, "DICOMDIR") == 0 ||
+        (ending[strspn(ending, "0123456789")] != '\0' &&
+         strcasecmp(ending, "ima") != 0))
+        return false;
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    is = read(fd, head, sizeof head) == sizeof head &&
+         magic_of(head, sizeof head) == MAGIC_DICOM;
+    close(fd);
+    return is;
+}
+
+static bool
+is_picture(struct scan_list *l, const char *path, const struct stat *st)
+{
+    bool is = scan_ending(str_base(path)) != NULL ||
+              (S_ISREG(st->st_mode) && is_dicom(path));
+
+    l->passed += !is;
+    return is;
+}
+
 static void
 add_file(struct scan_list *l, const char *path, const char *id)
 {
@@ -150,7 +184,7 @@ visit(struct scan_list *l, const struct folder *f, const char *name,
             log_warn("passed over '%s': heat maps", path);
         else
             rc = walk(l, &sub, avoid, e);
-    } else if (scan_ending(name) != NULL || !there) {
+    } else if (!there || is_picture(l, path, &st)) {
         add_file(l, path, id);
     } else {
         log_note("passed over '%s': no picture", path);
@@ -238,7 +272,7 @@ scan_add(struct scan_list *l, const char *path, const char *avoid,
             id[n - 1] = '\0';
         l->folders++;
         rc = walk(l, &root, known ? &out : NULL, e);
-    } else if (scan_ending(str_base(path)) != NULL)
+    } else if (is_picture(l, path, &st))
         add_file(l, path, id);
     else
         log_warn("passed over '%s': no picture by its name", path);
@@ -465,6 +499,7 @@ scan_hash_ids(struct scan_list *l, const void *key, size_t nkey,
         free(*id);
         *id = str_format("%.24s", hex);
     }
+    l->hashed = true;
     return scan_sort(l, e);
 }
 
@@ -531,6 +566,7 @@ scan_tree(const struct scan_list *l, const char *folder, struct err *e)
 
     for (size_t i = 0; i < l->n && rc == 0; i++) {
         const struct scan *s = &l->item[i];
+        const char *ending;
         int64_t frame;
         char *from, *id, *to;
 
@@ -541,10 +577,10 @@ scan_tree(const struct scan_list *l, const char *folder, struct err *e)
                            s->path, folder);
         from = image_path(s->path, &frame);
         id = image_path(s->id, &frame);
-        to = scan_ending(str_base(id)) != NULL
-                 ? str_format("%s/%s", folder, id)
-                 : str_format("%s/%s/%s%s", folder, s->label, id,
-                              scan_ending(str_base(from)));
+        ending = scan_ending(str_base(from));
+        to = !l->hashed ? str_format("%s/%s", folder, id)
+                        : str_format("%s/%s/%s%s", folder, s->label, id,
+                                     ending != NULL ? ending : "");
         rc = place(from, s->sha256, to, e);
         free(from);
         free(id);

@@ -2,11 +2,13 @@
  * scan: the pictures below folders, told apart into scans and masks.
  *
  * A picture is a file named *.png, .jpg, .jpeg, .tif, .tiff, .bmp, .webp, .dcm
- * or .dicom, in any case; of DICOM files, FILE.dcm#N is the N-th frame, where
- * the path itself is given.  Hidden files and all others are passed over.  Its
- * id is its path below the folder it was found in, its label the name of the
- * folder directly above it, empty for one that lies loose in the folder given.
- * A file given by its own path has that path, without "." parts, as id.
+ * or .dicom, in any case, or one without an ending, with a number for it or
+ * .ima, whose bytes are DICOM's; of DICOM files, FILE.dcm#N is the N-th frame,
+ * where the path itself is given.  DICOMDIR, hidden files and all others are
+ * passed over.  Its id is its path below the folder it was found in, its label
+ * the name of the folder directly above it, empty for one that lies loose in the
+ * folder given.  A file given by its own path has that path, without "." parts,
+ * as id.
  *
  * A mask is NAME_mask.EXT or NAME_mask_N.EXT, in any case; its scan is NAME, with
  * the same ending or another, in the same folder.
@@ -40,6 +42,8 @@ struct scan_list {
     struct scan *item;          /* [n] */
     size_t n, room;
     size_t folders;             /* that were given */
+    size_t passed;              /* files that are no pictures by their names */
+    bool hashed;                /* the ids */
 };
 
 void scan_release(struct scan_list *l);

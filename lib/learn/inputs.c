@@ -83,7 +83,8 @@ push_folder(struct input_list *l, const char *path)
     if (e.status != 0)
         input_reject(push(l, path, path), "unreadable", e.text);
     else if (l->n == before)
-        log_warn("there are no scans below '%s'", path);
+        log_warn("there are no scans below '%s' (passed over for their names: "
+                 "%zu files)", path, found.passed);
     scan_release(&found);
 }
 
