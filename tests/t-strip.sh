@@ -219,7 +219,11 @@ is "tree" "$(sed 1d all.tsv | cut -f 1 | sort)" \
     "$(cd stripped && find . -type f | sed 's,^./,,' | sort)"
 is "hard links" "$(ls -i scans/loose.png | cut -d ' ' -f 1)" \
     "$(ls -i stripped/loose.png | cut -d ' ' -f 1)"
-runs 0 busi-strip --tree stripped -o m.tsv scans
+runs 0 busi-strip --tree ./stripped/ -o m.tsv scans
+is "the same again" "" "$(cat err)"
+runs 0 busi-strip --tree stripped -o m.tsv scans/benign
+says "pictures below 'stripped' that are no scans of this run: 7, .*stripped/benign/benign"
+find stripped -maxdepth 1 -name 'benign (*' -delete
 rm stripped/loose.png && scan >stripped/loose.png
 runs 0 busi-strip --tree stripped -o m.tsv scans
 rm stripped/loose.png && echo mine >stripped/loose.png

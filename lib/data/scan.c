@@ -559,22 +559,45 @@ place(const char *from, const char *sha256, const char *to, struct err *e)
     return copy_file(from, to, e);
 }
 
+/* A copy that holds more than was put there is no copy. */
+static void
+warn_of_others(const char *folder, void *placed)
+{
+    struct scan_list there = { 0 };
+    struct err quiet = { 0 };
+    const char *first = NULL;
+    size_t n = 0;
+
+    scan_add(&there, folder, NULL, &quiet);
+    scan_sort(&there, &quiet);
+    for (size_t i = 0; i < there.n; i++)
+        if (!str_set_has(placed, there.item[i].id) && n++ == 0)
+            first = there.item[i].path;
+    if (n > 0)
+        log_warn("pictures below '%s' that are no scans of this run: %zu, the "
+                 "first is '%s'", folder, n, first);
+    scan_release(&there);
+}
+
 int
 scan_tree(const struct scan_list *l, const char *folder, struct err *e)
 {
+    void *placed = NULL;
     int rc = file_make_folder(folder, e);
 
     for (size_t i = 0; i < l->n && rc == 0; i++) {
         const struct scan *s = &l->item[i];
-        const char *ending;
+        const char *ending, *below;
         int64_t frame;
         char *from, *id, *to;
 
         if (s->mask != SCAN_NO_MASK || s->reason != NULL)
             continue;
-        if (leads_out(s->id) || leads_out(s->label))
-            return err_set(e, EXIT_INVALID, "'%s' would lie outside '%s'",
-                           s->path, folder);
+        if (leads_out(s->id) || leads_out(s->label)) {
+            rc = err_set(e, EXIT_INVALID, "'%s' would lie outside '%s'",
+                         s->path, folder);
+            break;
+        }
         from = image_path(s->path, &frame);
         id = image_path(s->id, &frame);
         ending = scan_ending(str_base(from));
@@ -582,10 +605,15 @@ scan_tree(const struct scan_list *l, const char *folder, struct err *e)
                         : str_format("%s/%s/%s%s", folder, s->label, id,
                                      ending != NULL ? ending : "");
         rc = place(from, s->sha256, to, e);
+        below = to + strlen(folder);
+        str_set_add(&placed, below + strspn(below, "/"));
         free(from);
         free(id);
         free(to);
     }
+    if (rc == 0)
+        warn_of_others(folder, placed);
+    str_set_release(&placed);
     return rc;
 }
 

@@ -84,7 +84,7 @@ int scan_hash_ids(struct scan_list *l, const void *key, size_t nkey,
  * Put every scan into `folder` under its id, LABEL/ID with the ending of its
  * file where ids are hashed, by a hard link, by a copy where
  * links cannot be made.  A file that is there with the same bytes stays; one
- * with others is EXIT_INVALID.
+ * with others is EXIT_INVALID.  Pictures that are there besides are warned of.
  */
 int scan_tree(const struct scan_list *l, const char *folder, struct err *e);
 
