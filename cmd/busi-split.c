@@ -135,6 +135,7 @@ work(struct settings *s, const char *path, struct err *e)
 
     if (manifest_read(&t, path, e) != 0)
         return -1;
+    manifest_doubt(&t);
     group = fold_group(&t, s->group);
     if (s->check || s->probe != NULL) {
         rc = file_same(path, s->out)

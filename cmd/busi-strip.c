@@ -189,6 +189,7 @@ strip(const struct settings *s, char **paths, struct err *e)
         goto done;
     list_scans(&l, &scans);
     warn_of_labels(&l, &scans);
+    manifest_doubt(&scans);
     if (s->expect != NULL && manifest_expect(&scans, s->expect, e) != 0)
         goto done;
     if (s->tree != NULL && scan_tree(&l, s->tree, e) != 0)

@@ -106,6 +106,9 @@ says "label 'normal' has 7 groups for 12 folds: some have none of it"
 awk -F'\t' -v OFS='\t' 'NR == 3 || NR == 5 { $3 = "" } 1' m.tsv >bare.tsv
 runs 3 busi-split bare.tsv
 says "2 of 60 scans carry no label, the first is 'benign/1.png'"
+sed 's/\tnormal\t\(3f[0-4]\t\)/\tNormal \t\1/' m.tsv >cases.tsv
+runs 0 busi-split -k 2 cases.tsv
+says "the labels '(Normal |normal)' and '(Normal |normal)' are two classes"
 for k in 1 0 -1 x 1001 2.5; do
     runs 2 busi-split -k "$k" m.tsv
 done

@@ -92,6 +92,11 @@ runs 0 busi-strip scans/benign scans/malignant scans/normal
 says "no scan has a label: .*; give the folder above"
 runs 0 busi-strip scans/benign
 is "a folder of loose scans" "" "$(cat err)"
+mkdir -p cases/benign cases/Benign
+scan >cases/benign/1.png
+scan >cases/Benign/2.png
+runs 0 busi-strip cases
+says "the labels '[Bb]enign' and '[Bb]enign' are two classes"
 mkdir empty
 runs 3 busi-strip empty
 says "no scans"

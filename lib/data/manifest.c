@@ -1,5 +1,6 @@
 #include "data/manifest.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -57,6 +58,48 @@ manifest_class(const struct str_list *classes, const char *label)
         if (strcmp(classes->item[i], label) == 0)
             return (long)i;
     return -1;
+}
+
+/* Without outer blanks, in small letters; the caller frees it. */
+static char *
+bare(const char *label)
+{
+    static const char blanks[] = " \t\n\v\f\r";
+    size_t n;
+    char *text;
+
+    label += strspn(label, blanks);
+    for (n = strlen(label); n > 0 && strchr(blanks, label[n - 1]) != NULL; n--)
+        ;
+    text = str_format("%.*s", (int)n, label);
+    for (char *p = text; *p != '\0'; p++)
+        if (*p >= 'A' && *p <= 'Z')
+            *p += 'a' - 'A';
+    return text;
+}
+
+void
+manifest_doubt(const struct table *t)
+{
+    struct str_list classes;
+    struct lookup *text;
+
+    manifest_classes(t, &classes);
+    text = mem_array(classes.n, sizeof *text);
+    for (size_t i = 0; i < classes.n; i++)
+        text[i] = (struct lookup){ bare(classes.item[i]), i };
+    qsort(text, classes.n, sizeof *text, lookup_bytes);
+    for (size_t i = 1; i < classes.n; i++)
+        if (strcmp(text[i - 1].text, text[i].text) == 0) {
+            log_warn("the labels '%s' and '%s' are two classes: are they meant "
+                     "as one?", classes.item[text[i - 1].at],
+                     classes.item[text[i].at]);
+            break;
+        }
+    for (size_t i = 0; i < classes.n; i++)
+        free((char *)text[i].text);
+    free(text);
+    str_list_release(&classes);
 }
 
 /* Does one "CLASS=COUNT" hold?  The count is cut off; -1: it is none. */

@@ -23,6 +23,9 @@ void manifest_classes(const struct table *t, struct str_list *classes);
 /* Number of a label in the list, -1 if it is not there (or empty). */
 long manifest_class(const struct str_list *classes, const char *label);
 
+/* Warn of two labels that differ in case or outer blanks alone. */
+void manifest_doubt(const struct table *t);
+
 /*
  * Compare the number of scans of each label with "benign=437,malignant=210";
  * a label that is not named must not occur.  Error: EXIT_INVALID, expected and
