@@ -150,15 +150,17 @@ list_scans(const struct scan_list *l, struct table *t)
 static int
 hash_ids(struct scan_list *l, const char *path, struct err *e)
 {
+    enum { LEAST = 16, MOST = 4096 };
     char *key;
     size_t n;
-    int rc = file_load(path, 4096, &key, &n, e);
+    int rc = file_load(path, 1 << 20, &key, &n, e);
 
     if (rc != 0)
         return -1;
-    rc = n < 16 ? err_set(e, EXIT_INVALID, "'%s' is not a key: it has %zu bytes, "
-                          "and a key at least 16", path, n)
-                : scan_hash_ids(l, key, n, e);
+    rc = n < LEAST || n > MOST
+         ? err_set(e, EXIT_INVALID, "'%s' is not a key: it has %zu bytes, and a "
+                   "key %d to %d", path, n, LEAST, MOST)
+         : scan_hash_ids(l, key, n, e);
     free(key);
     return rc;
 }

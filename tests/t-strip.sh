@@ -312,7 +312,13 @@ runs 0 busi-strip --hash-ids key -o hashed.tsv scans
 cmp -s before hashed.tsv || bad "the same key gives other ids"
 printf 'short' >weak
 runs 3 busi-strip --hash-ids weak scans
-says "'weak' is not a key"
+says "'weak' is not a key: it has 5 bytes, and a key 16 to 4096"
+head -c 4097 /dev/zero >big
+runs 3 busi-strip --hash-ids big scans
+says "'big' is not a key: it has 4097 bytes"
+truncate -s 1048577 big
+runs 3 busi-strip --hash-ids big scans
+says "'big' is larger than 1 MB"
 runs 4 busi-strip --hash-ids gone scans
 busi-phantom -q -o ph --benign 12 --malignant 3 --normal 1
 busi-strip -q --masks masks.tsv -o plain.tsv ph

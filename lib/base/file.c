@@ -116,7 +116,8 @@ file_load(const char *path, size_t limit, char **data, size_t *nbytes,
     } else if (!S_ISREG(st.st_mode)) {
         err_set(e, EXIT_IO, "cannot read '%s': not a regular file", path);
     } else if ((uint64_t)st.st_size > limit) {
-        err_set(e, EXIT_INVALID, "larger than %zu MB", limit >> 20);
+        err_set(e, EXIT_INVALID, "'%s' is larger than %zu MB", path,
+                limit >> 20);
     } else {
         rc = drain(fd, path, (size_t)st.st_size + 1, (size_t)st.st_size, data,
                    nbytes, e);

@@ -35,7 +35,10 @@ void file_unmap(struct file_map *m);
  */
 int file_read(const char *path, char **data, size_t *nbytes, struct err *e);
 
-/* The same of a regular file of at most `limit` bytes (EXIT_INVALID). */
+/*
+ * The same of a regular file of at most `limit` bytes (EXIT_INVALID), which are
+ * whole MB.
+ */
 int file_load(const char *path, size_t limit, char **data, size_t *nbytes,
               struct err *e);
 
