@@ -167,6 +167,48 @@ START_TEST(others_are_refused)
 }
 END_TEST
 
+static void
+put32(uint8_t *to, uint32_t v)
+{
+    for (int i = 0; i < 4; i++)
+        to[i] = (uint8_t)(v >> (24 - 8 * i));
+}
+
+/* png_16, whose rows are stored, without filters and with these bits. */
+static void
+dim(uint8_t copy[sizeof png_16], unsigned bits)
+{
+    enum { DATA = 41, ROWS = DATA + 7, ROW = 19, PIXELS = 7 * ROW };
+
+    memcpy(copy, png_16, sizeof png_16);
+    for (int i = 0; i < PIXELS; i++)
+        copy[ROWS + i] &= (uint8_t)(i % ROW == 0 ? 0
+                                    : i % ROW % 2 ? bits >> 8 : bits);
+    put32(copy + ROWS + PIXELS,
+          (uint32_t)adler32(adler32(0, NULL, 0), copy + ROWS, PIXELS));
+    put32(copy + ROWS + PIXELS + 4,
+          (uint32_t)crc32(0, copy + DATA - 4, 4 + 7 + PIXELS + 4));
+}
+
+START_TEST(sixteen_bits_are_used)
+{
+    uint8_t copy[sizeof png_16];
+    struct err e = { 0 };
+    struct image m;
+
+    dim(copy, 0x0fff);
+    refuses(copy, sizeof copy, "only the low 12 are used: spread them");
+    dim(copy, 0x3fff);
+    refuses(copy, sizeof copy, "only the low 14 are used");
+    for (unsigned bits = 0; bits <= 0x7fff; bits += 0x7fff) {
+        dim(copy, bits);
+        ck_assert_msg(image_decode(&m, copy, sizeof copy, 0, &e) == 0, "%s",
+                      e.text);
+        image_release(&m);
+    }
+}
+END_TEST
+
 /* Every truncation of every kind; of JPEG, all but the end marker matters. */
 START_TEST(truncations_are_refused)
 {
@@ -313,7 +355,7 @@ END_TEST
 
 CHECK_MAIN("image", 60, resize_equals_pillow, gray_equals_pillow,
            every_kind_decodes, every_kind_decodes_in_a_child, cmyk_becomes_rgb,
-           others_are_refused, truncations_are_refused,
+           others_are_refused, sixteen_bits_are_used, truncations_are_refused,
            flipped_bits_of_png_are_refused, bombs_are_refused,
            bad_bmp_is_refused, threads_keep_their_own_verdicts,
            png_out_and_in)

@@ -8,7 +8,11 @@
 #include <string.h>
 #include <vips/vips.h>
 
-enum { STRIP = 16 };        /* rows decoded at a time */
+enum {
+    STRIP = 16,             /* rows decoded at a time */
+    ALL_BITS = 0xffff,
+    LOW_BITS = 0x3fff       /* no more of 16: they are another kind's */
+};
 
 /*
  * libvips keeps one buffer of error texts for the whole process.  Decodes
@@ -63,17 +67,18 @@ check_header(VipsImage *in, struct err *e)
 
 /*
  * A row of the decoder as gray or RGB of 8 bits: the high byte of 16, alpha
- * flattened on black.
+ * flattened on black.  Returns the bits that occur, of 8 all.
  */
-static void
+static unsigned
 put_row(uint8_t *to, int c, const void *from, int bands, bool wide, int w)
 {
     const uint8_t *p8 = from;
     const uint16_t *p16 = from;
+    unsigned bits = wide ? 0 : ALL_BITS;
 
     if (!wide && bands == c) {
         memcpy(to, p8, (size_t)w * (size_t)c);
-        return;
+        return ALL_BITS;
     }
     for (int x = 0; x < w; x++, p8 += bands, p16 += bands)
         for (int i = 0; i < c; i++) {
@@ -81,8 +86,11 @@ put_row(uint8_t *to, int c, const void *from, int bands, bool wide, int w)
 
             if (bands > c)
                 a = wide ? p16[c] >> 8 : p8[c];
+            if (wide)
+                bits |= p16[i];
             *to++ = image_on_black(v, a);
         }
+    return bits;
 }
 
 /*
@@ -90,9 +98,10 @@ put_row(uint8_t *to, int c, const void *from, int bands, bool wide, int w)
  * libvips, whose pool loses errors, and no second copy of the picture.
  */
 static int
-pull(struct image *m, VipsImage *in)
+pull(struct image *m, VipsImage *in, struct err *e)
 {
     VipsRegion *region = vips_region_new(in);
+    unsigned bits = 0;
     bool wide = in->BandFmt == VIPS_FORMAT_USHORT;
     int rc = 0;
 
@@ -102,10 +111,15 @@ pull(struct image *m, VipsImage *in)
 
         rc = vips_region_prepare(region, &r);
         for (int y = top; y < top + r.height && rc == 0; y++)
-            put_row(m->px + (size_t)y * (size_t)(m->w * m->c), m->c,
-                    VIPS_REGION_ADDR(region, 0, y), in->Bands, wide, m->w);
+            bits |= put_row(m->px + (size_t)y * (size_t)(m->w * m->c), m->c,
+                            VIPS_REGION_ADDR(region, 0, y), in->Bands, wide,
+                            m->w);
     }
     g_object_unref(region);
+    /* Of 10 to 14 bits the high byte is nearly black. */
+    if (rc == 0 && bits > 0 && bits <= LOW_BITS)
+        rc = err_set(e, EXIT_INVALID, "has 16 bits, of which only the low %d "
+                     "are used: spread them first", 32 - __builtin_clz(bits));
     return rc;
 }
 
@@ -138,7 +152,7 @@ attempt(struct image *m, loader *load, const void *data, size_t nbytes,
     if (load((void *)data, nbytes, &in, "access", VIPS_ACCESS_SEQUENTIAL,
              "fail_on", VIPS_FAIL_ON_ERROR, NULL) == 0 &&
         (rc = check_header(in, e)) == 0) {
-        rc = to_rgb(&in) == 0 ? pull(m, in) : -1;
+        rc = to_rgb(&in) == 0 ? pull(m, in, e) : -1;
     }
     if (in != NULL)
         g_object_unref(in);
