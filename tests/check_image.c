@@ -190,6 +190,44 @@ dim(uint8_t copy[sizeof png_16], unsigned bits)
           (uint32_t)crc32(0, copy + DATA - 4, 4 + 7 + PIXELS + 4));
 }
 
+/* A TIFF file of two pixels with a gray channel and another. */
+START_TEST(what_is_behind_the_colours)
+{
+    static const uint16_t tag[][3] = {      /* its kind: 3 of 16 bits */
+        { 256, 3, 2 }, { 257, 3, 1 }, { 258, 3, 8 }, { 259, 3, 1 },
+        { 262, 3, 1 }, { 273, 4, 146 }, { 277, 3, 2 }, { 278, 3, 1 },
+        { 279, 4, 4 }, { 284, 3, 1 }, { 338, 3, 2 }
+    };
+    enum { TAGS = 11, EXTRA = 10 + 12 * (TAGS - 1) };
+    static const uint8_t pixels[] = { 200, 128, 100, 255 };
+    uint8_t file[146 + sizeof pixels] = "II*\0\10\0\0\0\13";
+    struct err e = { 0 };
+    struct image m;
+
+    for (int i = 0; i < TAGS; i++) {
+        uint8_t *at = file + 10 + 12 * i;
+
+        at[0] = (uint8_t)tag[i][0];
+        at[1] = (uint8_t)(tag[i][0] >> 8);
+        at[2] = (uint8_t)tag[i][1];
+        at[4] = tag[i][0] == 258 ? 2 : 1;
+        at[8] = (uint8_t)tag[i][2];
+        at[10] = tag[i][0] == 258 ? 8 : 0;
+    }
+    memcpy(file + 146, pixels, sizeof pixels);
+    ck_assert_msg(image_decode(&m, file, sizeof file, 0, &e) == 0, "%s", e.text);
+    ck_assert_int_eq(m.c, 1);
+    ck_assert_uint_eq(m.px[0], 100);
+    ck_assert_uint_eq(m.px[1], 100);
+    image_release(&m);
+    file[EXTRA + 8] = 0;
+    refuses(file, sizeof file, "neither colour nor alpha");
+    file[EXTRA + 8] = 2;
+    file[EXTRA + 4] = 2;
+    refuses(file, sizeof file, "neither colour nor alpha");
+}
+END_TEST
+
 START_TEST(sixteen_bits_are_used)
 {
     uint8_t copy[sizeof png_16];
@@ -355,7 +393,8 @@ END_TEST
 
 CHECK_MAIN("image", 60, resize_equals_pillow, gray_equals_pillow,
            every_kind_decodes, every_kind_decodes_in_a_child, cmyk_becomes_rgb,
-           others_are_refused, sixteen_bits_are_used, truncations_are_refused,
+           others_are_refused, what_is_behind_the_colours,
+           sixteen_bits_are_used, truncations_are_refused,
            flipped_bits_of_png_are_refused, bombs_are_refused,
            bad_bmp_is_refused, threads_keep_their_own_verdicts,
            png_out_and_in)

@@ -95,30 +95,41 @@ tiff_number(const uint8_t *p, size_t nbytes, size_t at, int width)
 }
 
 /*
- * libvips takes YCbCr for RGB, but where libjpeg unpacks it.  Tags of TIFF 6.0:
- * 259 compression (6 and 7: JPEG), 262 photometric interpretation (6: YCbCr).
+ * What libvips would take for something else, or NULL.  It takes YCbCr for RGB,
+ * but where libjpeg unpacks it, and what lies behind the colours for alpha.  Tags
+ * of TIFF 6.0: 259 compression (6 and 7: JPEG), 262 photometric interpretation
+ * (6: YCbCr), 338 extra samples (0: of no known meaning).
  */
-static bool
-tiff_of_ycc(const uint8_t *p, size_t nbytes)
+static const char *
+tiff_oddity(const uint8_t *p, size_t nbytes)
 {
     size_t at = tiff_number(p, nbytes, 4, 4);
     uint32_t n = tiff_number(p, nbytes, at, 2), packed = 1, means = 0;
+    bool alpha = true;
 
     for (at += 2; n-- > 0; at += 12) {
         uint32_t tag = tiff_number(p, nbytes, at, 2);
+        uint32_t value = tiff_number(p, nbytes, at + 8, 2);
 
         if (tag == 259)
-            packed = tiff_number(p, nbytes, at + 8, 2);
+            packed = value;
         else if (tag == 262)
-            means = tiff_number(p, nbytes, at + 8, 2);
+            means = value;
+        else if (tag == 338)
+            alpha = value != 0 && tiff_number(p, nbytes, at + 4, 4) == 1;
     }
-    return means == 6 && packed != 6 && packed != 7;
+    return means == 6 && packed != 6 && packed != 7
+           ? "is a TIFF file of YCbCr pixels" : alpha
+           ? NULL : "is a TIFF file with a channel that is neither colour nor "
+                    "alpha: remove it first";
 }
 
 /* What needs no libvips; 1: that does. */
 static int
 decode_own(struct image *m, const void *data, size_t nbytes, struct err *e)
 {
+    const char *odd;
+
     memset(m, 0, sizeof *m);
     switch (magic_of(data, nbytes)) {
     case MAGIC_PNG:
@@ -127,8 +138,8 @@ decode_own(struct image *m, const void *data, size_t nbytes, struct err *e)
     case MAGIC_BMP:
         return image_bmp_decode(m, data, nbytes, e);
     case MAGIC_TIFF:
-        return tiff_of_ycc(data, nbytes)
-               ? invalid(e, "is a TIFF file of YCbCr pixels") : 1;
+        odd = tiff_oddity(data, nbytes);
+        return odd != NULL ? invalid(e, odd) : 1;
     case MAGIC_JPEG:
     case MAGIC_WEBP:
         return 1;
