@@ -279,14 +279,15 @@ END_TEST
 
 /* PS3.5 A.4: an empty offset table, then a fragment for each frame. */
 static void
-encapsulate(struct str *s, const void *data, size_t n, int frames)
+encapsulate(struct str *s, const char *syntax, const void *data, size_t n,
+            int frames)
 {
     struct dicom d = plain;
 
     d.w = 9;
     d.h = 7;
     d.frames = frames;
-    d.syntax = "1.2.840.10008.1.2.4.50";
+    d.syntax = syntax;
     memset(s, 0, sizeof *s);
     header(s, &d);
     u16(s, 0x7fe0);
@@ -308,6 +309,8 @@ encapsulate(struct str *s, const void *data, size_t n, int frames)
     u32(s, 0);
 }
 
+#define BASELINE "1.2.840.10008.1.2.4.50"
+
 START_TEST(jpeg_inside)
 {
     struct err e = { 0 };
@@ -315,7 +318,7 @@ START_TEST(jpeg_inside)
     struct str s;
 
     ck_assert_int_eq(image_decode(&want, jpeg, sizeof jpeg, 0, &e), 0);
-    encapsulate(&s, jpeg, sizeof jpeg, 2);
+    encapsulate(&s, BASELINE, jpeg, sizeof jpeg, 2);
     for (int f = 1; f <= 2; f++) {
         ck_assert_msg(image_decode(&got, s.text, s.n, f, &e) == 0, "%s",
                       e.text);
@@ -327,11 +330,21 @@ START_TEST(jpeg_inside)
     }
     image_release(&want);
     str_release(&s);
-    encapsulate(&s, jpeg, sizeof jpeg / 4, 1);
+    encapsulate(&s, BASELINE, jpeg, sizeof jpeg / 4, 1);
     refuses(&s, s.n, 0, "refuses");
     str_release(&s);
+    for (int k = 80; k < 92; k += k == 81 ? 9 : 1) {    /* JPEG-LS, 2000 */
+        char syntax[] = "1.2.840.10008.1.2.4.xx";
+
+        syntax[sizeof syntax - 3] = (char)('0' + k / 10);
+        syntax[sizeof syntax - 2] = (char)('0' + k % 10);
+        encapsulate(&s, syntax, jpeg, sizeof jpeg, 1);
+        refuses(&s, s.n, 0, syntax);
+        refuses(&s, s.n, 0, "is not taken: decompress it first");
+        str_release(&s);
+    }
     /* Cut within its pixels: DCMTK makes up the rest, and only warns. */
-    encapsulate(&s, jpeg, sizeof jpeg - 12, 1);
+    encapsulate(&s, BASELINE, jpeg, sizeof jpeg - 12, 1);
     refuses(&s, s.n, 0, "refuses");
     str_release(&s);
 }

@@ -215,7 +215,8 @@ START_TEST(what_is_behind_the_colours)
         at[10] = tag[i][0] == 258 ? 8 : 0;
     }
     memcpy(file + 146, pixels, sizeof pixels);
-    ck_assert_msg(image_decode(&m, file, sizeof file, 0, &e) == 0, "%s", e.text);
+    ck_assert_msg(image_decode(&m, file, sizeof file, 0, &e) == 0, "%s",
+                  e.text);
     ck_assert_int_eq(m.c, 1);
     ck_assert_uint_eq(m.px[0], 100);
     ck_assert_uint_eq(m.px[1], 100);

@@ -14,6 +14,7 @@ enum { MAX_DUMP = 1 << 24 };
 struct header {
     int64_t w, h, frames, samples, allocated, bits;
     int64_t nbytes;             /* of the pixels; -1: they are compressed */
+    char syntax[65];            /* how, by its number */
     bool window, table;         /* of VOI, to be used */
     bool white_is_0;            /* MONOCHROME1 */
     bool halved;                /* YBR_FULL_422: two samples a pixel */
@@ -80,6 +81,9 @@ read_line(struct header *h, const char *line)
         h->white_is_0 = true;
     if (strncmp(line, "(0028,0004) CS [YBR_FULL_422]", 29) == 0)
         h->halved = true;
+    if (strncmp(line, "(0002,0010) UI [", 16) == 0)
+        snprintf(h->syntax, sizeof h->syntax, "%.*s",
+                 (int)strspn(value, ".0123456789"), value);
     if (strncmp(line, "(7fe0,0010)", 11) == 0 && strrchr(line, '#') != NULL)
         h->nbytes = strstr(line, "PixelSequence") != NULL
                     ? -1 : strtoll(strrchr(line, '#') + 1, NULL, 10);
@@ -88,7 +92,7 @@ read_line(struct header *h, const char *line)
 static int
 read_header(struct header *h, const void *data, size_t nbytes, struct err *e)
 {
-    static const char *const dump[] = { "dcmdump", "-q", "-", NULL };
+    static const char *const dump[] = { "dcmdump", "-q", "-Un", "-", NULL };
     struct str text = { 0 };
     int rc = ask(dump, data, nbytes, MAX_DUMP, &text, e);
 
@@ -103,6 +107,18 @@ read_header(struct header *h, const void *data, size_t nbytes, struct err *e)
     return rc;
 }
 
+/* RLE, and what JPEG was before JPEG-LS; dcmj2pnm knows no more. */
+static bool
+unpacks(const char *syntax)
+{
+    static const char jpeg[] = "1.2.840.10008.1.2.4.";
+    size_t n = sizeof jpeg - 1;
+
+    if (strncmp(syntax, jpeg, n) != 0)
+        return strcmp(syntax, "1.2.840.10008.1.2.5") == 0;
+    return strlen(syntax) == n + 2 && syntax[n] >= '5' && syntax[n] < '8';
+}
+
 static int
 check_header(const struct header *h, int64_t frame, struct err *e)
 {
@@ -112,6 +128,9 @@ check_header(const struct header *h, int64_t frame, struct err *e)
         return err_set(e, EXIT_INVALID, "is a DICOM file without a picture");
     if (image_check_size(h->w, h->h, e) != 0)
         return -1;
+    if (h->nbytes < 0 && !unpacks(h->syntax))
+        return err_set(e, EXIT_INVALID, "its transfer syntax %s is not taken: "
+                       "decompress it first", h->syntax);
     if (frame == 0 && h->frames > 1)
         return err_set(e, EXIT_INVALID, "has %lld frames: name one, as in "
                        "'FILE.dcm#1'", (long long)h->frames);

@@ -96,9 +96,9 @@ tiff_number(const uint8_t *p, size_t nbytes, size_t at, int width)
 
 /*
  * What libvips would take for something else, or NULL.  It takes YCbCr for RGB,
- * but where libjpeg unpacks it, and what lies behind the colours for alpha.  Tags
- * of TIFF 6.0: 259 compression (6 and 7: JPEG), 262 photometric interpretation
- * (6: YCbCr), 338 extra samples (0: of no known meaning).
+ * but where libjpeg unpacks it, and what lies behind the colours for alpha.
+ * Tags of TIFF 6.0: 259 compression (6 and 7: JPEG), 262 photometric
+ * interpretation (6: YCbCr), 338 extra samples (0: of no known meaning).
  */
 static const char *
 tiff_oddity(const uint8_t *p, size_t nbytes)
