@@ -44,6 +44,9 @@ FOLDS    ?= $(shell seq 0 $$(($(K) - 1)))
 RANKS    ?= 1
 BUSI_BIN ?=
 
+ifeq ($(BUSI),)
+$(error name a folder: BUSI=DIR)
+endif
 $(foreach v,OUT WORK,$(if $(word 2,$($v)),$(error $v=$($v): make cannot \
     have blanks in names of what it makes)))
 
@@ -78,7 +81,6 @@ cv: $(OUT)/metrics.tsv $(OUT)/report.html
 	@echo "all rows: $<, with diagrams: $(OUT)/report.html"
 
 $(WORK)/scans.tsv: FORCE
-	@test -n "$(BUSI)" || { echo "name a folder: BUSI=DIR" >&2; exit 2; }
 	$(call if-changed,$(BUSI_BIN)busi-strip "$(BUSI)")
 
 $(WORK)/prep.settings: FORCE
