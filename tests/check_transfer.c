@@ -4,6 +4,7 @@
 #include "model/nets.h"
 #include "tests/netcheck.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum { N = 2, SIZE = 6, K = 3 };
@@ -34,9 +35,13 @@ static const struct recipe ours = {
     .mean = { 0.3f, 0.3f, 0.3f }, .std = { 0.2f, 0.2f, 0.2f }
 };
 
-/* A network's numbers as a file; tensors called `drop` are left out. */
+/*
+ * A network's numbers as a file; tensors called `drop` are left out.  Its kind
+ * and recipe may be NULL.
+ */
 static void
-write_net(const struct net *net, const char *drop)
+write_file(const struct net *net, const char *drop, const char *kind,
+           const char *recipe)
 {
     struct safet_out o;
     struct err e = { 0 };
@@ -50,7 +55,17 @@ write_net(const struct net *net, const char *drop)
                       (p->buffer ? net->buffers : net->params) + p->offset);
     }
     safet_put(&o, "extra", DT_F32, 1, &(int64_t){ 4 }, net->params);
+    if (kind != NULL)
+        safet_set(&o, "kind", kind);
+    if (recipe != NULL)
+        safet_set(&o, "recipe", recipe);
     ck_assert_msg(safet_commit(&o, &e) == 0, "%s", e.text);
+}
+
+static void
+write_net(const struct net *net, const char *drop)
+{
+    write_file(net, drop, NULL, NULL);
 }
 
 /* What the last layer says to gray pictures of 0..1, normalised. */
@@ -176,6 +191,31 @@ START_TEST(what_does_not_fit_is_refused)
 }
 END_TEST
 
+/* timm's files name the recipe of their training, which is none of ours. */
+START_TEST(a_recipe_counts_in_a_model_of_ours)
+{
+    struct transfer t = { .path = path, .norm = NORM_SAME };
+    struct net net = { 0 };
+    struct err e = { 0 };
+
+    net_parse(&net, gray, N);
+    write_file(&net, NULL, NULL, "a1_in1k");
+    ck_assert_msg(transfer_load(&t, &net.g, &ours, net.params, net.buffers,
+                                &e) == 0, "%s", e.text);
+    ck_assert_uint_eq(t.taken, (size_t)net.g.nentries);
+    transfer_release(&t);
+    write_file(&net, NULL, "model", "a1_in1k");
+    t = (struct transfer){ .path = path };
+    ck_assert_int_eq(transfer_load(&t, &net.g, &ours, net.params,
+                                   net.buffers, &e), -1);
+    ck_assert_int_eq(e.status, EXIT_INVALID);
+    ck_assert_ptr_nonnull(strstr(e.text, path));
+    ck_assert_ptr_nonnull(strstr(e.text, "its recipe is damaged"));
+    transfer_release(&t);
+    net_release(&net);
+}
+END_TEST
+
 /* 1, -2.5 and 2^-15 as F16 and BF16, 3 as F64. */
 START_TEST(other_types_of_numbers)
 {
@@ -205,6 +245,46 @@ START_TEST(other_types_of_numbers)
         ck_assert_float_eq(net.params[3 + i], (float)f64[i]);
     }
     ck_assert_float_eq(net.params[11], 6);
+    transfer_release(&t);
+    net_release(&net);
+}
+END_TEST
+
+/*
+ * A file of one page that ends with a tensor of one byte.  What is mapped next
+ * comes below what was mapped last, which here may not be read.
+ */
+START_TEST(nothing_is_read_behind_a_tensor)
+{
+    static const char text[] =
+        "input x channels=1 size=1\nconv c x out=1 kernel=1\n"
+        "avgpool p c size=1\nlinear fc p out=2";
+    static const uint8_t bytes[47];
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    struct transfer t = { .path = path };
+    struct net net = { 0 };
+    struct safet_out o;
+    struct err e = { 0 };
+    char *guard, *last;
+
+    net_parse(&net, text, 1);
+    ck_assert(safet_create(&o, path, page - 72, &e) == 0);
+    safet_put(&o, "fc.weight", DT_F32, 2, (int64_t[]){ 2, 1 }, net.params);
+    safet_put(&o, "fc.bias", DT_F32, 1, (int64_t[]){ 2 }, net.params);
+    safet_put(&o, "extra", DT_U8, 1, (int64_t[]){ sizeof bytes }, bytes);
+    safet_put(&o, "c.weight", DT_U8, 4, (int64_t[]){ 1, 1, 1, 1 }, bytes);
+    ck_assert_msg(safet_commit(&o, &e) == 0, "%s", e.text);
+    guard = NULL;
+    do {
+        last = guard;
+        guard = mmap(NULL, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                     0);
+        ck_assert_ptr_ne(guard, MAP_FAILED);
+    } while (last == NULL || guard + page != last);
+    ck_assert_int_eq(transfer_load(&t, &net.g, &ours, net.params,
+                                   net.buffers, &e), -1);
+    ck_assert_int_eq(e.status, EXIT_INVALID);
+    ck_assert_ptr_nonnull(strstr(e.text, "'c.weight' is U8"));
     transfer_release(&t);
     net_release(&net);
 }
@@ -272,4 +352,5 @@ END_TEST
 
 CHECK_MAIN("transfer", 30, a_gray_picture_gives_what_a_colour_one_gave,
            the_head_is_made_anew, what_does_not_fit_is_refused,
-           other_types_of_numbers, names_of_timm)
+           a_recipe_counts_in_a_model_of_ours, other_types_of_numbers,
+           nothing_is_read_behind_a_tensor, names_of_timm)

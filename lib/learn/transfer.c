@@ -18,6 +18,7 @@ struct job {
     struct safet s;
     float *params, *buffers;
     bool *used;             /* [s.ntensors] */
+    bool ours;              /* a model: its metadata are known */
     bool other_classes;     /* than ours, or in another order */
 };
 
@@ -148,7 +149,6 @@ numbers(const struct safet *s, const struct safet_tensor *t, float *to,
         uint16_t half;
         double wide;
 
-        memcpy(&half, from, 2);
         switch (t->dtype) {
         case DT_F32:
             memcpy(&to[i], from, 4);
@@ -158,10 +158,12 @@ numbers(const struct safet *s, const struct safet_tensor *t, float *to,
             to[i] = (float)wide;
             break;
         case DT_BF16:
+            memcpy(&half, from, 2);
             bits = (uint32_t)half << 16;
             memcpy(&to[i], &bits, 4);
             break;
         case DT_F16:
+            memcpy(&half, from, 2);
             to[i] = from_f16(half);
             break;
         default:
@@ -233,11 +235,12 @@ file_norm(const struct job *j, float mean[3], float std[3], struct err *e)
 {
     static const float net_mean[3] = { 0.485f, 0.456f, 0.406f };
     static const float net_std[3] = { 0.229f, 0.224f, 0.225f };
-    const char *text = safet_meta(&j->s, "recipe");
+    const char *text = j->ours ? safet_meta(&j->s, "recipe") : NULL;
     struct recipe r = *j->r;
+    struct err why = { 0 };
 
     if (text != NULL) {
-        if (recipe_parse(&r, text, e) != 0)
+        if (recipe_parse(&r, text, &why) != 0)
             return err_set(e, EXIT_INVALID, "'%s': its recipe is damaged",
                            j->s.path);
     } else if (j->t->norm == NORM_HALF) {
@@ -459,7 +462,7 @@ transfer_load(struct transfer *t, const struct graph *g,
 {
     struct job j = { .t = t, .g = g, .r = r, .params = params,
                      .buffers = buffers };
-    const char *select, *theirs;
+    const char *kind, *select, *theirs;
     int rc = -1;
 
     if ((pth_look(t->path) ? pth_open(&j.s, t->path, e)
@@ -468,11 +471,13 @@ transfer_load(struct transfer *t, const struct graph *g,
     j.used = mem_array(j.s.ntensors, sizeof *j.used);
     if (safet_meta(&j.s, "crc32") == NULL || safet_verify(&j.s, e) == 0) {
         digest_bytes(j.s.map.data, j.s.map.nbytes, t->digest);
-        theirs = safet_meta(&j.s, "classes");
+        kind = safet_meta(&j.s, "kind");
+        j.ours = kind != NULL && strcmp(kind, "model") == 0;
+        theirs = j.ours ? safet_meta(&j.s, "classes") : NULL;
         j.other_classes = theirs != NULL && t->classes != NULL &&
                           !same_classes(theirs, t->classes);
         rc = take_seen(&j, e) == 0 ? take_all(&j, e) : -1;
-        select = safet_meta(&j.s, "select");
+        select = j.ours ? safet_meta(&j.s, "select") : NULL;
         t->chosen = select != NULL && strcmp(select, "test") == 0;
         t->on_val = select != NULL && strcmp(select, "none") == 0;
         if (rc == 0 && t->chosen)
