@@ -77,8 +77,8 @@ make_model(const char *path, const char *dataset)
 {
     static const char text[] = "input x channels=1 size=4\n"
         "avgpool pool x size=2\n" "linear fc pool out=2\n";
-    struct model m = { .temperature = 1.5, .nseen = 1, .fold = 2, .epoch = 7,
-                       .seed = 1, .select = "val" };
+    struct model m = { .temperature = 1.5, .epoch = 7, .seed = 1, .from = {
+                           .nseen = 1, .fold = 2, .select = "val" } };
     struct err e = { 0 };
 
     ck_assert_msg(graph_parse(&m.graph, "tiny", text, &e) == 0, "%s", e.text);
@@ -88,8 +88,8 @@ make_model(const char *path, const char *dataset)
         m.params[i] = (float)i / 8;
     str_list_split(&m.classes, "benign,malignant", ',');
     ck_assert_int_eq(recipe_parse(&m.recipe, recipe, &e), 0);
-    m.seen = mem_array(1, DIGEST_BYTES);
-    snprintf(m.dataset, sizeof m.dataset, "%s", dataset);
+    m.from.seen = mem_array(1, DIGEST_BYTES);
+    snprintf(m.from.dataset, sizeof m.from.dataset, "%s", dataset);
     m.command = mem_strdup("busi-train by hand");
     ck_assert_msg(model_save(&m, path, &e) == 0, "%s", e.text);
     model_release(&m);

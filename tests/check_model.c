@@ -68,7 +68,7 @@ make(struct model *m, const char *net, int64_t seed, const char *classes,
     m->buffers = mem_aligned(m->graph.nbuffers, sizeof *m->buffers);
     init_params(&m->graph, (uint64_t)seed, m->params, m->buffers);
     m->temperature = 1;
-    m->fold = m->epoch = -1;
+    m->from.fold = m->epoch = -1;
     m->seed = seed;
 }
 
@@ -102,33 +102,33 @@ START_TEST(round_trip)
     setup();
     make_tiny(&a);
     a.temperature = 1.25;
-    a.fold = 2;
+    a.from.fold = 2;
     a.epoch = 7;
     a.command = mem_strdup("busi-train \"x\"\n");
-    memcpy(a.select, "val", 4);
-    memset(a.folds, 'f', 64);
-    a.nseen = 3;
-    a.seen = mem_array(3, 32);
-    memcpy(a.seen, seen, sizeof seen);
+    memcpy(a.from.select, "val", 4);
+    memset(a.from.folds, 'f', 64);
+    a.from.nseen = 3;
+    a.from.seen = mem_array(3, 32);
+    memcpy(a.from.seen, seen, sizeof seen);
     save(&a);
     ck_assert_msg(model_open(&b, path, &e) == 0, "%s", e.text);
     ck_assert_mem_eq(a.params, b.params, 4 * a.graph.nparams);
     ck_assert_mem_eq(a.buffers, b.buffers, 4 * a.graph.nbuffers);
     ck_assert_str_eq(a.digest, b.digest);
-    ck_assert_str_eq(a.folds, b.folds);
-    ck_assert_str_eq(b.dataset, "");
-    ck_assert_str_eq(b.select, "val");
+    ck_assert_str_eq(a.from.folds, b.from.folds);
+    ck_assert_str_eq(b.from.dataset, "");
+    ck_assert_str_eq(b.from.select, "val");
     ck_assert_str_eq(b.command, a.command);
     ck_assert_str_eq(b.graph.name, "tiny");
     ck_assert_uint_eq(b.classes.n, 3);
     ck_assert_str_eq(b.classes.item[2], "c");
     ck_assert_double_eq(b.temperature, 1.25);
-    ck_assert_int_eq(b.fold, 2);
+    ck_assert_int_eq(b.from.fold, 2);
     ck_assert_int_eq(b.epoch, 7);
     ck_assert_int_eq(b.seed, 1);
     for (int i = 0; i < 3; i++)
-        ck_assert(model_has_seen(&b, seen[i]));
-    ck_assert(!model_has_seen(&b, other));
+        ck_assert(provenance_has_seen(&b.from, seen[i]));
+    ck_assert(!provenance_has_seen(&b.from, other));
     /* The digest follows the numbers. */
     a.params[5] += 1;
     save(&a);
@@ -283,7 +283,7 @@ START_TEST(twisted)
     make_tiny(&m);
     save_twisted(&m, NULL, NULL, NULL, 1);
     ck_assert_msg(model_open(&good, path, &e) == 0, "%s", e.text);
-    ck_assert_int_eq(good.fold, -1);
+    ck_assert_int_eq(good.from.fold, -1);
     model_release(&good);
     for (size_t i = 0; i < ARRAY_LEN(twists); i++) {
         save_twisted(&m, &twists[i], NULL, NULL, 1);
@@ -421,10 +421,10 @@ read_seen(struct model *m, const char *file)
 
     must(file_read(file, &text, &nbytes, &e), &e);
     str_list_split(&lines, text, '\n');
-    m->seen = mem_array(lines.n, DIGEST_BYTES);
+    m->from.seen = mem_array(lines.n, DIGEST_BYTES);
     for (size_t i = 0; i < lines.n; i++)
-        m->nseen += digest_unhex(lines.item[i],
-                                 m->seen + m->nseen * DIGEST_BYTES);
+        m->from.nseen += digest_unhex(lines.item[i], m->from.seen +
+                                      m->from.nseen * DIGEST_BYTES);
     str_list_release(&lines);
     free(text);
 }
@@ -444,11 +444,11 @@ write_model(int argc, char **argv)
         if (strncmp(argv[i], "temperature", 11) == 0)
             str_real(value, &m.temperature);
         else if (strncmp(argv[i], "folds", 5) == 0)
-            snprintf(m.folds, sizeof m.folds, "%s", value);
+            snprintf(m.from.folds, sizeof m.from.folds, "%s", value);
         else if (strncmp(argv[i], "fold", 4) == 0)
-            str_int(value, &m.fold);
+            str_int(value, &m.from.fold);
         else if (strncmp(argv[i], "select", 6) == 0)
-            snprintf(m.select, sizeof m.select, "%s", value);
+            snprintf(m.from.select, sizeof m.from.select, "%s", value);
         else if (strncmp(argv[i], "nan", 3) == 0)
             m.params[0] = NAN;
         else if (strncmp(argv[i], "huge", 4) == 0)  /* no sum is a number */

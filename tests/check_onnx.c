@@ -117,7 +117,7 @@ make(struct model *m, const char *net, int channels, int crop, int size)
     m->buffers = mem_aligned(m->graph.nbuffers, sizeof *m->buffers);
     init_params(&m->graph, 1, m->params, m->buffers);
     m->temperature = 1.5;
-    memcpy(m->select, "test", 5);
+    memcpy(m->from.select, "test", 5);
 }
 
 static struct message

@@ -36,12 +36,12 @@ static const struct recipe ours = {
 };
 
 /*
- * A network's numbers as a file; tensors called `drop` are left out.  Its kind
- * and recipe may be NULL.
+ * A network's numbers as a file; tensors called `drop` are left out.  Its
+ * recipe may be NULL; `seen` [2,32] makes it a model of ours.
  */
 static void
-write_file(const struct net *net, const char *drop, const char *kind,
-           const char *recipe)
+write_file(const struct net *net, const char *drop, const char *recipe,
+           const uint8_t *seen)
 {
     struct safet_out o;
     struct err e = { 0 };
@@ -55,8 +55,10 @@ write_file(const struct net *net, const char *drop, const char *kind,
                       (p->buffer ? net->buffers : net->params) + p->offset);
     }
     safet_put(&o, "extra", DT_F32, 1, &(int64_t){ 4 }, net->params);
-    if (kind != NULL)
-        safet_set(&o, "kind", kind);
+    if (seen != NULL) {
+        safet_put(&o, "seen", DT_U8, 2, (int64_t[]){ 2, 32 }, seen);
+        safet_set(&o, "kind", "model");
+    }
     if (recipe != NULL)
         safet_set(&o, "recipe", recipe);
     ck_assert_msg(safet_commit(&o, &e) == 0, "%s", e.text);
@@ -194,23 +196,55 @@ END_TEST
 /* timm's files name the recipe of their training, which is none of ours. */
 START_TEST(a_recipe_counts_in_a_model_of_ours)
 {
+    static const uint8_t seen[64];
     struct transfer t = { .path = path, .norm = NORM_SAME };
     struct net net = { 0 };
     struct err e = { 0 };
 
     net_parse(&net, gray, N);
-    write_file(&net, NULL, NULL, "a1_in1k");
+    write_file(&net, NULL, "a1_in1k", NULL);
     ck_assert_msg(transfer_load(&t, &net.g, &ours, net.params, net.buffers,
                                 &e) == 0, "%s", e.text);
     ck_assert_uint_eq(t.taken, (size_t)net.g.nentries);
     transfer_release(&t);
-    write_file(&net, NULL, "model", "a1_in1k");
+    write_file(&net, NULL, "a1_in1k", seen);
     t = (struct transfer){ .path = path };
     ck_assert_int_eq(transfer_load(&t, &net.g, &ours, net.params,
                                    net.buffers, &e), -1);
     ck_assert_int_eq(e.status, EXIT_INVALID);
     ck_assert_ptr_nonnull(strstr(e.text, path));
     ck_assert_ptr_nonnull(strstr(e.text, "its recipe is damaged"));
+    transfer_release(&t);
+    net_release(&net);
+}
+END_TEST
+
+/* It is searched as one that is sorted. */
+START_TEST(what_a_model_of_ours_has_seen)
+{
+    static uint8_t seen[64] = { 1, [32] = 2 };
+    static const uint8_t other[32] = { 3 };
+    struct transfer t = { .path = path, .norm = NORM_SAME };
+    struct net net = { 0 };
+    struct err e = { 0 };
+
+    net_parse(&net, gray, N);
+    write_file(&net, NULL, NULL, seen);
+    ck_assert_msg(transfer_load(&t, &net.g, &ours, net.params, net.buffers,
+                                &e) == 0, "%s", e.text);
+    ck_assert_int_eq(t.from.fold, -1);
+    ck_assert_uint_eq(t.left.n, 1);
+    ck_assert(provenance_has_seen(&t.from, seen));
+    ck_assert(provenance_has_seen(&t.from, seen + 32));
+    ck_assert(!provenance_has_seen(&t.from, other));
+    transfer_release(&t);
+    seen[0] = 3;
+    write_file(&net, NULL, NULL, seen);
+    t = (struct transfer){ .path = path };
+    ck_assert_int_eq(transfer_load(&t, &net.g, &ours, net.params,
+                                   net.buffers, &e), -1);
+    ck_assert_int_eq(e.status, EXIT_INVALID);
+    ck_assert_ptr_nonnull(strstr(e.text, "'seen' is not sorted"));
     transfer_release(&t);
     net_release(&net);
 }
@@ -352,5 +386,6 @@ END_TEST
 
 CHECK_MAIN("transfer", 30, a_gray_picture_gives_what_a_colour_one_gave,
            the_head_is_made_anew, what_does_not_fit_is_refused,
-           a_recipe_counts_in_a_model_of_ours, other_types_of_numbers,
-           nothing_is_read_behind_a_tensor, names_of_timm)
+           a_recipe_counts_in_a_model_of_ours, what_a_model_of_ours_has_seen,
+           other_types_of_numbers, nothing_is_read_behind_a_tensor,
+           names_of_timm)

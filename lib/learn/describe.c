@@ -145,20 +145,21 @@ tell_number(struct facts *f, const char *key, int64_t n)
 static void
 tell_training(struct description *d, const struct model *m)
 {
+    const struct provenance *from = &m->from;
     struct facts *f = &d->facts;
 
-    tell_number(f, "fold", m->fold);
-    if (m->fold < 0)
+    tell_number(f, "fold", from->fold);
+    if (from->fold < 0)
         facts_text(f, "fold", "none: trained on everything");
-    facts_text(f, "select", m->select);
+    facts_text(f, "select", from->select);
     tell_number(f, "epoch", m->epoch);
     tell_number(f, "seed", m->seed);
-    facts_number(f, "seen", (int64_t)m->nseen);
-    if (m->init[0] != '\0')
-        facts_text(f, "init", m->init);
+    facts_number(f, "seen", (int64_t)from->nseen);
+    if (from->init[0] != '\0')
+        facts_text(f, "init", from->init);
     facts_text(f, "digest", m->digest);
-    describe_parent(d, FILE_DATASET, "dataset", m->dataset);
-    describe_parent(d, FILE_FOLDS, "folds", m->folds);
+    describe_parent(d, FILE_DATASET, "dataset", from->dataset);
+    describe_parent(d, FILE_FOLDS, "folds", from->folds);
 }
 
 static int

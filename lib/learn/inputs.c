@@ -319,8 +319,8 @@ open_folds(struct inputs *in, const struct input_rows *r, struct columns *at,
     in->has_folds = true;
     in->has_groups = at->group >= 0;
     for (size_t i = 0; i < r->nmodels; i++)
-        if (r->models[i].folds[0] != '\0' &&
-            strcmp(r->models[i].folds, t->digest) != 0)
+        if (r->models[i].from.folds[0] != '\0' &&
+            strcmp(r->models[i].from.folds, t->digest) != 0)
             log_warn("'%s' was trained with another fold table than '%s'",
                      r->names[i], t->path);
     return 0;
@@ -384,20 +384,21 @@ check_seen(struct inputs *in, const struct input_rows *r, struct err *e)
         for (size_t i = 0; i < in->given.n; i++) {
             struct input *it = &in->given.item[i];
 
-            if (!model_has_seen(m, r->data->sha256 + it->row * DIGEST_BYTES))
+            if (!provenance_has_seen(&m->from, r->data->sha256 +
+                                               it->row * DIGEST_BYTES))
                 continue;
             it->seen = true;
             if (n++ == 0)
                 first = it->id;
         }
-        snprintf(fold, sizeof fold, "%lld", (long long)m->fold);
+        snprintf(fold, sizeof fold, "%lld", (long long)m->from.fold);
         if (n > 0 && !r->seen)
             return err_set(e, EXIT_INVALID, "'%s' has seen %zu of these %zu "
                            "rows of '%s' in training, the first is '%s' "
                            "(its test fold: %s); --allow-train-rows scores "
                            "them all the same", r->names[k], n, in->given.n,
                            r->data->file.path, first,
-                           m->fold >= 0 ? fold : "none");
+                           m->from.fold >= 0 ? fold : "none");
         if (n > 0)
             log_warn("'%s' has seen %zu of these %zu rows in training",
                      r->names[k], n, in->given.n);

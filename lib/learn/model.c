@@ -3,7 +3,6 @@
 #include "base/mem.h"
 #include "base/vectors.h"
 #include "base/version.h"
-#include "data/safet.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -11,12 +10,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int
-by_bytes(const void *a, const void *b)
-{
-    return memcmp(a, b, DIGEST_BYTES);
-}
 
 /* The texts that settle, with the numbers, what a model predicts. */
 struct texts {
@@ -42,14 +35,14 @@ texts_release(struct texts *t)
     str_release(&t->temperature);
 }
 
-/* ------------------------------------------------------------------ reading */
-
 static int
 odd(const struct safet *s, const char *why, struct err *e)
 {
     return err_set(e, EXIT_INVALID, "'%s' is not a valid model: %s", s->path,
                    why);
 }
+
+/* --------------------------------------------------------------- provenance */
 
 /* A whole number of at least -1 from the metadata; absent: -1. */
 static int
@@ -83,22 +76,78 @@ meta_text(const struct safet *s, const char *key, char *to, size_t room,
 }
 
 static int
-open_provenance(struct model *m, const struct safet *s, struct err *e)
+by_bytes(const void *a, const void *b)
+{
+    return memcmp(a, b, DIGEST_BYTES);
+}
+
+static int
+read_seen(struct provenance *p, const struct safet *s, struct err *e)
+{
+    const struct safet_tensor *t = safet_need(s, "seen", e);
+
+    if (t == NULL || safet_verify_one(s, t, e) != 0)
+        return -1;
+    if (t->dtype != DT_U8 || t->ndims != 2 || t->dims[1] != DIGEST_BYTES)
+        return odd(s, "'seen' has another type or shape than it must", e);
+    p->nseen = (size_t)t->dims[0];
+    p->seen = mem_array(p->nseen, DIGEST_BYTES);
+    if (p->nseen > 0)
+        memcpy(p->seen, safet_data(s, t), t->nbytes);
+    for (size_t i = 1; i < p->nseen; i++)
+        if (by_bytes(p->seen + (i - 1) * DIGEST_BYTES,
+                     p->seen + i * DIGEST_BYTES) > 0)
+            return odd(s, "'seen' is not sorted", e);
+    return 0;
+}
+
+int
+provenance_read(struct provenance *p, const struct safet *s, struct err *e)
+{
+    if (meta_text(s, "dataset", p->dataset, sizeof p->dataset, e) != 0 ||
+        meta_text(s, "init", p->init, sizeof p->init, e) != 0 ||
+        meta_text(s, "folds", p->folds, sizeof p->folds, e) != 0 ||
+        meta_text(s, "select", p->select, sizeof p->select, e) != 0 ||
+        meta_int(s, "fold", &p->fold, e) != 0)
+        return -1;
+    return read_seen(p, s, e);
+}
+
+void
+provenance_sort(struct provenance *p)
+{
+    size_t n = p->nseen;
+
+    if (n > 0)
+        qsort(p->seen, n, DIGEST_BYTES, by_bytes);
+    p->nseen = 0;
+    for (uint8_t *at = p->seen; n-- > 0; at += DIGEST_BYTES)
+        if (at == p->seen || by_bytes(at - DIGEST_BYTES, at) != 0)
+            memmove(p->seen + p->nseen++ * DIGEST_BYTES, at, DIGEST_BYTES);
+}
+
+bool
+provenance_has_seen(const struct provenance *p,
+                    const uint8_t sha256[DIGEST_BYTES])
+{
+    return p->nseen > 0 && bsearch(sha256, p->seen, p->nseen, DIGEST_BYTES,
+                                   by_bytes) != NULL;
+}
+
+/* ------------------------------------------------------------------ reading */
+
+static int
+open_origin(struct model *m, const struct safet *s, struct err *e)
 {
     const char *command = safet_meta(s, "command");
 
     if (meta_text(s, "content", m->digest, sizeof m->digest, e) != 0 ||
-        meta_text(s, "dataset", m->dataset, sizeof m->dataset, e) != 0 ||
-        meta_text(s, "init", m->init, sizeof m->init, e) != 0 ||
-        meta_text(s, "folds", m->folds, sizeof m->folds, e) != 0 ||
-        meta_text(s, "select", m->select, sizeof m->select, e) != 0 ||
-        meta_int(s, "fold", &m->fold, e) != 0 ||
         meta_int(s, "epoch", &m->epoch, e) != 0 ||
         meta_int(s, "seed", &m->seed, e) != 0)
         return -1;
     if (command != NULL)
         m->command = mem_strdup(command);
-    return 0;
+    return provenance_read(&m->from, s, e);
 }
 
 static int
@@ -167,26 +216,6 @@ copy_params(struct model *m, const struct safet *s)
     }
 }
 
-static int
-open_seen(struct model *m, const struct safet *s, struct err *e)
-{
-    const struct safet_tensor *t = safet_need(s, "seen", e);
-
-    if (t == NULL || safet_verify_one(s, t, e) != 0)
-        return -1;
-    if (t->dtype != DT_U8 || t->ndims != 2 || t->dims[1] != DIGEST_BYTES)
-        return odd(s, "'seen' has another type or shape than it must", e);
-    m->nseen = (size_t)t->dims[0];
-    m->seen = mem_array(m->nseen, DIGEST_BYTES);
-    if (m->nseen > 0)
-        memcpy(m->seen, safet_data(s, t), t->nbytes);
-    for (size_t i = 1; i < m->nseen; i++)
-        if (by_bytes(m->seen + (i - 1) * DIGEST_BYTES,
-                     m->seen + i * DIGEST_BYTES) > 0)
-            return odd(s, "'seen' is not sorted", e);
-    return 0;
-}
-
 int
 model_open(struct model *m, const char *path, struct err *e)
 {
@@ -197,8 +226,8 @@ model_open(struct model *m, const char *path, struct err *e)
     if (safet_open(&s, path, e) != 0)
         return -1;
     if (safet_check_kind(&s, "model", e) == 0 &&
-        open_graph(m, &s, e) == 0 && open_provenance(m, &s, e) == 0 &&
-        check_params(&m->graph, &s, e) == 0 && open_seen(m, &s, e) == 0) {
+        open_graph(m, &s, e) == 0 && check_params(&m->graph, &s, e) == 0 &&
+        open_origin(m, &s, e) == 0) {
         copy_params(m, &s);
         rc = 0;
     }
@@ -236,7 +265,7 @@ model_release(struct model *m)
     str_list_release(&m->classes);
     free(m->params);
     free(m->buffers);
-    free(m->seen);
+    free(m->from.seen);
     free(m->command);
     memset(m, 0, sizeof *m);
 }
@@ -297,11 +326,11 @@ set_metadata(const struct model *m, const struct texts *t,
     safet_set(o, "recipe", t->recipe.text);
     safet_set(o, "temperature", t->temperature.text);
     safet_set(o, "content", m->digest);
-    set_text(o, "dataset", m->dataset);
-    set_text(o, "folds", m->folds);
-    set_text(o, "init", m->init);
-    set_int(o, "fold", m->fold);
-    set_text(o, "select", m->select);
+    set_text(o, "dataset", m->from.dataset);
+    set_text(o, "folds", m->from.folds);
+    set_text(o, "init", m->from.init);
+    set_int(o, "fold", m->from.fold);
+    set_text(o, "select", m->from.select);
     set_int(o, "epoch", m->epoch);
     set_int(o, "seed", m->seed);
     set_text(o, "command", m->command);
@@ -326,14 +355,14 @@ header_room(const struct model *m, const struct texts *t)
 int
 model_save(struct model *m, const char *path, struct err *e)
 {
-    int64_t seen[2] = { (int64_t)m->nseen, DIGEST_BYTES };
+    int64_t seen[2] = { 0, DIGEST_BYTES };
     struct safet_out o;
     struct texts t;
     int rc = -1;
 
     assert(m->temperature > 0);
-    if (m->nseen > 0)
-        qsort(m->seen, m->nseen, DIGEST_BYTES, by_bytes);
+    provenance_sort(&m->from);
+    seen[0] = (int64_t)m->from.nseen;
     texts_make(&t, m);
     digest_of(m, &t, m->digest);
     if (safet_create(&o, path, header_room(m, &t), e) == 0) {
@@ -343,7 +372,7 @@ model_save(struct model *m, const char *path, struct err *e)
             safet_put(&o, p->name, DT_F32, p->ndims, p->dims,
                       (p->buffer ? m->buffers : m->params) + p->offset);
         }
-        safet_put(&o, "seen", DT_U8, 2, seen, m->seen);
+        safet_put(&o, "seen", DT_U8, 2, seen, m->from.seen);
         set_metadata(m, &t, &o);
         rc = safet_commit(&o, e);
     }
@@ -352,13 +381,6 @@ model_save(struct model *m, const char *path, struct err *e)
 }
 
 /* ---------------------------------------------------------------- questions */
-
-bool
-model_has_seen(const struct model *m, const uint8_t sha256[32])
-{
-    return m->nseen > 0 &&
-           bsearch(sha256, m->seen, m->nseen, DIGEST_BYTES, by_bytes) != NULL;
-}
 
 int
 model_agree(const struct model *a, const char *path_a,

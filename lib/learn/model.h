@@ -15,7 +15,20 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "data/recipe.h"
+#include "data/safet.h"
 #include "model/graph.h"
+
+/* What a model was trained on, and by what it was chosen. */
+struct provenance {
+    char dataset[DIGEST_HEX];   /* dataset.digest; these are "" where unknown */
+    char init[DIGEST_HEX];      /* SHA-256 of the file it started from */
+    char folds[DIGEST_HEX];     /* SHA-256 of the fold table */
+    int64_t fold;               /* test fold; -1: trained on everything */
+    char select[16];            /* what chose the epoch: val, test, last,
+                                   none */
+    uint8_t *seen;              /* [nseen,32], sorted */
+    size_t nseen;
+};
 
 struct model {
     struct graph graph;
@@ -24,18 +37,10 @@ struct model {
     struct str_list classes;
     struct recipe recipe;
     double temperature;         /* logits are divided by it; 1: none */
-    uint8_t *seen;              /* [nseen,32], sorted */
-    size_t nseen;
-    /* Where it comes from; "" or -1 where unknown. */
+    struct provenance from;
     char digest[DIGEST_HEX];    /* of this model's numbers and graph */
-    char dataset[DIGEST_HEX];   /* dataset.digest */
-    char init[DIGEST_HEX];      /* SHA-256 of the file it started from */
-    char folds[DIGEST_HEX];     /* SHA-256 of the fold table */
-    int64_t fold;               /* test fold; -1: trained on everything */
-    char select[16];            /* what chose the epoch: val, test, last,
-                                   none */
-    int64_t epoch;              /* that was chosen, from 1 */
-    int64_t seed;
+    int64_t epoch;              /* that was chosen, from 1; -1: unknown */
+    int64_t seed;               /* -1: unknown */
     char *command;              /* line that made it; may be NULL */
 };
 
@@ -52,8 +57,17 @@ int model_save(struct model *m, const char *path, struct err *e);
 /* SHA-256 of the graph, classes, recipe, temperature and numbers. */
 void model_digest(const struct model *m, char hex[DIGEST_HEX]);
 
+/*
+ * Of a file of kind "model", whose errors are those of model_open().  p is
+ * empty before; whoever has it frees `seen`, after an error too.
+ */
+int provenance_read(struct provenance *p, const struct safet *s,
+                    struct err *e);
+/* Sort what was seen, and keep each scan once. */
+void provenance_sort(struct provenance *p);
 /* Did a scan with this SHA-256 have a part in training? */
-bool model_has_seen(const struct model *m, const uint8_t sha256[32]);
+bool provenance_has_seen(const struct provenance *p,
+                         const uint8_t sha256[DIGEST_BYTES]);
 
 /*
  * May two models vote together?  Same classes in the same order, same recipe;

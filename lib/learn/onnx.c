@@ -420,7 +420,7 @@ about(struct str *s, const struct model *m)
     prop(s, "classes", classes.text);
     prop(s, "recipe", recipe.text);
     prop(s, "temperature", temperature.text);
-    prop(s, "select", m->select);
+    prop(s, "select", m->from.select);
     prop(s, "content", m->digest);
     prop(s, "version", BUSI_VERSION);
     str_release(&classes);

@@ -70,7 +70,7 @@ was_seen(const struct run *r, const void *data, size_t nbytes)
     digest_bytes(data, nbytes, hex);
     digest_unhex(hex, sha256);
     for (size_t k = 0; k < r->nmodels; k++)
-        seen = seen || model_has_seen(&r->model[k], sha256);
+        seen = seen || provenance_has_seen(&r->model[k].from, sha256);
     return seen;
 }
 
@@ -378,7 +378,7 @@ open_models(struct run *r, struct err *e)
             if (strcmp(r->model[k].digest, r->model[i].digest) == 0)
                 log_warn("'%s' and '%s' are one model, which votes twice",
                          names->item[k], names->item[i]);
-        if (strcmp(r->model[i].select, "test") == 0) {
+        if (strcmp(r->model[i].from.select, "test") == 0) {
             log_warn("the epoch of '%s' was chosen on its test fold: results "
                      "on that fold flatter it", names->item[i]);
             r->select = "test";

@@ -63,37 +63,29 @@ train_setup_check(const struct train_setup *s, struct train_conf *c,
     return 0;
 }
 
-static int
-by_bytes(const void *a, const void *b)
-{
-    return memcmp(a, b, 32);
-}
-
 /*
- * SHA-256 of all scans that train or choose the epoch, sorted, each once.  Test
- * rows that chose it (--select test) are not among them: the model says so in
- * `select`, and whoever scores them is warned.
+ * SHA-256 of all scans that train or choose the epoch, and of those that the
+ * start was trained on, sorted, each once.  Test rows that chose it (--select
+ * test) are not among them: the model says so in `select`, and whoever scores
+ * them is warned.
  */
 static void
 set_seen(struct train_setup *s)
 {
     const struct parts *p = &s->parts;
+    const struct provenance *start = &s->init.from;
+    struct provenance *own = &s->model.from;
     size_t n = 0;
-    uint8_t *seen = mem_array(p->ntrain + p->nval + s->init.nseen, 32);
 
+    own->seen = mem_array(p->ntrain + p->nval + start->nseen, 32);
     for (size_t j = 0; j < p->ntrain; j++)
-        memcpy(seen + 32 * n++, s->data.sha256 + 32 * p->train[j], 32);
+        memcpy(own->seen + 32 * n++, s->data.sha256 + 32 * p->train[j], 32);
     for (size_t j = 0; j < p->nval; j++)
-        memcpy(seen + 32 * n++, s->data.sha256 + 32 * p->val[j], 32);
-    if (s->init.nseen > 0)
-        memcpy(seen + 32 * n, s->init.seen, 32 * s->init.nseen);
-    n += s->init.nseen;
-    qsort(seen, n, 32, by_bytes);
-    s->model.seen = seen;
-    s->model.nseen = 0;
-    for (size_t i = 0; i < n; i++)
-        if (i == 0 || memcmp(seen + 32 * i, seen + 32 * (i - 1), 32) != 0)
-            memmove(seen + 32 * s->model.nseen++, seen + 32 * i, 32);
+        memcpy(own->seen + 32 * n++, s->data.sha256 + 32 * p->val[j], 32);
+    if (start->nseen > 0)
+        memcpy(own->seen + 32 * n, start->seen, 32 * start->nseen);
+    own->nseen = n + start->nseen;
+    provenance_sort(own);
 }
 
 /* Numbers from scratch, then those of the file. */
@@ -113,7 +105,7 @@ start_numbers(struct train_setup *s, int64_t seed, struct err *e)
     if (transfer_load(&s->init, &m->graph, &m->recipe, m->params, m->buffers,
                       e) != 0)
         return -1;
-    memcpy(m->init, t->digest, sizeof m->init);
+    memcpy(m->from.init, t->digest, sizeof m->from.init);
     log_note("'%s': %zu tensors are taken as they are", t->path, t->taken);
     for (size_t i = 0; i < t->adapted.n; i++)
         log_note("%s", t->adapted.item[i]);
@@ -132,9 +124,9 @@ count_seen(const struct train_setup *s, const size_t *row, size_t n)
 {
     size_t seen = 0;
 
-    for (size_t i = 0; i < n && s->init.nseen > 0; i++)
-        seen += bsearch(s->data.sha256 + 32 * row[i], s->init.seen,
-                        s->init.nseen, 32, by_bytes) != NULL;
+    for (size_t i = 0; i < n; i++)
+        seen += provenance_has_seen(&s->init.from,
+                                    s->data.sha256 + 32 * row[i]);
     return seen;
 }
 
@@ -146,8 +138,9 @@ static void
 warn_leaks(const struct train_setup *s, const struct train_conf *c)
 {
     const struct parts *p = &s->parts;
-    bool same = s->init.fold == c->fold && !s->init.on_val &&
-                strcmp(s->init.folds, p->digest) == 0;
+    const struct provenance *start = &s->init.from;
+    bool same = start->fold == c->fold && strcmp(start->select, "none") != 0 &&
+                strcmp(start->folds, p->digest) == 0;
     size_t val = count_seen(s, p->val, p->nval);
     size_t test = count_seen(s, p->test, p->ntest);
 
@@ -195,14 +188,14 @@ make_model(struct train_setup *s, const struct train_conf *c, struct err *e)
     warn_leaks(s, c);
     m->temperature = 1;
     set_seen(s);
-    memcpy(m->dataset, d->digest, sizeof m->dataset);
-    memcpy(m->folds, s->parts.digest, sizeof m->folds);
-    m->fold = c->fold;
-    if (s->init.chosen)
+    memcpy(m->from.dataset, d->digest, sizeof m->from.dataset);
+    memcpy(m->from.folds, s->parts.digest, sizeof m->from.folds);
+    m->from.fold = c->fold;
+    if (strcmp(s->init.from.select, "test") == 0)
         select = SELECT_TEST;
     else if (s->parts.nval == 0 && select == SELECT_VAL)
         select = SELECT_LAST;
-    snprintf(m->select, sizeof m->select, "%s", names[select]);
+    snprintf(m->from.select, sizeof m->from.select, "%s", names[select]);
     m->seed = c->seed;
     m->command = mem_strdup(c->command);
     return 0;

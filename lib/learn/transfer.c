@@ -416,7 +416,8 @@ take_all(struct job *j, struct err *e)
                 return -1;
         }
     for (size_t i = 0; i < j->s.ntensors; i++)
-        if (!j->used[i] && &j->s.tensor[i] != safet_find(&j->s, "seen"))
+        if (!j->used[i] &&
+            !(j->ours && strcmp(j->s.tensor[i].name, "seen") == 0))
             str_list_add(&j->t->left, j->s.tensor[i].name);
     return 0;
 }
@@ -433,28 +434,6 @@ same_classes(const char *text, const struct str_list *classes)
     return same;
 }
 
-/* What a model of ours has seen, whoever goes on from it has seen as well. */
-static int
-take_seen(struct job *j, struct err *e)
-{
-    const struct safet_tensor *t = safet_find(&j->s, "seen");
-    const char *folds = safet_meta(&j->s, "folds");
-    const char *fold = safet_meta(&j->s, "fold");
-
-    if (t == NULL)
-        return 0;
-    snprintf(j->t->folds, DIGEST_HEX, "%s", folds != NULL ? folds : "");
-    if (fold == NULL || !str_int(fold, &j->t->fold))
-        j->t->fold = -1;
-    if (t->dtype != DT_U8 || t->ndims != 2 || t->dims[1] != DIGEST_BYTES)
-        return err_set(e, EXIT_INVALID, "'%s': its 'seen' is not a list of "
-                       "scans", j->s.path);
-    j->t->nseen = (size_t)t->dims[0];
-    j->t->seen = mem_array(j->t->nseen, DIGEST_BYTES);
-    memcpy(j->t->seen, safet_data(&j->s, t), t->nbytes);
-    return 0;
-}
-
 int
 transfer_load(struct transfer *t, const struct graph *g,
               const struct recipe *r, float *params, float *buffers,
@@ -462,7 +441,7 @@ transfer_load(struct transfer *t, const struct graph *g,
 {
     struct job j = { .t = t, .g = g, .r = r, .params = params,
                      .buffers = buffers };
-    const char *kind, *select, *theirs;
+    const char *kind, *theirs;
     int rc = -1;
 
     if ((pth_look(t->path) ? pth_open(&j.s, t->path, e)
@@ -476,11 +455,9 @@ transfer_load(struct transfer *t, const struct graph *g,
         theirs = j.ours ? safet_meta(&j.s, "classes") : NULL;
         j.other_classes = theirs != NULL && t->classes != NULL &&
                           !same_classes(theirs, t->classes);
-        rc = take_seen(&j, e) == 0 ? take_all(&j, e) : -1;
-        select = j.ours ? safet_meta(&j.s, "select") : NULL;
-        t->chosen = select != NULL && strcmp(select, "test") == 0;
-        t->on_val = select != NULL && strcmp(select, "none") == 0;
-        if (rc == 0 && t->chosen)
+        if (!j.ours || provenance_read(&t->from, &j.s, e) == 0)
+            rc = take_all(&j, e);
+        if (rc == 0 && strcmp(t->from.select, "test") == 0)
             log_warn("the epoch of '%s' was chosen on its test fold: results "
                      "on that fold flatter what starts from it", t->path);
     }
@@ -494,5 +471,5 @@ transfer_release(struct transfer *t)
 {
     str_list_release(&t->adapted);
     str_list_release(&t->left);
-    free(t->seen);
+    free(t->from.seen);
 }

@@ -16,11 +16,7 @@
 #ifndef BUSI_LEARN_TRANSFER_H
 #define BUSI_LEARN_TRANSFER_H
 
-#include "base/digest.h"
-#include "base/err.h"
-#include "base/str.h"
-#include "data/recipe.h"
-#include "model/graph.h"
+#include "learn/model.h"
 
 /* How pictures were normalised that the file's network was trained on. */
 enum transfer_norm {
@@ -38,12 +34,7 @@ struct transfer {
     struct str_list adapted;    /* out: a sentence each */
     struct str_list left;       /* out: names in the file that are not used */
     size_t taken;               /* out: tensors as they are */
-    uint8_t *seen;              /* out: [nseen,32], of a model of ours: the */
-    size_t nseen;               /*   scans that it was trained on, sorted */
-    char folds[DIGEST_HEX];     /* out: its fold table, "": none */
-    int64_t fold;               /* out: its test fold, -1: none */
-    bool chosen;                /* out: by its test rows, which are not seen */
-    bool on_val;                /* out: it trained on validation rows as well */
+    struct provenance from;     /* out: of a model of ours, else empty */
 };
 
 /*
