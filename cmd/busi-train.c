@@ -45,7 +45,7 @@ train(struct train_setup *s, struct train_conf *c, struct err *e)
     /* Before there is anything to save, a signal ends a run that is alone. */
     if (comm_launched())
         stop_install();
-    comm = comm_open("auto", s->rank_timeout, e);
+    comm = comm_open(s->rank_timeout, e);
     if (comm == NULL)
         return -1;
     if (train_setup_open(s, c, &comm, e) == 0) {

@@ -1,11 +1,11 @@
 /*
  * comm: N processes (ranks) that train one network together.
  *
- * One rank per device.  Opened by name: "self" (one rank, does nothing),
- * "mpi" (a plugin) or "tcp" (comm_tcp.h).  Vectors lie in host memory unless
- * `device` is set: comm_open_gpu() makes such a communicator for GPUs.  Sums are
- * made in a fixed order, neighbours first (halves.h), so that every rank gets
- * the same bits and every run too.
+ * One rank per device.  Classes: "self" (one rank alone; every sum is what it
+ * was), "mpi" (a plugin), "tcp" (comm_tcp.h), "nccl" (a plugin).  Vectors lie in
+ * host memory unless `device` is set: comm_open_gpu() makes such a communicator
+ * for GPUs.  Sums are made in a fixed order, neighbours first (halves.h), so
+ * that every rank gets the same bits and every run too.
  */
 #ifndef BUSI_COMM_COMM_H
 #define BUSI_COMM_COMM_H
@@ -69,12 +69,11 @@ comm_alone(const struct comm *c)
 #define COMM_SYMBOL "busi_comm_class"
 
 /*
- * "self", "mpi", "tcp", or "auto": mpi where the process was started by mpirun
- * or srun with more than one rank, tcp where the environment names ranks as
- * torchrun does, else self.  timeout: seconds that a rank may
- * keep the others waiting; 0: for ever.
+ * mpi where the process was started by mpirun or srun with more than one rank,
+ * tcp where the environment names ranks as torchrun does, else self.  timeout:
+ * seconds that a rank may keep the others waiting; 0: for ever.
  */
-struct comm *comm_open(const char *name, double timeout, struct err *e);
+struct comm *comm_open(double timeout, struct err *e);
 
 /* The GPU of a rank. */
 struct comm_gpu {
