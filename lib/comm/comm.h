@@ -66,6 +66,14 @@ comm_alone(const struct comm *c)
     return c->size == 1 && !c->device;
 }
 
+/* sum(), complete on return. */
+static inline int
+comm_sum_now(struct comm *c, float *x, size_t n, struct err *e)
+{
+    return c->class->sum(c, x, n, e) == 0 && c->class->wait(c, e) == 0 ? 0
+                                                                       : -1;
+}
+
 #define COMM_SYMBOL "busi_comm_class"
 
 /*

@@ -247,7 +247,7 @@ tcp_close(struct comm *c, bool failed)
 
 /* ------------------------------------------------------------------ meeting */
 
-static int
+static void
 adopt(struct tcp *t, int rank, int fd)
 {
     int one = 1;
@@ -256,7 +256,6 @@ adopt(struct tcp *t, int rank, int fd)
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     t->peer[rank] = fd;
-    return 0;
 }
 
 static bool
@@ -291,8 +290,10 @@ take_in(struct tcp *t, int fd, struct err *e)
         t->peer[rank] = -1;
     }
     if (h.size == (uint32_t)t->comm.size && rank > 0 && rank < t->comm.size &&
-        t->peer[rank] < 0)
-        return adopt(t, rank, fd);
+        t->peer[rank] < 0) {
+        adopt(t, rank, fd);
+        return 0;
+    }
     close(fd);
     if (h.size != (uint32_t)t->comm.size)
         return err_set(e, EXIT_USAGE, "rank %d was told of %u ranks, rank 0 "

@@ -15,7 +15,6 @@ static int
 measure(struct exchange *x, double *latency, double *rate, struct err *e)
 {
     enum { SMALL = 10, LARGE = 1 << 20 };
-    const struct comm_class *k = x->comm->class;
     const struct backend_class *b = x->backend->class;
     float *numbers = x->comm->device ? b->alloc(x->backend, LARGE, e)
                                      : mem_array(LARGE, sizeof *numbers);
@@ -23,22 +22,15 @@ measure(struct exchange *x, double *latency, double *rate, struct err *e)
     int rc = numbers != NULL ? 0 : -1;
 
     if (rc == 0)
-        rc = k->sum(x->comm, numbers, LARGE, e);    /* pages, connections */
+        rc = comm_sum_now(x->comm, numbers, LARGE, e);  /* pages, connections */
     if (rc == 0)
-        rc = k->wait(x->comm, e);
-    if (rc == 0)
-        rc = k->hsum(x->comm, NULL, 0, e);
+        rc = x->comm->class->hsum(x->comm, NULL, 0, e);
     t[0] = clock_seconds();
-    for (int i = 0; i < SMALL && rc == 0; i++) {
-        rc = k->sum(x->comm, numbers, 1, e);
-        if (rc == 0)
-            rc = k->wait(x->comm, e);
-    }
+    for (int i = 0; i < SMALL && rc == 0; i++)
+        rc = comm_sum_now(x->comm, numbers, 1, e);
     t[1] = clock_seconds();
     if (rc == 0)
-        rc = k->sum(x->comm, numbers, LARGE, e);
-    if (rc == 0)
-        rc = k->wait(x->comm, e);
+        rc = comm_sum_now(x->comm, numbers, LARGE, e);
     t[2] = clock_seconds();
     if (x->comm->device)
         b->release(x->backend, numbers);
@@ -46,7 +38,7 @@ measure(struct exchange *x, double *latency, double *rate, struct err *e)
         free(numbers);
     took[0] = (t[1] - t[0]) / SMALL / x->comm->size;
     took[1] = (t[2] - t[1]) / x->comm->size;
-    if (rc != 0 || k->hsum(x->comm, took, 2, e) != 0)
+    if (rc != 0 || x->comm->class->hsum(x->comm, took, 2, e) != 0)
         return -1;
     *latency = took[0];
     *rate = LARGE * sizeof *numbers / (took[1] + 1e-9);

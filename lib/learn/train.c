@@ -40,7 +40,7 @@ sum_whole(struct comm *c, float *x, size_t n, struct err *e)
     int rc;
 
     c->bf16 = false;
-    rc = c->class->sum(c, x, n, e) == 0 && c->class->wait(c, e) == 0 ? 0 : -1;
+    rc = comm_sum_now(c, x, n, e);
     c->bf16 = bf16;
     return rc;
 }
