@@ -50,12 +50,12 @@ info(char *const *paths, size_t n, const struct describe_conf *c, bool json,
         }
         if (e->status != 0)
             log_error("%s", why.text);
-        err_set(e, why.status, "%s", why.text);
+        err_copy(e, &why);
     }
     if (c->verify && describe_relate(d, good, &apart) != 0) {
         if (e->status != 0)
             log_error("%s", apart.text);
-        err_set(e, apart.status, "%s", apart.text);
+        err_copy(e, &apart);
     }
     if (file_out_open(&out, "-", e) == 0) {
         print(d, good, json, out.stream);

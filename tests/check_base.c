@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "base/table.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -445,7 +446,7 @@ END_TEST
 
 START_TEST(errors)
 {
-    struct err e = { 0 };
+    struct err e = { 0 }, why = { 0 };
     char *longer = mem_array(5000, 1);
 
     ck_assert_int_eq(err_set(&e, EXIT_INVALID, "first %d", 1), -1);
@@ -453,6 +454,16 @@ START_TEST(errors)
     ck_assert_str_eq(e.text, "first 1");
     ck_assert_int_eq(e.status, EXIT_INVALID);
     ck_assert_int_eq(err_set(NULL, EXIT_IO, "nobody listens"), -1);
+    errno = EMFILE;
+    ck_assert_int_eq(err_errno(&why, "nothing opens"), -1);
+    ck_assert_int_eq(err_copy(&e, &why), -1);
+    ck_assert_str_eq(e.text, "first 1");
+    ck_assert_int_eq(err_copy(NULL, &why), -1);
+    err_clear(&e);
+    err_copy(&e, &why);
+    ck_assert_str_eq(e.text, why.text);
+    ck_assert_int_eq(e.status, EXIT_IO);
+    ck_assert(e.shortage);
     err_clear(&e);
     memset(longer, 'x', 4999);
     err_set(&e, EXIT_IO, "%s", longer);

@@ -340,7 +340,7 @@ fetch(struct unit_plan *plan, int v, int slot, float *host)
     s.n = plan->head.fed;
     plain = gpu_alloc(&c->gpu, nbytes, &e);
     if (plain == NULL) {
-        err_set(&c->gpu.failed, e.status, "%s", e.text);
+        err_copy(&c->gpu.failed, &e);
         return;
     }
     cuda_unpack(&s, c->bf16, o->c, cuda_slot(p, slot), plain, c->gpu.stream);

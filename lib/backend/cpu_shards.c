@@ -274,7 +274,7 @@ shards_run(struct plan *head, int op, enum pass pass, struct err *e)
     }
     for (int i = 0; i < s->n; i++)
         if (rc[i] < 0)
-            return err_set(e, errors[i].status, "%s", errors[i].text);
+            return err_copy(e, &errors[i]);
     p->shared = rc[0] == RUN_SHARE;
     if (p->shared)
         add_sums(p, s->n);

@@ -168,8 +168,7 @@ int
 gpu_check(struct gpu *g, struct err *e)
 {
     note(g, cudaPeekAtLastError(), "start a kernel");
-    return g->failed.status == 0
-               ? 0 : err_set(e, g->failed.status, "%s", g->failed.text);
+    return g->failed.status == 0 ? 0 : err_copy(e, &g->failed);
 }
 
 /* ------------------------------------------------------- times and graphs */

@@ -44,6 +44,14 @@ err_errno(struct err *e, const char *fmt, ...)
     return -1;
 }
 
+int
+err_copy(struct err *to, const struct err *from)
+{
+    if (to != NULL && to->status == 0)
+        *to = *from;
+    return -1;
+}
+
 void
 err_clear(struct err *e)
 {

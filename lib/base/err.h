@@ -37,6 +37,9 @@ int err_set(struct err *e, int status, const char *fmt, ...)
 int err_errno(struct err *e, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Set `to` (if it is not set yet) to what `from` says, which is an error. */
+int err_copy(struct err *to, const struct err *from);
+
 void err_clear(struct err *e);
 
 #endif

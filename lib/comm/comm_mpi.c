@@ -378,7 +378,7 @@ mpi_wait(struct comm *c, struct err *e)
     pthread_mutex_unlock(&m->lock);
     if (m->failed.status == 0)
         return 0;
-    return err_set(e, m->failed.status, "%s", m->failed.text);
+    return err_copy(e, &m->failed);
 }
 
 static int
@@ -391,7 +391,7 @@ mpi_sum(struct comm *c, float *x, size_t n, struct err *e)
     while (m->njobs == JOBS)
         pthread_cond_wait(&m->change, &m->lock);
     if (m->failed.status != 0)
-        rc = err_set(e, m->failed.status, "%s", m->failed.text);
+        rc = err_copy(e, &m->failed);
     if (rc == 0) {
         m->job[(m->first + m->njobs++) % JOBS] = (struct job){ x, n };
         pthread_cond_broadcast(&m->change);

@@ -154,7 +154,7 @@ decode_vips(struct image *m, const void *data, size_t nbytes, struct err *e)
 {
     need_vips();
     if (vips == NULL)
-        return err_set(e, why_not.status, "%s", why_not.text);
+        return err_copy(e, &why_not);
     return vips->decode(m, magic_of(data, nbytes), data, nbytes, e);
 }
 
@@ -227,7 +227,7 @@ image_encode_png(const struct image *m, void **data, size_t *nbytes,
 {
     need_vips();
     if (vips == NULL)
-        return err_set(e, why_not.status, "%s", why_not.text);
+        return err_copy(e, &why_not);
     return vips->encode_png(m, data, nbytes, e);
 }
 

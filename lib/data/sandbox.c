@@ -471,11 +471,9 @@ take(int class, struct err *e)
             pthread_cond_wait(&all.back, &all.lock);
         }
     }
-    if (c == NULL) {
-        err_set(e, why.status, "%s", why.text);
-        e->shortage = why.shortage;
-    }
-    if (c != NULL)
+    if (c == NULL)
+        err_copy(e, &why);
+    else
         c->busy = true;
     pthread_mutex_unlock(&all.lock);
     return c;

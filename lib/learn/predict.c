@@ -268,7 +268,7 @@ put_map(struct run *r, const struct input *i, size_t k,
                    &why) == 0)
         return 0;
     if (why.status != EXIT_INVALID)
-        return err_set(e, why.status, "%s", why.text);
+        return err_copy(e, &why);
     reject_add(&r->rejects, i->path != NULL ? i->path : i->id, "no-map",
                why.text);
     return 0;
@@ -338,7 +338,7 @@ score_all(struct run *r, struct progress *bar, struct err *e)
         thread = pthread_create(&filler, NULL, fill, r) == 0;
         rc = score(r, now, e);
         if (rc == 0 && now->rc < 0)
-            rc = err_set(e, now->err.status, "%s", now->err.text);
+            rc = err_copy(e, &now->err);
         if (rc != 0)
             inputs_stop(&r->inputs);
         if (thread)
@@ -352,7 +352,7 @@ score_all(struct run *r, struct progress *bar, struct err *e)
         next = swap;
     }
     if (rc == 0 && now->rc < 0)
-        rc = err_set(e, now->err.status, "%s", now->err.text);
+        rc = err_copy(e, &now->err);
     empty(now);
     return rc;
 }
