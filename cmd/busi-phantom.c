@@ -22,7 +22,6 @@ struct run {
     pthread_mutex_t lock;       /* of what follows */
     struct progress bar;
     size_t done;
-    struct err err;             /* the first; the others' work is left out */
 };
 
 static const char *const examples[] = {
@@ -59,36 +58,28 @@ save(const struct phantom *p, const char *stem, struct err *e)
 }
 
 /* Item i of all classes in a row. */
-static void
-draw(void *ctx, size_t i, int thread)
+static int
+draw(void *ctx, size_t i, int thread, struct err *e)
 {
     struct run *r = ctx;
     struct phantom p;
-    struct err e = { 0 };
     const char *name;
     char *stem;
-    int c = 0;
+    int c = 0, rc;
 
     (void)thread;
-    pthread_mutex_lock(&r->lock);
-    if (r->err.status != 0) {
-        pthread_mutex_unlock(&r->lock);
-        return;
-    }
-    pthread_mutex_unlock(&r->lock);
     for (; i >= (size_t)r->s->n[c]; c++)
         i -= (size_t)r->s->n[c];
     name = phantom_class_name(c);
     stem = str_format("%s/%s/%s (%zu)", r->s->out, name, name, i + 1);
     phantom_draw(&p, (uint64_t)r->s->seed, c, (uint32_t)i + 1);
-    save(&p, stem, &e);
+    rc = save(&p, stem, e);
     phantom_release(&p);
     free(stem);
     pthread_mutex_lock(&r->lock);
-    if (e.status != 0 && r->err.status == 0)
-        r->err = e;
     progress_step(&r->bar, ++r->done);
     pthread_mutex_unlock(&r->lock);
+    return rc;
 }
 
 /*
@@ -125,6 +116,7 @@ draw_all(const struct settings *s, struct err *e)
 {
     struct run r = { .s = s, .lock = PTHREAD_MUTEX_INITIALIZER };
     size_t n = 0;
+    int rc;
 
     if (s->out == NULL)
         return err_set(e, EXIT_USAGE, "say where to: -o DIR (see --help)");
@@ -132,20 +124,19 @@ draw_all(const struct settings *s, struct err *e)
         return -1;
     for (int c = 0; c < PHANTOM_CLASSES; c++) {
         char *folder = str_format("%s/%s", s->out, phantom_class_name(c));
-        int rc = s->n[c] > 0 ? file_make_folder(folder, e) : 0;
 
+        rc = s->n[c] > 0 ? file_make_folder(folder, e) : 0;
         free(folder);
         if (rc != 0)
             return -1;
         n += (size_t)s->n[c];
     }
     progress_open(&r.bar, "scans", 0, n);
-    pool_run((int)s->jobs, n, draw, &r);
+    rc = pool_try((int)s->jobs, n, draw, &r, e);
     progress_close(&r.bar);
-    *e = r.err;
-    if (e->status == 0)
+    if (rc == 0)
         log_note("%zu scans in '%s'", n, s->out);
-    return e->status == 0 ? 0 : -1;
+    return rc;
 }
 
 int

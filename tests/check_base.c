@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -738,6 +739,35 @@ START_TEST(pool_does_all_once)
 }
 END_TEST
 
+/* Item 7 and many behind it fail, the lowest last. */
+static int
+try_one(void *ctx, size_t i, int thread, struct err *e)
+{
+    atomic_int *tried = ctx;
+
+    (void)thread;
+    atomic_fetch_add(tried, 1);
+    if (i < 7)
+        return 0;
+    if (i == 7)
+        usleep(2000);
+    return err_set(e, EXIT_INVALID, "item %zu fails", i);
+}
+
+START_TEST(pool_names_the_first_that_fails)
+{
+    for (int threads = 1; threads <= 8; threads++) {
+        struct err e = { 0 };
+        atomic_int tried = 0;
+
+        ck_assert_int_eq(pool_try(threads, 7, try_one, &tried, &e), 0);
+        ck_assert_int_eq(pool_try(threads, 1000, try_one, &tried, &e), -1);
+        ck_assert_str_eq(e.text, "item 7 fails");
+        ck_assert_int_lt(tried, 100);
+    }
+}
+END_TEST
+
 static int
 sh(const char *script, struct str *out, struct str *said)
 {
@@ -769,4 +799,5 @@ CHECK_MAIN("base", 60, memory_is_zero_and_aligned, natural_order,
            out_takes_over_a_part, out_is_locked, out_to_a_full_device,
            files_in, rejects, errors, options_have_defaults, sha256, hmac,
            sha256_of_files, philox_known_answers, draws_by_place,
-           distributions, pool_does_all_once, children)
+           distributions, pool_does_all_once,
+           pool_names_the_first_that_fails, children)

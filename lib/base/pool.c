@@ -67,6 +67,42 @@ pool_run(int threads, size_t n, void (*work)(void *, size_t, int), void *ctx)
     free(w);
 }
 
+struct attempt {
+    int (*work)(void *ctx, size_t i, int thread, struct err *e);
+    void *ctx;
+    atomic_size_t lowest;       /* item that failed */
+    pthread_mutex_t lock;       /* of its error */
+    struct err err;
+};
+
+/* Items are handed out in order: all before one that failed are tried. */
+static void
+attempt(void *ctx, size_t i, int thread)
+{
+    struct attempt *a = ctx;
+    struct err e = { 0 };
+
+    if (i > a->lowest || a->work(a->ctx, i, thread, &e) == 0)
+        return;
+    pthread_mutex_lock(&a->lock);
+    if (i < a->lowest) {
+        a->lowest = i;
+        a->err = e;
+    }
+    pthread_mutex_unlock(&a->lock);
+}
+
+int
+pool_try(int threads, size_t n, int (*work)(void *, size_t, int, struct err *),
+         void *ctx, struct err *e)
+{
+    struct attempt a = { .work = work, .ctx = ctx, .lowest = n,
+                         .lock = PTHREAD_MUTEX_INITIALIZER };
+
+    pool_run(threads, n, attempt, &a);
+    return a.lowest == n ? 0 : err_copy(e, &a.err);
+}
+
 static void *
 pass(void *gate)
 {

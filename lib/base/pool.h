@@ -25,4 +25,12 @@ int pool_check(int threads, struct err *e);
 void pool_run(int threads, size_t n,
               void (*work)(void *ctx, size_t i, int thread), void *ctx);
 
+/*
+ * The same for work that can fail.  The error is that of the lowest item that
+ * fails, whatever the threads; items behind it may be left out.
+ */
+int pool_try(int threads, size_t n,
+             int (*work)(void *ctx, size_t i, int thread, struct err *e),
+             void *ctx, struct err *e);
+
 #endif

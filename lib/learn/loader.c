@@ -69,25 +69,22 @@ struct job {
     const size_t *rows;
     const struct look *look;
     double norm;
-    struct err *errors;     /* [threads] */
 };
 
 /* Picture and target of one row, times `share`, to what is there or alone. */
 static int
 take(const struct job *j, size_t row, double share, float *image,
-     float *target, int thread)
+     float *target, int thread, struct err *e)
 {
     const struct loader *l = j->l;
     const struct dataset *d = l->data;
     uint8_t *px = l->pixels + (size_t)thread * d->h * d->w * d->c;
     struct augment a;
 
-    if (dataset_row(d, row, px, &j->errors[thread]) != 0)
+    if (dataset_row(d, row, px, e) != 0)
         return -1;
-    augment_none(&a);
-    if (j->look->augment != AUGMENT_NONE)
-        augment_draw(&a, j->look->augment, l->seed, j->look->epoch,
-                     (uint32_t)row, d->h, d->w, l->size);
+    augment_draw(&a, j->look->augment, l->seed, j->look->epoch, (uint32_t)row,
+                 d->h, d->w, l->size);
     augment_apply(&a, &d->recipe, px, d->h, d->w, d->c, l->size, image);
     loader_target(l, row, share, j->norm, target);
     return 0;
@@ -133,8 +130,8 @@ loader_partner(const struct loader *l, const struct look *look, size_t row,
                        : l->partners[rng_below(&r, (uint32_t)l->npartners)];
 }
 
-static void
-fill_one(void *ctx, size_t i, int thread)
+static int
+fill_one(void *ctx, size_t i, int thread, struct err *e)
 {
     const struct job *j = ctx;
     struct loader *l = j->l;
@@ -147,12 +144,15 @@ fill_one(void *ctx, size_t i, int thread)
     l->samples[i] = (uint32_t)row;
     memset(target, 0, (size_t)l->classes * sizeof *target);
     partner = loader_partner(l, j->look, row, &share);
-    if (take(j, row, share, image, target, thread) != 0 || share == 1)
-        return;
-    if (take(j, partner, 1 - share, other, target, thread) != 0)
-        return;
+    if (take(j, row, share, image, target, thread, e) != 0)
+        return -1;
+    if (share == 1)
+        return 0;
+    if (take(j, partner, 1 - share, other, target, thread, e) != 0)
+        return -1;
     for (size_t k = 0; k < one; k++)
         image[k] = (float)share * image[k] + (float)(1 - share) * other[k];
+    return 0;
 }
 
 int
@@ -160,16 +160,9 @@ loader_fill(struct loader *l, const size_t *rows, int n,
             const struct look *look, double norm, struct feed *f,
             struct err *e)
 {
-    struct job j = { l, rows, look, norm, NULL };
-    int rc = 0;
+    struct job j = { l, rows, look, norm };
 
-    j.errors = mem_array((size_t)l->threads, sizeof *j.errors);
-    pool_run(l->threads, (size_t)n, fill_one, &j);
-    for (int t = 0; t < l->threads && rc == 0; t++)
-        if (j.errors[t].status != 0)
-            rc = err_set(e, j.errors[t].status, "%s", j.errors[t].text);
-    free(j.errors);
     *f = (struct feed){ n, l->images, l->targets, l->samples, l->seed,
                         look->epoch };
-    return rc;
+    return pool_try(l->threads, (size_t)n, fill_one, &j, e);
 }

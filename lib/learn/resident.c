@@ -12,7 +12,6 @@ struct job {
     const size_t *rows;
     const struct look *look;
     uint32_t *place;            /* of a dataset's row among rows; mixup alone */
-    struct err *errors;         /* [threads] */
 };
 
 static size_t
@@ -21,30 +20,14 @@ row_nbytes(const struct dataset *d)
     return (size_t)d->h * (size_t)d->w * (size_t)d->c;
 }
 
-static void
-read_one(void *ctx, size_t i, int thread)
-{
-    const struct job *j = ctx;
-    const struct dataset *d = j->s->l->data;
-
-    dataset_row(d, i, j->s->pixels + i * row_nbytes(d), &j->errors[thread]);
-}
-
 static int
-read_all(struct resident_set *s, struct err *e)
+read_one(void *ctx, size_t i, int thread, struct err *e)
 {
-    const struct loader *l = s->l;
-    struct job j = { .s = s };
-    int rc = 0;
+    const struct resident_set *s = ctx;
+    const struct dataset *d = s->l->data;
 
-    s->pixels = mem_array(l->data->n, row_nbytes(l->data));
-    j.errors = mem_array((size_t)l->threads, sizeof *j.errors);
-    pool_run(l->threads, l->data->n, read_one, &j);
-    for (int t = 0; t < l->threads && rc == 0; t++)
-        if (j.errors[t].status != 0)
-            rc = err_set(e, j.errors[t].status, "%s", j.errors[t].text);
-    free(j.errors);
-    return rc;
+    (void)thread;
+    return dataset_row(d, i, s->pixels + i * row_nbytes(d), e);
 }
 
 int
@@ -59,7 +42,8 @@ resident_open(struct resident_set *s, struct backend *b,
     s->l = l;
     if (b->class->hold == NULL)
         return 0;
-    if (read_all(s, e) != 0)
+    s->pixels = mem_array(l->data->n, row_nbytes(l->data));
+    if (pool_try(l->threads, l->data->n, read_one, s, e) != 0)
         return -1;
     r = (struct resident){ l->data->n, l->data->c, l->data->h, l->data->w,
                            s->pixels };
@@ -107,10 +91,8 @@ prepare_one(void *ctx, size_t i, int thread)
     double share;
 
     (void)thread;
-    augment_none(&a);
-    if (j->look->augment != AUGMENT_NONE)
-        augment_draw(&a, j->look->augment, l->seed, j->look->epoch,
-                     (uint32_t)row, d->h, d->w, l->size);
+    augment_draw(&a, j->look->augment, l->seed, j->look->epoch, (uint32_t)row,
+                 d->h, d->w, l->size);
     augment_prepare(&a, &d->recipe, s->pixels + row * row_nbytes(d), d->h,
                     d->w, d->c, l->size, &s->maps[i]);
     s->rows[i] = (uint32_t)row;
@@ -153,7 +135,7 @@ resident_epoch(struct resident_set *s, const size_t *rows, size_t n,
 {
     const struct loader *l = s->l;
     size_t k = (size_t)l->classes;
-    struct job j = { s, rows, look, NULL, NULL };
+    struct job j = { s, rows, look, NULL };
     struct epoch x;
 
     make_room(s, n);
