@@ -23,7 +23,7 @@ struct report {
     struct page_table sources;  /* the files read, and their digests */
     struct reject rejects;      /* logs and pictures that could not be read */
     size_t maps;                /* heat maps shown */
-    struct err failed;          /* what went wrong with a diagram */
+    struct err failed;          /* first error of a part: no page is made */
 };
 
 /* A cell of the metrics: column value, lo, hi or n; "NA" if there is none. */
@@ -41,18 +41,18 @@ void report_source(struct report *r, const char *what, const char *path,
 /* A diagram with its caption, or why there is none; ends the plot. */
 void report_plot(struct report *r, struct plot *p, const char *caption);
 
-/* Each adds its section to the page. */
+/* Each adds its section to the page, or sets r->failed. */
 void part_summary(struct report *r);
 void part_scans(struct report *r);
 void part_training(struct report *r);
 void part_metrics(struct report *r);
 void part_discrimination(struct report *r);
 void part_calibration(struct report *r);
-int part_operating(struct report *r, struct err *e);
+void part_operating(struct report *r);
 void part_benefit(struct report *r);
-int part_leaks(struct report *r, struct err *e);
+void part_leaks(struct report *r);
 void part_mistakes(struct report *r);
-int part_models(struct report *r, struct err *e);
+void part_models(struct report *r);
 void part_checklists(struct report *r);
 void part_provenance(struct report *r);
 

@@ -240,8 +240,9 @@ marks(struct report *r)
     free(without);
 }
 
-int
-part_leaks(struct report *r, struct err *e)
+/* The numbers of --plain beside these. */
+static void
+plain_folds(struct report *r, const struct table *plain)
 {
     static const char *const metrics[][2] = {
         { "accuracy", "all" }, { "balanced_accuracy", "all" },
@@ -249,47 +250,48 @@ part_leaks(struct report *r, struct err *e)
     };
     struct page_table t = { .caption = "The same training on folds that let "
                                        "near-copies cross", .columns = 3 };
-    struct table plain = { 0 };
     char text[16];
+
+    if (strcmp(report_metric(plain, "accuracy", "all", "pooled", "value"),
+               "NA") == 0) {
+        err_set(&r->failed, EXIT_INVALID, "'%s' has no pooled accuracy: "
+                "--plain takes what busi-eval says of plain folds",
+                plain->path);
+        return;
+    }
+    report_source(r, "plain folds", plain->path, plain->digest);
+    page_cell(&t, "metric");
+    page_cell(&t, r->p.grouped && !r->p.crossed ? "groups whole"
+                                                : "these folds");
+    page_cell(&t, "plain folds");
+    for (size_t i = 0; i < ARRAY_LEN(metrics); i++) {
+        page_cell(&t, "%s", metrics[i][0]);
+        report_short(text, report_metric(&r->metrics, metrics[i][0],
+                                         metrics[i][1], "pooled", "value"));
+        page_cell(&t, "%s", text);
+        report_short(text, report_metric(plain, metrics[i][0],
+                                         metrics[i][1], "pooled", "value"));
+        page_cell(&t, "%s", text);
+    }
+    page_table(&r->page, &t);
+}
+
+void
+part_leaks(struct report *r)
+{
+    struct table plain = { 0 };
 
     page_section(&r->page, "Shortcuts and leaks");
     marks(r);
-    if (r->c->plain == NULL) {
+    if (r->c->plain == NULL)
         page_paragraph(&r->page, "note", "Not given: --plain, metrics of the "
                        "same training on plain folds, which show what a leak "
                        "is worth.");
-    } else if (table_read(&plain, r->c->plain, e) != 0 ||
-               table_need(&plain, "metric", e) < 0) {
-        table_release(&plain);
-        return -1;
-    } else if (strcmp(report_metric(&plain, "accuracy", "all", "pooled",
-                                    "value"), "NA") == 0) {
-        err_set(e, EXIT_INVALID, "'%s' has no pooled accuracy: --plain takes "
-                "what busi-eval says of plain folds", plain.path);
-        table_release(&plain);
-        return -1;
-    } else {
-        report_source(r, "plain folds", plain.path, plain.digest);
-        page_cell(&t, "metric");
-        page_cell(&t, r->p.grouped && !r->p.crossed ? "groups whole"
-                                                    : "these folds");
-        page_cell(&t, "plain folds");
-        for (size_t i = 0; i < ARRAY_LEN(metrics); i++) {
-            page_cell(&t, "%s", metrics[i][0]);
-            report_short(text, report_metric(&r->metrics, metrics[i][0],
-                                             metrics[i][1], "pooled",
-                                             "value"));
-            page_cell(&t, "%s", text);
-            report_short(text, report_metric(&plain, metrics[i][0],
-                                             metrics[i][1], "pooled",
-                                             "value"));
-            page_cell(&t, "%s", text);
-        }
-        page_table(&r->page, &t);
-    }
+    else if (table_read(&plain, r->c->plain, &r->failed) == 0 &&
+             table_need(&plain, "metric", &r->failed) >= 0)
+        plain_folds(r, &plain);
     table_release(&plain);
     page_end(&r->page);
-    return 0;
 }
 
 /* ---------------------------------------------------------------- mistakes */
@@ -428,11 +430,10 @@ made_any(const struct report *r, const char *digest)
  * together, made a table.  One that did not is told of; if it is the only one,
  * it does not belong here.
  */
-static int
-check_makers(struct report *r, const struct str_list *digests, struct err *e)
+static void
+check_makers(struct report *r, const struct str_list *digests)
 {
     bool *made = mem_array(digests->n, sizeof *made);
-    int rc = 0;
 
     for (size_t i = 0; i < digests->n; i++) {
         struct str voters = { 0 };
@@ -450,33 +451,32 @@ check_makers(struct report *r, const struct str_list *digests, struct err *e)
         if (made[i])
             continue;
         if (digests->n == 1)
-            rc = err_set(e, EXIT_INVALID, "'%s' made none of the predictions",
-                         path);
+            err_set(&r->failed, EXIT_INVALID, "'%s' made none of the "
+                    "predictions", path);
         log_warn("'%s' made none of the predictions", path);
         page_paragraph(&r->page, "warn", "%s made none of the predictions.",
                        path);
     }
     free(made);
-    return rc;
 }
 
 /* A model's facts, all but the first folded up; its digest joins the list. */
-static int
+static void
 model_card(struct report *r, const char *path, bool fold,
-           struct str_list *digests, struct err *e)
+           struct str_list *digests)
 {
     const struct describe_conf conf = { false, false };
     struct page_table t = { .caption = path, .columns = 2 };
     struct description d = { 0 };
     char digest[DIGEST_HEX];
 
-    if (describe_open(&d, path, &conf, e) != 0)
-        return -1;
+    if (describe_open(&d, path, &conf, &r->failed) != 0)
+        return;
     if (d.kind != FILE_MODEL)
-        err_set(e, EXIT_INVALID, "'%s' is not a model", path);
-    if (e->status != 0 || digest_file(path, digest, e) != 0) {
+        err_set(&r->failed, EXIT_INVALID, "'%s' is not a model", path);
+    if (r->failed.status != 0 || digest_file(path, digest, &r->failed) != 0) {
         describe_release(&d);
-        return -1;
+        return;
     }
     report_source(r, "model", path, digest);
     str_list_add(digests, d.digest);
@@ -494,35 +494,28 @@ model_card(struct report *r, const char *path, bool fold,
     page_table(&r->page, &t);
     str_add(&r->page, fold ? "</details>\n" : "");
     describe_release(&d);
-    return 0;
 }
 
-int
-part_models(struct report *r, struct err *e)
+void
+part_models(struct report *r)
 {
     const struct str_list *paths = &r->c->models;
     struct str_list digests = { 0 };
-    int rc;
 
     page_section(&r->page, "Model card");
     if (paths->n == 0)
         page_paragraph(&r->page, "note", "Not given: --model, the models that "
                        "made the predictions.");
-    for (size_t i = 0; i < paths->n; i++)
-        if (model_card(r, paths->item[i], i > 0, &digests, e) != 0) {
-            str_list_release(&digests);
-            return -1;
-        }
-    rc = check_makers(r, &digests, e);
+    for (size_t i = 0; i < paths->n && r->failed.status == 0; i++)
+        model_card(r, paths->item[i], i > 0, &digests);
+    if (r->failed.status == 0)
+        check_makers(r, &digests);
     str_list_release(&digests);
-    if (rc != 0)
-        return -1;
     page_paragraph(&r->page, "", "Intended use: research on classification of "
                    "breast ultrasound. Not intended: any decision about a "
                    "patient. Trained and tested on scans of one collection; "
                    "what scores well here may fail elsewhere.");
     page_end(&r->page);
-    return 0;
 }
 
 /* -------------------------------------------------------------- checklists */

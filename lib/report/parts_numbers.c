@@ -443,37 +443,43 @@ point_rows(struct report *r, const struct predictions *v)
     page_table(&r->page, &t);
 }
 
-int
-part_operating(struct report *r, struct err *e)
+static int
+read_validation(struct report *r, struct predictions *v)
+{
+    const struct str_list *paths = &r->c->validation;
+
+    for (size_t i = 0; i < paths->n; i++) {
+        if (predictions_add(v, paths->item[i],
+                            r->has_manifest ? &r->labels : NULL,
+                            &r->failed) != 0)
+            return -1;
+        report_source(r, "validation", v->file[i].table.path,
+                      v->file[i].table.digest);
+    }
+    if (predictions_settle(v, &r->failed) != 0)
+        return -1;
+    if (str_list_same(&v->classes, &r->p.classes))
+        return 0;
+    return err_set(&r->failed, EXIT_INVALID, "'%s' has other classes than the "
+                   "predictions, or in another order", paths->item[0]);
+}
+
+void
+part_operating(struct report *r)
 {
     struct predictions v = { 0 };
-    const struct str_list *paths = &r->c->validation;
-    int rc = 0;
 
     page_section(&r->page, "Operating points");
     page_paragraph(&r->page, "", "Calling a scan %s from a threshold on its "
                    "probability.", class_name(r, (size_t)r->positive));
-    if (paths->n == 0)
+    if (r->c->validation.n == 0)
         page_paragraph(&r->page, "note", "Not given: --validation, tables of "
                        "each model on its validation fold. A threshold chosen "
                        "on test scans would flatter.");
-    for (size_t i = 0; i < paths->n && rc == 0; i++) {
-        rc = predictions_add(&v, paths->item[i],
-                             r->has_manifest ? &r->labels : NULL, e);
-        if (rc == 0)
-            report_source(r, "validation", v.file[i].table.path,
-                          v.file[i].table.digest);
-    }
-    if (rc == 0 && paths->n > 0)
-        rc = predictions_settle(&v, e);
-    if (rc == 0 && paths->n > 0 && !str_list_same(&v.classes, &r->p.classes))
-        rc = err_set(e, EXIT_INVALID, "'%s' has other classes than the "
-                     "predictions, or in another order", paths->item[0]);
-    if (rc == 0 && paths->n > 0)
+    else if (read_validation(r, &v) == 0)
         point_rows(r, &v);
     predictions_release(&v);
     page_end(&r->page);
-    return rc;
 }
 
 void

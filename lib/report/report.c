@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "data/manifest.h"
 #include "learn/evaluate.h"
 #include "report/parts.h"
@@ -154,27 +155,18 @@ read_all(struct report *r, struct err *e)
 static int
 write_page(struct report *r, struct err *e)
 {
+    static void (*const part[])(struct report *) = {
+        part_summary, part_scans, part_training, part_metrics,
+        part_discrimination, part_calibration, part_operating, part_benefit,
+        part_leaks, part_mistakes, part_models, part_checklists,
+        part_provenance
+    };
+
     page_open(&r->page, r->c->title);
-    part_summary(r);
-    part_scans(r);
-    part_training(r);
-    part_metrics(r);
-    part_discrimination(r);
-    part_calibration(r);
-    if (part_operating(r, e) != 0)
-        return -1;
-    part_benefit(r);
-    if (part_leaks(r, e) != 0)
-        return -1;
-    part_mistakes(r);
-    if (part_models(r, e) != 0)
-        return -1;
-    part_checklists(r);
-    part_provenance(r);
+    for (size_t i = 0; i < ARRAY_LEN(part) && r->failed.status == 0; i++)
+        part[i](r);
     page_close(&r->page);
-    if (r->failed.status != 0)
-        return err_set(e, r->failed.status, "%s", r->failed.text);
-    return 0;
+    return r->failed.status == 0 ? 0 : err_copy(e, &r->failed);
 }
 
 int
