@@ -373,23 +373,20 @@ is_parent(const struct parent *p, const struct description *a)
     return strncmp(a->digest, p->digest, strlen(p->digest)) == 0;
 }
 
-/* Models that voted together, in this order, have a mark of their own. */
+/* Did some of the models among the files vote together? */
 static bool
 voted(const struct parent *p, const struct description *all, size_t n)
 {
-    bool found = false;
+    struct str_list models = { 0 };
+    bool *made = mem_array(n, sizeof *made), any;
 
-    for (size_t i = 0; i < n && !found; i++) {
-        struct str voters = { 0 };
-
-        for (size_t k = i; k < n && !found; k++)
-            if (all[k].kind == FILE_MODEL) {
-                str_add(&voters, all[k].digest);
-                found = predictions_marked_by(p->digest, voters.text);
-            }
-        str_release(&voters);
-    }
-    return found;
+    for (size_t i = 0; i < n; i++)
+        if (all[i].kind == FILE_MODEL)
+            str_list_add(&models, all[i].digest);
+    any = predictions_made_by(p->digest, &models, made);
+    str_list_release(&models);
+    free(made);
+    return any;
 }
 
 /* Find a parent among the files; another of its kind instead is an error. */

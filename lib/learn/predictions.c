@@ -46,6 +46,27 @@ predictions_marked_by(const char *mark, const char *digest)
     return false;
 }
 
+bool
+predictions_made_by(const char *mark, const struct str_list *digests,
+                    bool *made)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < digests->n; i++) {
+        struct str voters = { 0 };
+
+        for (size_t end = i; end < digests->n; end++) {
+            str_add(&voters, digests->item[end]);
+            if (predictions_marked_by(mark, voters.text)) {
+                memset(made + i, true, end + 1 - i);
+                any = true;
+            }
+        }
+        str_release(&voters);
+    }
+    return any;
+}
+
 /* ------------------------------------------------------------------ labels */
 
 /* Is a group of the table in two of its folds? */

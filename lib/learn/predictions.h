@@ -33,6 +33,13 @@ void predictions_mark(const char *digests, int tta, const char *dtype,
 /* Is it the mark of this one model, with any views and numbers? */
 bool predictions_marked_by(const char *mark, const char *digest);
 
+/*
+ * Did some of these models make what has this mark: one alone, or several that
+ * are named behind each other and voted together?  Sets made[i] of those.
+ */
+bool predictions_made_by(const char *mark, const struct str_list *digests,
+                         bool *made);
+
 struct prediction {
     const char *id;
     const char *group;          /* NULL: it is its own */

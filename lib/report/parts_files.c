@@ -413,18 +413,6 @@ part_mistakes(struct report *r)
 
 /* ------------------------------------------------------------------ models */
 
-/* Did a model, or several (digests behind each other), make a table?  One that
- * bears no mark: may be. */
-static bool
-made_any(const struct report *r, const char *digest)
-{
-    for (size_t i = 0; i < r->p.nfiles; i++)
-        if (r->p.file[i].model == NULL ||
-            predictions_marked_by(r->p.file[i].model, digest))
-            return true;
-    return false;
-}
-
 /*
  * Each model, alone or with others that were given behind each other and voted
  * together, made a table.  One that did not is told of; if it is the only one,
@@ -435,16 +423,12 @@ check_makers(struct report *r, const struct str_list *digests)
 {
     bool *made = mem_array(digests->n, sizeof *made);
 
-    for (size_t i = 0; i < digests->n; i++) {
-        struct str voters = { 0 };
-
-        for (size_t end = i; end < digests->n; end++) {
-            str_add(&voters, digests->item[end]);
-            if (made_any(r, voters.text))
-                memset(made + i, true, end + 1 - i);
-        }
-        str_release(&voters);
-    }
+    /* What bears no mark may be of any. */
+    for (size_t i = 0; i < r->p.nfiles; i++)
+        if (r->p.file[i].model == NULL)
+            memset(made, true, digests->n);
+        else
+            predictions_made_by(r->p.file[i].model, digests, made);
     for (size_t i = 0; i < digests->n; i++) {
         const char *path = r->c->models.item[i];
 
