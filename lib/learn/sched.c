@@ -3,6 +3,9 @@
 #include <math.h>
 #include <string.h>
 
+/* A loss counts as lower by this share of the best, as in PyTorch. */
+#define LEAST_GAIN 1e-4
+
 /* PyTorch leaves the rate alone where the change would be smaller. */
 #define LEAST_CHANGE 1e-8
 
@@ -16,7 +19,6 @@ sched_preset(struct sched_conf *c, int64_t epochs)
     c->patience = 10;
     c->step_every = 30;
     c->factor = 0.1;
-    c->threshold = 1e-4;
 }
 
 void
@@ -56,7 +58,7 @@ plateau_step(struct sched *s, double loss)
     const struct sched_conf *c = &s->conf;
     double lower;
 
-    if (loss < s->plateau_best * (1 - c->threshold)) {
+    if (loss < s->plateau_best * (1 - LEAST_GAIN)) {
         s->plateau_best = loss;
         s->plateau_bad = 0;
         return;
@@ -64,7 +66,7 @@ plateau_step(struct sched *s, double loss)
     if (++s->plateau_bad <= c->patience)
         return;
     s->plateau_bad = 0;
-    lower = fmax(s->lr * c->factor, c->min_lr);
+    lower = s->lr * c->factor;
     if (s->lr - lower > LEAST_CHANGE)
         s->lr = lower;
 }

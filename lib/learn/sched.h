@@ -6,7 +6,7 @@
  *   cosine    lr / 2 * (1 + cos(pi * t / T)), T = epochs - warmup
  *   plateau   PyTorch's ReduceLROnPlateau (mode min, relative threshold):
  *             lr times factor after more than `patience` epochs in which the
- *             validation loss was not below (1 - threshold) of the best
+ *             validation loss was not below (1 - 1e-4) of the best
  *
  * Warm-up epochs come first: epoch e < warmup runs at lr * (e+1) / (warmup+1)
  * and does not count for the plateau.  The struct is plain numbers, so that a
@@ -29,8 +29,6 @@ struct sched_conf {
     int64_t patience;       /* plateau; the default is 10 */
     int64_t step_every;     /* step; the default is 30 epochs */
     double factor;          /* plateau, step; the default is 0.1 */
-    double threshold;       /* plateau; the default is 1e-4 */
-    double min_lr;          /* plateau; the default is 0 */
     int64_t early_stop;     /* epochs without a better loss; 0: never stop */
 };
 
