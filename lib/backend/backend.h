@@ -177,7 +177,8 @@ struct backend_class {
     /*
      * For tests and heat maps: a value, or in a train plan its gradient, as
      * f32 [N,C,H,W].  -1 where the plan does not have it at this moment
-     * (fused away, not made yet, or overwritten).
+     * (fused away, not made yet, or overwritten).  NULL with `shards`, which
+     * are for training.
      */
     int (*peek)(struct plan *p, int op, bool gradient, float *host);
     /* What computes an operation, for profiles and tests; "" if nothing of

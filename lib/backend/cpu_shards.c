@@ -304,23 +304,6 @@ shards_result(struct plan *head, float *probs, double *loss)
         *loss = sum[0];
 }
 
-static int
-shards_peek(struct plan *head, int op, bool gradient, float *host)
-{
-    struct shards_plan *p = (struct shards_plan *)head;
-    struct shards *s = (struct shards *)head->backend;
-    size_t one = op_floats(&head->graph->op[op]);
-
-    for (int i = 0; i < s->n; i++) {
-        if (p->inner[i]->fed == 0)
-            continue;
-        if (s->inner[i]->class->peek(p->inner[i], op, gradient, host) != 0)
-            return -1;
-        host += (size_t)p->inner[i]->fed * one;
-    }
-    return 0;
-}
-
 static void
 shards_explain(struct plan *head, int op, char text[128])
 {
@@ -335,6 +318,5 @@ const struct backend_class cpu_shards_class = {
     .alloc = shards_alloc, .release = shards_release, .put = shards_put,
     .get = shards_get, .plan = shards_plan, .unplan = shards_unplan,
     .feed = shards_feed, .run = shards_run, .result = shards_result,
-    .update = shards_update, .sync = shards_sync, .peek = shards_peek,
-    .explain = shards_explain
+    .update = shards_update, .sync = shards_sync, .explain = shards_explain
 };
