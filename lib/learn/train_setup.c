@@ -157,10 +157,10 @@ warn_leaks(const struct train_setup *s, const struct train_conf *c)
 static int
 make_model(struct train_setup *s, const struct train_conf *c, struct err *e)
 {
-    static const char *const names[] = { "val", "test", "last", "none" };
     enum train_select select = c->select;
     const struct dataset *d = &s->data;
     struct model *m = &s->model;
+    struct str_list names = { 0 };
     int side = d->h < 224 ? d->h : 224;
     struct net_conf net = { d->c, s->size > 0 ? (int)s->size : side,
                             (int)d->classes.n, s->dropout };
@@ -195,7 +195,9 @@ make_model(struct train_setup *s, const struct train_conf *c, struct err *e)
         select = SELECT_TEST;
     else if (s->parts.nval == 0 && select == SELECT_VAL)
         select = SELECT_LAST;
-    snprintf(m->from.select, sizeof m->from.select, "%s", names[select]);
+    str_list_split(&names, SELECT_NAMES, '|');
+    snprintf(m->from.select, sizeof m->from.select, "%s", names.item[select]);
+    str_list_release(&names);
     m->seed = c->seed;
     m->command = mem_strdup(c->command);
     return 0;
