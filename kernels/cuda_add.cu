@@ -102,18 +102,12 @@ sum_finish(const float *sums, int c, int channels, int parts, float *sum)
 
 /* --------------------------------------------------------------- launchers */
 
-static size_t
-groups_of(const pix *s)
-{
-    return (size_t)s->n * s->h * s->w * (s->c / 8);
-}
-
 template <class T>
 static void
 launch_add(const pix *s, enum act act, const void *x, const void *z,
            const float *bias, int channels, void *y, void *stream)
 {
-    LAUNCH(add<T>, blocks(groups_of(s)), 256, stream, groups_of(s), s->c, act,
+    LAUNCH(add<T>, blocks(groups_of(*s)), 256, stream, groups_of(*s), s->c, act,
            (const T *)x, (const T *)z, bias, channels, (T *)y);
 }
 
@@ -122,7 +116,7 @@ static void
 launch_back(const pix *s, enum act act, const void *y, const void *dy,
             void *g, void *stream)
 {
-    LAUNCH(act_back<T>, blocks(groups_of(s)), 256, stream, groups_of(s), act,
+    LAUNCH(act_back<T>, blocks(groups_of(*s)), 256, stream, groups_of(*s), act,
            (const T *)y, (const T *)dy, (T *)g);
 }
 
@@ -131,7 +125,7 @@ static void
 launch_sums(const pix *s, int channels, enum act act, const void *y,
             const void *dy, void *g, float *sum, float *sums, void *stream)
 {
-    size_t rows = (size_t)s->n * s->h * s->w;
+    size_t rows = rows_of(*s);
     tiles t = tiles_of(rows, s->c, PARTS);
 
     LAUNCH_TEAM(sum_partial<T>, dim3(t.across, t.parts), 256, stream, rows,

@@ -95,8 +95,7 @@ static void
 avg_back(const pix *s, int channels, int size, const float *flat, void *dx,
          void *stream)
 {
-    LAUNCH(avgpool_back<T>, blocks((size_t)s->n * s->h * s->w * (s->c / 8)),
-           256, stream, *s, channels,
+    LAUNCH(avgpool_back<T>, blocks(groups_of(*s)), 256, stream, *s, channels,
            size, flat, (T *)dx);
 }
 

@@ -116,7 +116,7 @@ template <class T>
 static void
 apply(const cuda_bn *b, const void *x, const void *z, void *y, void *stream)
 {
-    size_t groups = rows_of(b->s) * (b->s.c / 8);
+    size_t groups = groups_of(b->s);
 
     LAUNCH(bn_apply<T>, blocks(groups), 256, stream, groups, b->s.c, b->act,
            b->scale, b->shift, (const T *)x, (const T *)z, (T *)y);

@@ -141,6 +141,19 @@ passes(float v, enum act act)
     return act == ACT_NONE || (!(v <= 0) && !(act == ACT_RELU6 && v >= 6));
 }
 
+/* Pixels, and groups of eight channels in them. */
+static inline size_t
+rows_of(const pix &s)
+{
+    return (size_t)s.n * s.h * s.w;
+}
+
+static inline size_t
+groups_of(const pix &s)
+{
+    return rows_of(s) * (s.c / 8);
+}
+
 /* Blocks for n threads of 256. */
 static inline unsigned
 blocks(size_t n)

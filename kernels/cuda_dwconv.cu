@@ -185,7 +185,7 @@ static void
 weights(const struct cuda_dw *d, const void *x, const void *dy, float *dw,
         float *sums, void *stream)
 {
-    size_t rows = (size_t)d->out.n * d->out.h * d->out.w;
+    size_t rows = rows_of(d->out);
     tiles t = tiles_of(rows, d->out.c, PARTS);
 
     LAUNCH_TEAM(dw_partial<T>, dim3(t.across, t.parts), 256, stream, *d, t.tx,

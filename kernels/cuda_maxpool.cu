@@ -80,12 +80,6 @@ maxpool_back(cuda_pool p, const uint8_t *at, const T *dy, T *dx)
 
 /* --------------------------------------------------------------- launchers */
 
-static size_t
-groups_of(const pix &s)
-{
-    return (size_t)s.n * s.h * s.w * (s.c / 8);
-}
-
 template <class T>
 static void
 max_forward(const struct cuda_pool *p, const void *x, void *y, uint8_t *at,

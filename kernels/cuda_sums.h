@@ -12,12 +12,6 @@ enum {
 };
 static_assert(2 * (int)PARTS + 3 <= (int)CUDA_SUMS, "scratch of a channel");
 
-static inline size_t
-rows_of(const pix &s)
-{
-    return (size_t)s.n * s.h * s.w;
-}
-
 /* Sum both numbers of a channel over the parts [parts][2][c], in double.
  * Everyone of FINISH_C * FINISH_P threads must come. */
 static __device__ inline void

@@ -148,8 +148,7 @@ template <class T>
 static void
 launch(const struct cuda_look *l, void *x, void *stream)
 {
-    LAUNCH(look<T>, blocks((size_t)l->s.n * l->s.h * l->s.w), 256, stream, *l,
-           (T *)x);
+    LAUNCH(look<T>, blocks(rows_of(l->s)), 256, stream, *l, (T *)x);
 }
 
 void
