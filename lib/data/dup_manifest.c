@@ -347,7 +347,7 @@ check_read(const struct run *r, struct err *e)
 {
     for (size_t i = 0; i < r->n; i++)
         if (r->fault[i].shortage)
-            return err_set(e, EXIT_IO, "%s", r->fault[i].text);
+            return err_copy(e, &r->fault[i]);
     for (size_t i = 0; i < r->n; i++)
         if (r->fault[i].status == 0)
             return 0;
