@@ -384,6 +384,8 @@ percentiles(const double *value, size_t nboot, size_t step, struct metric *m)
  * resampling adds as much again.  So the percentiles are reflected about it,
  * and the lower end is 0 where chance alone gives as much one time in twenty
  * (consistency resampling: Broecker and Smith, Weather and Forecasting 2007).
+ * A reflected upper end is never more than twice the value, which chance may
+ * have made small: where the percentile itself is higher, it stays.
  */
 static void
 reflect(struct metric *m, double *calibrated, size_t n)
@@ -394,7 +396,7 @@ reflect(struct metric *m, double *calibrated, size_t n)
     if (m->value <= stat_quantile(calibrated, n, 0.95))
         lo = 0;
     m->lo = fmax(fmin(lo, m->value), 0);
-    m->hi = fmin(fmax(hi, m->value), 1);
+    m->hi = fmin(fmax(fmax(hi, m->hi), m->value), 1);
 }
 
 static void
