@@ -251,6 +251,41 @@ says "'chosen.tsv': the epoch of what scored 5 scans was chosen on its test fold
 is "not chosen" "0 NA NA" "$(row selected_on_test_a all)"
 is "chosen" "5 NA NA" "$(row selected_on_test_b all)"
 
+# ------------------------------------------------- what had a part in training
+sed -e '1s/$/	seen/' -e '2,$s/$/	yes/' f0.tsv >seen.tsv
+runs 0 busi-eval seen.tsv f1.tsv
+says "'seen.tsv': 4 scans had a part in the training"
+is "seen" "4 NA NA" "$(row seen_in_training all pooled)"
+runs 0 busi-eval --compare seen.tsv f0.tsv
+says "'seen.tsv': 4 scans had a part in the training"
+is "seen by a" "4 NA NA" "$(row seen_in_training_a all)"
+is "not by b" "0 NA NA" "$(row seen_in_training_b all)"
+runs 0 busi-eval --compare f0.tsv f0.tsv
+! grep -q seen_in_training out || bad "seen_in_training, but nothing says so"
+
+# --------------------------------------------------- groups that cross the folds
+# crosses TABLES..: are they said to?
+crosses() {
+    runs 0 busi-eval "$@"
+    grep -q "groups of near-copies cross the folds" err
+}
+awk -F'\t' -v OFS='\t' 'NR == 1 { print $0, "group", "fold"; next }
+    { print $0, "g" int(NR / 2), NR < 7 ? 0 : 1 }' a.tsv >cut.tsv
+for i in 0 1; do
+    awk -F'\t' -v i=$i 'NR == 1 || $NF == i' cut.tsv >cut$i.tsv
+done
+sed 's/g3/g/' cut0.tsv >whole0.tsv
+(cat whole0.tsv; sed 1d cut1.tsv) >whole.tsv
+crosses cut0.tsv cut1.tsv || bad "a group in two tables"
+crosses cut.tsv || bad "a group in two folds of one table"
+crosses --compare cut.tsv cut.tsv || bad "a group in two folds, compared"
+crosses --compare whole.tsv cut.tsv || bad "a group in two folds of the other"
+crosses whole0.tsv cut1.tsv && bad "every group is in one table"
+crosses whole.tsv && bad "every group is in one fold"
+crosses --compare whole.tsv whole.tsv && bad "every group is in one fold of each"
+sed '2,$s/.$/7/' cut.tsv >other.tsv
+crosses --compare whole.tsv other.tsv && bad "folds of two tables are no two folds"
+
 # ------------------------------------------------------------------ comparison
 runs 0 busi-eval --compare a.tsv b.tsv
 says "1 of 10 scans were rejected"

@@ -483,6 +483,18 @@ compare_auroc(struct sheet *s, const struct outcome *a,
     free(positive);
 }
 
+/* What is to be said of the scans of a and of b, if there is any of either. */
+static void
+add_each(struct sheet *s, const char *metric, const double count[2], size_t n)
+{
+    for (int i = 0; i < 2 && count[0] + count[1] > 0; i++) {
+        char *name = str_format("%s_%c", metric, "ab"[i]);
+
+        add_count(s, name, "all", count[i], (double)n);
+        free(name);
+    }
+}
+
 void
 evaluate_compare(const struct predictions *p, struct table *out)
 {
@@ -490,7 +502,7 @@ evaluate_compare(const struct predictions *p, struct table *out)
     struct outcome *a = mem_array(p->n / 2, sizeof *a);
     struct outcome *b = mem_array(p->n / 2, sizeof *b);
     size_t n = select_pairs(p, a, b);
-    double selected[2] = { 0 };
+    double selected[2] = { 0 }, seen[2] = { 0 };
 
     table_init(out, columns);
     warn_flattered(p);
@@ -507,12 +519,12 @@ evaluate_compare(const struct predictions *p, struct table *out)
     for (int c = 0; c < (int)p->classes.n; c++)
         compare_auroc(&s, a, b, n, c);
     for (size_t i = 0; i < p->n; i++)
-        if (p->row[i - i % 2].ok && p->row[i - i % 2 + 1].ok)
+        if (p->row[i - i % 2].ok && p->row[i - i % 2 + 1].ok) {
             selected[i % 2] += p->row[i].selected;
-    if (selected[0] + selected[1] > 0) {
-        add_count(&s, "selected_on_test_a", "all", selected[0], (double)n);
-        add_count(&s, "selected_on_test_b", "all", selected[1], (double)n);
-    }
+            seen[i % 2] += p->row[i].seen;
+        }
+    add_each(&s, "selected_on_test", selected, n);
+    add_each(&s, "seen_in_training", seen, n);
     free(a);
     free(b);
 }

@@ -260,10 +260,15 @@ read_row(const struct predictions *p, const struct table *t, size_t row,
     const char *status = cell(t, row, at->status), *label;
     int k = (int)p->classes.n;
 
-    *r = (struct prediction){ .id = t->row[row][at->id], .file = p->nfiles };
+    *r = (struct prediction){
+        .id = t->row[row][at->id], .file = p->nfiles,
+        .fold = at->fold >= 0 ? t->row[row][at->fold] : ""
+    };
     if (at->status >= 0 && (status == NULL || strcmp(status, "ok") != 0))
         return 0;
     r->ok = true;
+    r->selected = cell(t, row, at->select) != NULL;
+    r->seen = cell(t, row, at->seen) != NULL;
     r->outcome.p = prob;
     if (read_probabilities(t, row, at, k, prob, e) != 0 ||
         join(t, row, at, l, &label, r, e) != 0 ||
@@ -352,9 +357,8 @@ read_rows(struct predictions *p, struct prediction_file *f,
     f->fold = constant(t, at->fold);
     f->model = constant(t, at->model);
     for (size_t i = 0; i < t->nrows; i++) {
-        row[i].selected = row[i].ok && cell(t, i, at->select) != NULL;
         f->nselected += row[i].selected;
-        f->nseen += row[i].ok && cell(t, i, at->seen) != NULL;
+        f->nseen += row[i].seen;
     }
     p->crossed = p->crossed || (l != NULL && l->cut);
     warn_decisions(row, t->nrows, (int)k, t->path);
@@ -422,27 +426,41 @@ sort(struct predictions *p)
 static int
 by_group(const void *a, const void *b)
 {
-    return strcmp((*(struct prediction *const *)a)->group,
-                  (*(struct prediction *const *)b)->group);
+    const struct prediction *x = *(struct prediction *const *)a;
+    const struct prediction *y = *(struct prediction *const *)b;
+    int order = strcmp(x->group, y->group);
+
+    return order != 0 ? order : (x->file > y->file) - (x->file < y->file);
+}
+
+/* The rows that name a group, group by group, in these file by file. */
+static struct prediction **
+sort_groups(const struct predictions *p, size_t *n)
+{
+    struct prediction **named = mem_array(p->n, sizeof *named);
+
+    *n = 0;
+    for (size_t i = 0; i < p->n; i++)
+        if (p->row[i].group != NULL)
+            named[(*n)++] = &p->row[i];
+    qsort(named, *n, sizeof *named, by_group);
+    return named;
 }
 
 static void
 number_groups(struct predictions *p)
 {
-    struct prediction **named = mem_array(p->n, sizeof *named);
-    size_t n = 0;
+    size_t n;
+    struct prediction **named = sort_groups(p, &n);
 
-    for (size_t i = 0; i < p->n; i++) {
-        if (p->row[i].group != NULL)
-            named[n++] = &p->row[i];
-        else
+    for (size_t i = 0; i < p->n; i++)
+        if (p->row[i].group == NULL)
             p->row[i].outcome.group = (uint32_t)p->ngroups++;
-    }
-    qsort(named, n, sizeof *named, by_group);
     for (size_t i = 0; i < n; i++) {
         if (i == 0 || strcmp(named[i - 1]->group, named[i]->group) != 0)
             p->ngroups++;
-        else if (named[i - 1]->file != named[i]->file)
+        else if (named[i - 1]->file != named[i]->file ||
+                 strcmp(named[i - 1]->fold, named[i]->fold) != 0)
             p->crossed = true;
         named[i]->outcome.group = (uint32_t)(p->ngroups - 1);
     }
@@ -530,10 +548,25 @@ predictions_lack(const struct predictions *p, const struct labels *l)
     return lacking;
 }
 
+/* Both tables have every scan: one that has a group in two folds cuts it. */
+static void
+find_crossed(struct predictions *p)
+{
+    size_t n;
+    struct prediction **named = sort_groups(p, &n);
+
+    for (size_t i = 1; i < n; i++)
+        p->crossed = p->crossed ||
+                     (by_group(&named[i - 1], &named[i]) == 0 &&
+                      strcmp(named[i - 1]->fold, named[i]->fold) != 0);
+    free(named);
+}
+
 int
 predictions_pair(struct predictions *p, struct err *e)
 {
     sort(p);
+    find_crossed(p);
     for (size_t i = 0; i < p->n; i += 2) {
         struct prediction *a = &p->row[i], *b = &p->row[i + 1];
 

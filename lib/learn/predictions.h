@@ -43,12 +43,14 @@ bool predictions_made_by(const char *mark, const struct str_list *digests,
 struct prediction {
     const char *id;
     const char *group;          /* NULL: it is its own */
+    const char *fold;           /* "": not known */
     const char *marks;          /* drawn into the scan, "": none; NULL: not
                                    known */
     size_t file;
     bool ok;                    /* else rejected, outcome is not set */
     bool selected;              /* its model's epoch was chosen on that one's
                                    test fold */
+    bool seen;                  /* it had a part in its model's training */
     struct outcome outcome;
 };
 
@@ -57,9 +59,7 @@ struct prediction_file {
     double *p;                  /* [rows, K] */
     const char *fold;           /* the one value of its column fold, or NULL */
     const char *model;          /* likewise */
-    size_t nselected;           /* rows that are `selected` */
-    size_t nseen;               /* rows that had a part in their model's
-                                   training */
+    size_t nselected, nseen;    /* rows that are so */
 };
 
 /* All zeros is an empty one. */
@@ -71,8 +71,8 @@ struct predictions {
     size_t n;
     size_t ngroups;             /* outcome.group counts to it */
     bool grouped;               /* does any row name a group? */
-    bool crossed;               /* is a group in two files, or, as the labels
-                                   know, in two folds? */
+    bool crossed;               /* is a group in two files, or, by their rows
+                                   or the labels, in two folds? */
 };
 
 /* Labels and groups by id. */
@@ -117,7 +117,7 @@ size_t predictions_lack(const struct predictions *p, const struct labels *l);
 /*
  * Or, of two tables about the same scans: sort so that rows 2 i and 2 i + 1
  * are the first's and the second's of one id; refuse an id or a label that is
- * not in both.  Groups are not numbered.
+ * not in both.  Groups are not numbered, but may be in two folds of one table.
  */
 int predictions_pair(struct predictions *p, struct err *e);
 
