@@ -1,4 +1,5 @@
-# Score a folder of scans; run again, only new scans are scored.
+# Score a folder of scans; run again, only new scans are scored, and those tried
+# again that could not be.
 #
 #   make predict MODEL=model.safetensors IN=DIR OUT=pred.tsv
 #   make -f /usr/local/share/busi/predict.mk MODEL=... IN=... OUT=...

@@ -178,6 +178,10 @@ echo "no picture" >inbox/bad.png
 runs 0 predict
 is "two more rows" 5 "$(wc -l <pred.tsv)"
 is "old rows stay as they were" "$(cat before.tsv)" "$(head -n 3 pred.tsv)"
+cp "more/benign/benign (1).png" inbox/bad.png
+runs 0 predict
+is "a bad scan is tried again" "ok" "$(awk -F'\t' '$1 == "bad.png" { print $3 }' \
+    pred.tsv)"
 
 # The paper's table: one row of it by both protocols; then nothing is to do.
 table1() {

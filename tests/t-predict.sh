@@ -357,13 +357,29 @@ is "stdout stays empty" "" "$(cat out)"
 cp r.tsv before
 cp odd/5.png grow/c.png
 cp odd/5.png grow/0.png
-runs 0 busi-predict -m m.st --device ref --resume r.tsv grow
-is "old rows are kept" "$(cat before)" "$(head -n 3 r.tsv)"
+runs 1 busi-predict -m m.st --device ref --resume r.tsv --rejects bad.tsv grow
+is "a bad one is tried again" "grow/b.png invalid" \
+    "$(cut -f 1,2 bad.tsv | tr '\t' ' ')"
+is "old rows are kept" "$(head -n 2 before)" "$(head -n 2 r.tsv)"
 is "new rows behind" "0.png ok
-c.png ok" "$(sed 1,3d r.tsv | cut -f 1,3 | tr '\t' ' ')"
+b.png invalid
+c.png ok" "$(sed 1,2d r.tsv | cut -f 1,3 | tr '\t' ' ')"
+mkdir rest
+cp grow/a.png rest
+runs 0 busi-predict -m m.st --device ref --resume r.tsv rest
+says "1 rows of 'r.tsv' have no scores, and their scans were not named again"
+is "one that is not named stays" "a.png 0.png c.png b.png" \
+    "$(sed 1d r.tsv | cut -f 1 | xargs)"
 cp r.tsv before
-runs 0 busi-predict -m m.st --device ref --resume r.tsv grow
+runs 1 busi-predict -m m.st --device ref --resume r.tsv grow
 cmp -s r.tsv before || bad "--resume with nothing new changes the table"
+cp grow/c.png grow/b.png
+runs 0 busi-predict -m m.st --device ref --resume r.tsv grow
+is "and is scored when it is whole" "b.png ok" \
+    "$(sed '1,/^c.png/d' r.tsv | cut -f 1,3 | tr '\t' ' ')"
+is "once" "$(sed 's/^b.*//' before | sed '/^$/d')" "$(grep -v ^b.png r.tsv)"
+cp odd/2.png grow/b.png
+cp before r.tsv
 runs 3 busi-predict -m n.st --device ref --resume r.tsv grow
 says "'r.tsv' cannot be added to: line 2 was made by another model"
 runs 3 busi-predict -m m.st --tta 2 --device ref --resume r.tsv grow
@@ -393,6 +409,13 @@ busi-predict -q -m m.st --device ref --resume whole.tsv grow
 runs 1 busi-predict -m m.st --device ref --resume killed.tsv grow
 says "going on from 2 rows"
 cmp -s whole.tsv killed.tsv || bad "a killed run's rows are not gone on from"
+# ... the rows of bad scans of the table, too.
+grep -v '^[0c]' whole.tsv >both.tsv
+grep -v '^[bc]' whole.tsv >.both.tsv.part
+runs 0 busi-predict -m m.st --device ref --resume both.tsv grow/c.png
+says "going on from 2 rows"
+is "rows of both" "0.png a.png grow/c.png b.png" \
+    "$(sed 1d both.tsv | cut -f 1 | xargs)"
 # ... whatever becomes of that one before it has scored anything.
 head -n 3 whole.tsv >.left.tsv.part
 runs 4 busi-predict -m m.st --device ref --resume left.tsv --rejects no/x grow
@@ -426,7 +449,7 @@ is "and keeps its rows" "grow/a.png grow/b.png" \
     "$(sed 1d stopped.tsv | cut -f 1 | paste -s -d ' ')"
 runs 0 busi-predict -m m.st --device ref --resume stopped.tsv grow/a.png \
     grow/c.png
-is "and goes on from there" "grow/a.png grow/b.png grow/c.png" \
+is "and goes on from there" "grow/a.png grow/c.png grow/b.png" \
     "$(sed 1d stopped.tsv | cut -f 1 | paste -s -d ' ')"
 cp grow/a.png grow/a_mask.png
 runs 0 busi-predict -m m.st --device ref grow/a_mask.png

@@ -40,9 +40,10 @@ struct run {
     struct inputs inputs;
     struct infer infer;
     struct heat heat;
-    struct table old;           /* what --resume found */
-    void *known, *met;          /* ids of old, ids and paths of now: sets */
-    size_t unscored;            /* old rows without probabilities */
+    struct table old;           /* scored rows that --resume found */
+    struct table bad;           /* and those of scans that could not be */
+    void *known, *met, *written;    /* ids of old, ids and paths of now, ids of
+                                       new rows: sets */
     char mark[PREDICTIONS_MARK];    /* the column model */
     const char *select;         /* "test", or NULL: no such column */
     struct file_out out;
@@ -120,9 +121,9 @@ take_scan(void *ctx, size_t k, int thread)
 static const char repeated[] = "repeated";
 
 /*
- * A table that is added to has a row for each id: what it has is passed over,
- * and so is what was named before; another scan of the same id is rejected, and
- * has no row.
+ * A table that is added to has a row for each id: what it has scores of is
+ * passed over, and so is what was named before; another scan of the same id is
+ * rejected, and has no row.
  */
 static bool
 is_known(struct run *r, struct input *i)
@@ -202,6 +203,8 @@ put_row(struct run *r, const struct input *i, const float *probs,
     const struct str_list *classes = &r->model[0].classes;
     FILE *f = r->out.stream;
 
+    if (r->p->resume != NULL)
+        str_set_add(&r->written, i->id);
     table_put(f, i->id);
     putc('\t', f);
     table_put(f, i->label);
@@ -484,9 +487,41 @@ check_old(const struct run *r, const struct table *t,
     return 0;
 }
 
+enum { OLD_ID = 0, OLD_STATUS = 2 };     /* columns of a table of ours */
+
+static bool
+is_scored(char *const *row)
+{
+    return strcmp(row[OLD_STATUS], "ok") == 0;
+}
+
+static size_t
+count_scored(const struct table *t)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < t->nrows; i++)
+        n += is_scored(t->row[i]);
+    return n;
+}
+
+/* Add what it lacks of another table's rows. */
+static void
+add_lacking(struct table *t, const struct table *other)
+{
+    void *ids = NULL;
+
+    for (size_t i = 0; i < t->nrows; i++)
+        str_set_add(&ids, t->row[i][OLD_ID]);
+    for (size_t i = 0; i < other->nrows; i++)
+        if (!str_set_has(ids, other->row[i][OLD_ID]))
+            table_add(t, (const char *const *)other->row[i]);
+    str_set_release(&ids);
+}
+
 /*
- * What a run that was killed has left: the rows of the table and more, whole
- * lines at least.  Anything else is no table of ours, and passed over.
+ * What a run that was killed has left: the scored rows of the table and more,
+ * whole lines at least.  Anything else is no table of ours, and passed over.
  */
 static void
 open_left(struct run *r, const struct str_list *columns)
@@ -502,9 +537,10 @@ open_left(struct run *r, const struct str_list *columns)
         text[n] = '\0';
         if (table_parse(&t, path, text, n, &e) == 0 &&
             manifest_check(&t, &e) == 0 && check_old(r, &t, columns, &e) == 0 &&
-            t.nrows > r->old.nrows) {
+            count_scored(&t) > count_scored(&r->old)) {
             log_warn("going on from %zu rows that a killed run has left",
                      t.nrows);
+            add_lacking(&t, &r->old);
             table_release(&r->old);
             r->old = t;
             memset(&t, 0, sizeof t);
@@ -515,23 +551,52 @@ open_left(struct run *r, const struct str_list *columns)
     free(path);
 }
 
-/* The table to be added to, if it is there yet. */
+/* The table to be added to, if it is there yet, without its bad rows. */
 static int
 open_old(struct run *r, const struct str_list *columns, struct err *e)
 {
-    enum { ID = 0, STATUS = 2 };
     struct table *t = &r->old;
+    bool *scored;
 
     if ((access(r->p->resume, F_OK) == 0 || errno != ENOENT) &&
         (manifest_read(t, r->p->resume, e) != 0 ||
          check_old(r, t, columns, e) != 0))
         return -1;
     open_left(r, columns);
+    for (size_t j = 0; j < columns->n; j++)
+        table_column(&r->bad, columns->item[j]);
+    scored = mem_array(t->nrows, sizeof *scored);
     for (size_t i = 0; i < t->nrows; i++) {
-        str_set_add(&r->known, t->row[i][ID]);
-        r->unscored += strcmp(t->row[i][STATUS], "ok") != 0;
+        scored[i] = is_scored(t->row[i]);
+        if (scored[i])
+            str_set_add(&r->known, t->row[i][OLD_ID]);
+        else
+            table_add(&r->bad, (const char *const *)t->row[i]);
     }
+    table_filter(t, scored);
+    free(scored);
     return 0;
+}
+
+/* Old rows of scans that could not be scored, and were not tried again. */
+static void
+put_bad(struct run *r)
+{
+    struct table *t = &r->bad;
+    size_t n = 0;
+
+    for (size_t i = 0; i < t->nrows; i++) {
+        if (str_set_has(r->written, t->row[i][OLD_ID]))
+            continue;
+        n++;
+        for (size_t j = 0; j < t->ncolumns; j++) {
+            table_put(r->out.stream, t->row[i][j]);
+            putc(j + 1 < t->ncolumns ? '\t' : '\n', r->out.stream);
+        }
+    }
+    if (n > 0)
+        log_warn("%zu rows of '%s' have no scores, and their scans were not "
+                 "named again", n, r->out.path);
 }
 
 static int
@@ -603,8 +668,10 @@ release(struct run *r)
     inputs_close(&r->inputs);
     dataset_close(&r->data);
     table_release(&r->old);
+    table_release(&r->bad);
     str_set_release(&r->known);
     str_set_release(&r->met);
+    str_set_release(&r->written);
     for (size_t i = 0; i < r->nmodels; i++)
         model_release(&r->model[i]);
     free(r->model);
@@ -630,9 +697,6 @@ sum_up(const struct run *r)
     if (r->inputs.masks > 0)
         log_warn("%zu masks were named, and are passed over (-v tells which)",
                  r->inputs.masks);
-    if (r->unscored > 0)
-        log_warn("%zu rows of '%s' had no scores before, and were not tried "
-                 "again", r->unscored, r->out.path);
     return r->rejects.n > 0 ? EXIT_REJECTS : EXIT_DONE;
 }
 
@@ -660,9 +724,11 @@ predict_run(const struct predict *p, struct err *e)
                   r.inputs.total == SIZE_MAX ? 0 : r.inputs.total);
     rc = score_all(&r, &bar, e);
     progress_close(&bar);
+    put_bad(&r);
     if (rc == 0) {
         rc = sum_up(&r);
-    } else if (p->resume != NULL && r.done + r.old.nrows > 0) {
+    } else if (p->resume != NULL &&
+               r.done + r.old.nrows + r.bad.nrows > 0) {
         file_out_close(&r.out, e);      /* its rows are whole */
         reject_close(&r.rejects, e);
     }

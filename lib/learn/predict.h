@@ -47,7 +47,7 @@ struct predict {
  * What has been written to a stream by then stays written.  With `resume` the
  * table has the rows so far also after an error; SIGTERM and SIGINT end it at
  * the next block, and the status is 128 + the signal; rows left by a killed
- * run are kept.
+ * run are kept, and scans without scores tried again if they are named again.
  */
 int predict_run(const struct predict *p, struct err *e);
 
