@@ -232,6 +232,15 @@ runs 3 busi-info --verify bad.tsv
 says "line 2: the probabilities sum to 0.75, not 1"
 sed '3s/[0-9]/?/' metrics.tsv >bad.tsv
 runs 3 busi-info --verify bad.tsv
+for change in 3=1.7 4=-0.1 5=1.01; do
+    awk -F'\t' -v OFS='\t' -v at="${change%=*}" -v x="${change#*=}" \
+        '$1 == "accuracy" { $at = x } 1' metrics.tsv >bad.tsv
+    runs 3 busi-info --verify bad.tsv
+    says "'bad.tsv' line .*: accuracy is ${change#*=}, not between 0 and 1"
+done
+awk -F'\t' -v OFS='\t' '$1 == "mcc" { $4 = 0.5; $5 = 0.4 } 1' metrics.tsv >bad.tsv
+runs 3 busi-info --verify bad.tsv
+says "the interval of mcc ends before it starts"
 sed '3s/.*/&/;2p' manifest.tsv >bad.tsv
 runs 3 busi-info bad.tsv
 says "twice"

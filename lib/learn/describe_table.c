@@ -5,6 +5,7 @@
 #include "data/manifest.h"
 #include "learn/predictions.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -215,15 +216,52 @@ verify_numbers(const struct table *t, const char *const *column, size_t n,
     return 0;
 }
 
+/* Is it a metric that is a share, or a mean of shares? */
+static bool
+is_share(const char *metric)
+{
+    static const char *const start[] = {
+        "accuracy", "balanced_accuracy", "macro_f1", "ece", "auroc", "auprc",
+        "sensitivity", "specificity", "ppv", "npv", "f1", "binary_"
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(start); i++)
+        if (strncmp(metric, start[i], strlen(start[i])) == 0)
+            return !str_ends(metric, "_difference");
+    return false;
+}
+
+/*
+ * Numbers, of shares from 0 to 1, and no interval that ends before it starts.
+ * A value may lie outside: percentiles of replicates need not hold it.
+ */
 static int
 verify_metrics(const struct table *t, struct err *e)
 {
-    static const char *const column[] = { "value", "lo", "hi", "n" };
+    static const char *const column[] = { "lo", "value", "hi", "n" };
+    long metric = table_find(t, "metric"), at[ARRAY_LEN(column)];
 
     for (size_t k = 0; k < ARRAY_LEN(column); k++)
-        if (table_need(t, column[k], e) < 0)
+        if ((at[k] = table_need(t, column[k], e)) < 0)
             return -1;
-    return verify_numbers(t, column, ARRAY_LEN(column), e);
+    if (verify_numbers(t, column, ARRAY_LEN(column), e) != 0)
+        return -1;
+    for (size_t i = 0; i < t->nrows; i++) {
+        char *const *cell = t->row[i];
+        double x[3] = { NAN, NAN, NAN };
+
+        for (size_t k = 0; k < ARRAY_LEN(x); k++)
+            if (str_real(cell[at[k]], &x[k]) && is_share(cell[metric]) &&
+                (x[k] < 0 || x[k] > 1))
+                return err_set(e, EXIT_INVALID, "'%s' line %zu: %s is %s, not "
+                               "between 0 and 1", t->path, i + 2,
+                               cell[metric], cell[at[k]]);
+        if (x[0] > x[2])
+            return err_set(e, EXIT_INVALID, "'%s' line %zu: the interval of "
+                           "%s ends before it starts", t->path, i + 2,
+                           cell[metric]);
+    }
+    return 0;
 }
 
 int
