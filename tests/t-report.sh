@@ -200,6 +200,35 @@ runs 0 env HOME="$PWD/home" busi-report -q --bootstrap 20 -o one.html pred-0.tsv
 busi-report -q --bootstrap 20 -o one.html pred-0.tsv
 grep -Eq '<td>accuracy</td><td>all</td>(<td class="n">[^<]*</td>)(<td class="n">NA</td>){2}' \
     one.html || bad "one table has a mean over folds: $(grep -o '<td>accuracy.*' one.html | head -n 1)"
-busi-report -q --bootstrap 20 -o own.html --validation pred-0.tsv pred-0.tsv
-grep -q 'or not of the folds that these' own.html ||
-    bad "test scans were taken for validation"
+# points WHETHER OPTION...: does the page of fold 0 have operating points?
+points() {
+    whether=$1
+    shift
+    runs 0 busi-report -q --bootstrap 0 -o points.html "$@"
+    is "operating points: $*" "$whether" \
+        "$(grep -o 'specificity wanted\|known by -l\|or not of the folds that these' \
+            points.html)"
+}
+refused='or not of the folds that these'
+points "specificity wanted" -l folds.tsv --validation val-0.tsv pred-0.tsv
+points "known by -l" --validation val-0.tsv pred-0.tsv
+sed '1s/\tfold\b/\twas/' folds.tsv >unfolded.tsv
+points "known by -l" -l unfolded.tsv --validation val-0.tsv pred-0.tsv
+busi-predict -q -m fold-0.st -d data.st -f folds.tsv --fold 2 --device ref \
+    --allow-train-rows -o train-0.tsv
+points "$refused" -l folds.tsv --validation train-0.tsv pred-0.tsv
+awk -F'\t' -v OFS='\t' 'NR > 1 { $8 = 1 } 1' pred-0.tsv >own.tsv
+points "$refused" -l folds.tsv --validation own.tsv pred-0.tsv
+for fold in "-f folds.tsv --fold 0 --select none" "-f folds.tsv --fold 0" \
+    "--fold all"; do
+    # shellcheck disable=SC2086
+    busi-train -q -d data.st $fold -m ./net.model --size 32 -e 1 -b 8 --seed 2 \
+        --device ref -o other.st
+    for f in 0 1; do
+        busi-predict -q -m other.st -d data.st -f folds.tsv --fold $f \
+            --device ref --allow-train-rows -o other-$f.tsv
+    done
+    case $fold in *0) whether="specificity wanted" ;; *) whether=$refused ;; esac
+    points "$whether" -l folds.tsv --model other.st --validation other-1.tsv \
+        other-0.tsv
+done

@@ -4,6 +4,7 @@
 #ifndef BUSI_REPORT_PARTS_H
 #define BUSI_REPORT_PARTS_H
 
+#include "learn/describe.h"
 #include "learn/predictions.h"
 #include "report/page.h"
 #include "report/plot.h"
@@ -17,6 +18,8 @@ struct report {
     struct labels labels;       /* the manifest, if has_manifest */
     bool has_manifest;
     size_t lacking;             /* scans of it that no table has */
+    struct description *model;  /* [digests.n], of --model */
+    struct str_list digests;    /* theirs */
     struct table metrics;       /* of busi-eval */
     int positive;               /* class */
     bool no_plots;              /* gnuplot is not installed */

@@ -6,7 +6,6 @@
 #include "base/mem.h"
 #include "base/version.h"
 #include "data/image_file.h"
-#include "learn/describe.h"
 #include "learn/facts.h"
 #include "learn/heat.h"
 
@@ -419,22 +418,23 @@ part_mistakes(struct report *r)
  * it does not belong here.
  */
 static void
-check_makers(struct report *r, const struct str_list *digests)
+check_makers(struct report *r)
 {
-    bool *made = mem_array(digests->n, sizeof *made);
+    size_t n = r->digests.n;
+    bool *made = mem_array(n, sizeof *made);
 
     /* What bears no mark may be of any. */
     for (size_t i = 0; i < r->p.nfiles; i++)
         if (r->p.file[i].model == NULL)
-            memset(made, true, digests->n);
+            memset(made, true, n);
         else
-            predictions_made_by(r->p.file[i].model, digests, made);
-    for (size_t i = 0; i < digests->n; i++) {
+            predictions_made_by(r->p.file[i].model, &r->digests, made);
+    for (size_t i = 0; i < n; i++) {
         const char *path = r->c->models.item[i];
 
         if (made[i])
             continue;
-        if (digests->n == 1)
+        if (n == 1)
             err_set(&r->failed, EXIT_INVALID, "'%s' made none of the "
                     "predictions", path);
         log_warn("'%s' made none of the predictions", path);
@@ -444,31 +444,22 @@ check_makers(struct report *r, const struct str_list *digests)
     free(made);
 }
 
-/* A model's facts, all but the first folded up; its digest joins the list. */
+/* A model's facts, all but the first folded up. */
 static void
-model_card(struct report *r, const char *path, bool fold,
-           struct str_list *digests)
+model_card(struct report *r, const struct description *d, bool fold)
 {
-    const struct describe_conf conf = { false, false };
+    const char *path = d->path;
     struct page_table t = { .caption = path, .columns = 2 };
-    struct description d = { 0 };
     char digest[DIGEST_HEX];
 
-    if (describe_open(&d, path, &conf, &r->failed) != 0)
+    if (digest_file(path, digest, &r->failed) != 0)
         return;
-    if (d.kind != FILE_MODEL)
-        err_set(&r->failed, EXIT_INVALID, "'%s' is not a model", path);
-    if (r->failed.status != 0 || digest_file(path, digest, &r->failed) != 0) {
-        describe_release(&d);
-        return;
-    }
     report_source(r, "model", path, digest);
-    str_list_add(digests, d.digest);
     page_cell(&t, "what");
     page_cell(&t, "value");
-    for (size_t k = 1; k < d.facts.n; k++) {
-        page_cell(&t, "%s", d.facts.fact[k].key);
-        page_cell(&t, "%s", d.facts.fact[k].text);
+    for (size_t k = 1; k < d->facts.n; k++) {
+        page_cell(&t, "%s", d->facts.fact[k].key);
+        page_cell(&t, "%s", d->facts.fact[k].text);
     }
     if (fold) {
         str_add(&r->page, "<details><summary>");
@@ -477,24 +468,19 @@ model_card(struct report *r, const char *path, bool fold,
     }
     page_table(&r->page, &t);
     str_add(&r->page, fold ? "</details>\n" : "");
-    describe_release(&d);
 }
 
 void
 part_models(struct report *r)
 {
-    const struct str_list *paths = &r->c->models;
-    struct str_list digests = { 0 };
-
     page_section(&r->page, "Model card");
-    if (paths->n == 0)
+    if (r->digests.n == 0)
         page_paragraph(&r->page, "note", "Not given: --model, the models that "
                        "made the predictions.");
-    for (size_t i = 0; i < paths->n && r->failed.status == 0; i++)
-        model_card(r, paths->item[i], i > 0, &digests);
+    for (size_t i = 0; i < r->digests.n && r->failed.status == 0; i++)
+        model_card(r, &r->model[i], i > 0);
     if (r->failed.status == 0)
-        check_makers(r, &digests);
-    str_list_release(&digests);
+        check_makers(r);
     page_paragraph(&r->page, "", "Intended use: research on classification of "
                    "breast ultrasound. Not intended: any decision about a "
                    "patient. Trained and tested on scans of one collection; "

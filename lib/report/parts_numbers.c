@@ -308,10 +308,35 @@ validation_of(const struct report *r, const struct predictions *v, size_t i)
     return -1;
 }
 
+static const char *
+fact(const struct description *d, const char *key)
+{
+    for (size_t k = 0; k < d->facts.n; k++)
+        if (strcmp(d->facts.fact[k].key, key) == 0)
+            return d->facts.fact[k].text;
+    return "";
+}
+
+/* Was the validation fold of test file i trained on, as --model knows? */
+static bool
+trained_on(const struct report *r, size_t i)
+{
+    bool *made = mem_array(r->digests.n, sizeof *made), trained = false;
+
+    predictions_made_by(r->p.file[i].model, &r->digests, made);
+    for (size_t m = 0; m < r->digests.n; m++)
+        trained = trained ||
+                  (made[m] &&
+                   (strcmp(fact(&r->model[m], "select"), "none") == 0 ||
+                    strcmp(fact(&r->model[m], "fold"),
+                           r->p.file[i].fold) != 0));
+    free(made);
+    return trained;
+}
+
 /*
  * Is table j of the fold that busi-train chooses by, for test file i?  Other
- * rows were trained on.  Without a manifest nobody knows how many folds there
- * are.
+ * rows were trained on.
  */
 static bool
 is_validation(const struct report *r, size_t i, const struct predictions *v,
@@ -320,10 +345,9 @@ is_validation(const struct report *r, size_t i, const struct predictions *v,
     const struct table *t = &r->labels.table;
     int64_t test, fold, k = 0;
 
-    if (!r->has_manifest || r->labels.fold < 0 || r->p.file[i].fold == NULL ||
-        v->file[j].fold == NULL || !str_int(r->p.file[i].fold, &test) ||
+    if (!str_int(r->p.file[i].fold, &test) ||
         !str_int(v->file[j].fold, &fold))
-        return true;
+        return false;
     for (size_t row = 0; row < t->nrows; row++) {
         int64_t f;
 
@@ -360,44 +384,59 @@ keep_file(struct scored *s, size_t n, size_t file)
     return m;
 }
 
+/* Why no threshold can be chosen on these tables, or NULL. */
+static const char *
+why_no_points(const struct report *r, const struct predictions *v)
+{
+    for (size_t i = 0; i < r->p.nfiles; i++) {
+        long j = validation_of(r, v, i);
+
+        if (j >= 0 && (!r->has_manifest || r->labels.fold < 0 ||
+                       r->p.file[i].fold == NULL || v->file[j].fold == NULL))
+            return "Which fold a model was validated on is known by -l "
+                   "MANIFEST with folds, and tables that say their own: no "
+                   "operating points.";
+        if (j < 0 || !is_validation(r, i, v, (size_t)j) ||
+            trained_on(r, i) ||
+            share_scans(r, i, v, (size_t)j))
+            return "The validation tables are not of the same models as the "
+                   "test tables, or not of the folds that these chose their "
+                   "epochs by: no operating points.";
+    }
+    return NULL;
+}
+
 /*
  * Test counts, each fold at the threshold that its validation fold gives; none
  * where one gives none.
  */
-static int
+static struct counts
 count_points(const struct report *r, const struct predictions *v,
-             double least, struct counts *sum)
+             double least)
 {
+    struct counts sum = { 0 };
     bool known = true;
 
-    memset(sum, 0, sizeof *sum);
     for (size_t i = 0; i < r->p.nfiles; i++) {
-        long j = validation_of(r, v, i);
-        size_t ntest, nval;
-        struct scored *test, *val;
+        size_t j = (size_t)validation_of(r, v, i), ntest, nval;
+        struct scored *test = curves_sort(&r->p, r->positive, &ntest);
+        struct scored *val = curves_sort(v, r->positive, &nval);
         struct counts c;
         double threshold;
 
-        if (j < 0 || !is_validation(r, i, v, (size_t)j) ||
-            share_scans(r, i, v, (size_t)j))
-            return -1;
-        test = curves_sort(&r->p, r->positive, &ntest);
-        val = curves_sort(v, r->positive, &nval);
         ntest = keep_file(test, ntest, i);
-        nval = keep_file(val, nval, (size_t)j);
+        nval = keep_file(val, nval, j);
         threshold = curves_threshold(val, nval, least);
         c = curves_at(test, ntest, threshold);
         known = known && !isnan(threshold);
-        sum->tp += c.tp;
-        sum->fp += c.fp;
-        sum->npos += c.npos;
-        sum->nneg += c.nneg;
+        sum.tp += c.tp;
+        sum.fp += c.fp;
+        sum.npos += c.npos;
+        sum.nneg += c.nneg;
         free(test);
         free(val);
     }
-    if (!known)
-        memset(sum, 0, sizeof *sum);
-    return 0;
+    return known ? sum : (struct counts){ 0 };
 }
 
 static void
@@ -419,22 +458,19 @@ point_rows(struct report *r, const struct predictions *v)
         .caption = "Thresholds chosen on each model's validation fold, then "
                    "applied to its test fold; counts pooled", .columns = 4
     };
+    const char *why = why_no_points(r, v);
 
+    if (why != NULL) {
+        page_paragraph(&r->page, "warn", "%s", why);
+        return;
+    }
     page_cell(&t, "specificity wanted");
     page_cell(&t, "sensitivity reached");
     page_cell(&t, "specificity reached");
     page_cell(&t, "scans");
     for (size_t i = 0; i < ARRAY_LEN(least); i++) {
-        struct counts c;
+        struct counts c = count_points(r, v, least[i]);
 
-        if (count_points(r, v, least[i], &c) != 0) {
-            page_paragraph(&r->page, "warn", "The validation tables are not "
-                           "of the same models as the test tables, or not of "
-                           "the folds that these chose their epochs by: no "
-                           "operating points.");
-            str_list_release(&t.cells);
-            return;
-        }
         page_cell(&t, "%.2f", least[i]);
         share_cell(&t, c.tp, c.npos);
         share_cell(&t, c.nneg - c.fp, c.nneg);

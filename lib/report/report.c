@@ -125,6 +125,24 @@ check_folds(const struct report *r, struct err *e)
 }
 
 static int
+read_models(struct report *r, struct err *e)
+{
+    const struct str_list *paths = &r->c->models;
+    const struct describe_conf conf = { false, false };
+
+    r->model = mem_array(paths->n, sizeof *r->model);
+    for (size_t i = 0; i < paths->n; i++) {
+        if (describe_open(&r->model[i], paths->item[i], &conf, e) != 0)
+            return -1;
+        str_list_add(&r->digests, r->model[i].digest);
+        if (r->model[i].kind != FILE_MODEL)
+            return err_set(e, EXIT_INVALID, "'%s' is not a model",
+                           paths->item[i]);
+    }
+    return 0;
+}
+
+static int
 read_all(struct report *r, struct err *e)
 {
     const struct report_conf *c = r->c;
@@ -145,7 +163,7 @@ read_all(struct report *r, struct err *e)
                       r->p.file[i].table.digest);
     }
     if (predictions_settle(&r->p, e) != 0 || find_positive(r, e) != 0 ||
-        check_folds(r, e) != 0)
+        check_folds(r, e) != 0 || read_models(r, e) != 0)
         return -1;
     if (r->has_manifest)
         r->lacking = predictions_lack(&r->p, &r->labels);
@@ -196,6 +214,10 @@ report_write(const struct report_conf *c, struct err *e)
     reject_drop(&r.rejects);
     str_release(&r.page);
     str_list_release(&r.sources.cells);
+    for (size_t i = 0; i < r.digests.n; i++)
+        describe_release(&r.model[i]);
+    free(r.model);
+    str_list_release(&r.digests);
     table_release(&r.metrics);
     predictions_release(&r.p);
     labels_release(&r.labels);
