@@ -200,6 +200,36 @@ runs 0 env HOME="$PWD/home" busi-report -q --bootstrap 20 -o one.html pred-0.tsv
 busi-report -q --bootstrap 20 -o one.html pred-0.tsv
 grep -Eq '<td>accuracy</td><td>all</td>(<td class="n">[^<]*</td>)(<td class="n">NA</td>){2}' \
     one.html || bad "one table has a mean over folds: $(grep -o '<td>accuracy.*' one.html | head -n 1)"
+# ------------------------------------- the checklists name what is on the page
+# filled PAGE WHETHER ITEM...: does it fill in these?
+filled() {
+    page=$1 whether=$2
+    shift 2
+    for item in "$@"; do
+        case $(sed -n "s,.*<td>$item</td><td[^>]*>\\([^<]*\\).*,\\1,p" "$page") in
+        '') bad "$page has no item '$item'" ;;
+        'for the author') [ $whether = no ] || bad "$page leaves '$item'" ;;
+        *) [ $whether = yes ] || bad "$page fills '$item'" ;;
+        esac
+    done
+}
+set -- "Assignment to partitions" "Level at which partitions are disjoint" \
+    "Training versus evaluation data" "Model development" "Class imbalance" \
+    "Performance on all partitions" "Model output" \
+    "Significance and uncertainty" "Estimates and their precision"
+filled again.html yes "$@"
+filled bare.html no "$@"
+sed '1s/\tfold\b/\twas/' folds.tsv >unfolded.tsv
+grep -q 'no interval without bootstrap' bare.html ||
+    bad "intervals that are not there: $(grep Wilson bare.html)"
+grep -q 'Not given: --log' less.html && bad "a log that was left out is not given"
+filled less.html no "Performance on all partitions"
+busi-report -q --bootstrap 0 -l unfolded.tsv -o unfolded.html pred-?.tsv
+filled unfolded.html no "Assignment to partitions" "Model development" \
+    "Level at which partitions are disjoint"
+filled unfolded.html yes "Class imbalance"
+
+# ------------------------------------- thresholds
 # points WHETHER OPTION...: does the page of fold 0 have operating points?
 points() {
     whether=$1
@@ -208,11 +238,12 @@ points() {
     is "operating points: $*" "$whether" \
         "$(grep -o 'specificity wanted\|known by -l\|or not of the folds that these' \
             points.html)"
+    case $whether in spec*) filled points.html yes "Model output" ;;
+    *) filled points.html no "Model output" ;; esac
 }
 refused='or not of the folds that these'
 points "specificity wanted" -l folds.tsv --validation val-0.tsv pred-0.tsv
 points "known by -l" --validation val-0.tsv pred-0.tsv
-sed '1s/\tfold\b/\twas/' folds.tsv >unfolded.tsv
 points "known by -l" -l unfolded.tsv --validation val-0.tsv pred-0.tsv
 busi-predict -q -m fold-0.st -d data.st -f folds.tsv --fold 2 --device ref \
     --allow-train-rows -o train-0.tsv

@@ -26,6 +26,7 @@ struct report {
     struct page_table sources;  /* the files read, and their digests */
     struct reject rejects;      /* logs and pictures that could not be read */
     size_t maps;                /* heat maps shown */
+    bool trained, points;       /* training, operating points are shown */
     struct err failed;          /* first error of a part: no page is made */
 };
 

@@ -192,15 +192,16 @@ part_training(struct report *r)
         }
         table_release(&t);
     }
-    if (first) {
+    if (paths->n == 0)
         page_paragraph(&r->page, "note", "Not given: --log, the logs of "
                        "busi-train.");
-    } else {
+    if (!first) {
         str_add(&r->page, "<div class=\"plots\">\n");
         report_plot(r, &loss, "Loss by epoch, a line for each fold; the one "
                               "trained on is of changed pictures");
         report_plot(r, &acc, "Accuracy by epoch, a line for each fold");
         str_add(&r->page, "</div>\n");
+        r->trained = !r->no_plots;
     }
     plot_release(&loss);
     plot_release(&acc);
@@ -239,6 +240,14 @@ marks(struct report *r)
     free(without);
 }
 
+/* Folds keep groups together, as nobody can tell without all of them. */
+static bool
+groups_whole(const struct report *r)
+{
+    return r->has_manifest && r->labels.fold >= 0 && r->labels.group >= 0 &&
+           r->p.grouped && !r->p.crossed;
+}
+
 /* The numbers of --plain beside these. */
 static void
 plain_folds(struct report *r, const struct table *plain)
@@ -260,8 +269,7 @@ plain_folds(struct report *r, const struct table *plain)
     }
     report_source(r, "plain folds", plain->path, plain->digest);
     page_cell(&t, "metric");
-    page_cell(&t, r->p.grouped && !r->p.crossed ? "groups whole"
-                                                : "these folds");
+    page_cell(&t, groups_whole(r) ? "groups whole" : "these folds");
     page_cell(&t, "plain folds");
     for (size_t i = 0; i < ARRAY_LEN(metrics); i++) {
         page_cell(&t, "%s", metrics[i][0]);
@@ -491,10 +499,11 @@ part_models(struct report *r)
 /* -------------------------------------------------------------- checklists */
 
 /*
- * An item, and what these files say to it if they were given; NULL: the author
- * must.  They are m: models, t: logs, c: heat maps of mistakes, v: validation
- * tables, p: metrics of plain folds, k: several tables, g: groups that no fold
- * cuts.
+ * An item, and where the page says what it asks for if that is on it; NULL: the
+ * author must.  Needed are m: models, t: training, c: heat maps of mistakes, v:
+ * operating points, p: metrics of plain folds, k: several tables, l: a manifest
+ * with labels, f: and with folds, g: groups that none of these cuts, b:
+ * replicates of the bootstrap.
  */
 struct item {
     const char *number, *what, *filled, *needs;
@@ -504,16 +513,19 @@ static bool
 given(const struct report *r, const char *needs)
 {
     const struct report_conf *c = r->c;
-    bool all = true;
+    bool labels = r->has_manifest && r->labels.label >= 0, all = true;
 
     for (; needs != NULL && *needs != '\0'; needs++)
         all = all && (*needs == 'm'   ? c->models.n > 0
-                      : *needs == 't' ? c->logs.n > 0
+                      : *needs == 't' ? r->trained
                       : *needs == 'c' ? r->maps > 0
-                      : *needs == 'v' ? c->validation.n > 0
+                      : *needs == 'v' ? r->points
                       : *needs == 'p' ? c->plain != NULL
                       : *needs == 'k' ? c->npreds > 1
-                                      : r->p.grouped && !r->p.crossed);
+                      : *needs == 'l' ? labels
+                      : *needs == 'f' ? labels && r->labels.fold >= 0
+                      : *needs == 'b' ? c->nboot > 0
+                                      : groups_whole(r));
     return all;
 }
 
@@ -556,7 +568,7 @@ static const struct item claim[] = {
     { "16", "Source of reference annotations", NULL, NULL },
     { "17", "Annotation of the test set", NULL, NULL },
     { "18", "Variability of raters", NULL, NULL },
-    { "19", "Assignment to partitions", "Scans: classes by fold", NULL },
+    { "19", "Assignment to partitions", "Scans: classes by fold", "f" },
     { "20", "Level at which partitions are disjoint",
       "Scans: groups of near-copies (patients are not known)", "g" },
     { "21", "Intended sample size", NULL, NULL },
@@ -567,7 +579,7 @@ static const struct item claim[] = {
     { "26", "Selection of the final model", "Model card: select, epoch", "m" },
     { "27", "Ensembling", NULL, NULL },
     { "28", "Metrics of performance", "Results", NULL },
-    { "29", "Significance and uncertainty", "Results: 95 % intervals", NULL },
+    { "29", "Significance and uncertainty", "Results: 95 % intervals", "b" },
     { "30", "Robustness or sensitivity analysis", "Shortcuts and leaks", "p" },
     { "31", "Explainability", "Worst mistakes: heat maps", "c" },
     { "32", "Evaluation on internal data", "Results: cross-validation", "k" },
@@ -576,7 +588,7 @@ static const struct item claim[] = {
     { "35", "Numbers included and excluded", "Scans: flow", NULL },
     { "36", "Demographic and clinical characteristics", NULL, NULL },
     { "37", "Performance on all partitions", "Training; Results", "t" },
-    { "38", "Estimates and their precision", "Results", NULL },
+    { "38", "Estimates and their precision", "Results", "b" },
     { "39", "Failure analysis", "Worst mistakes", NULL },
     { "40", "Limitations", NULL, NULL },
     { "41", "Implications for practice", NULL, NULL },
@@ -599,15 +611,15 @@ static const struct item tripod[] = {
     { "10", "Sample size", "Scans: numbers; justification for the author", NULL },
     { "11", "Missing data", "Scans: rejected", NULL },
     { "12", "Analytical methods", "Model card: command; Results", "m" },
-    { "13", "Class imbalance", "Scans: numbers of each class; Results: balanced", NULL },
+    { "13", "Class imbalance", "Scans: numbers of each class; Results: balanced", "l" },
     { "14", "Fairness", NULL, NULL },
     { "15", "Model output", "Calibration; Operating points", "v" },
-    { "16", "Training versus evaluation data", "Scans: classes by fold", NULL },
+    { "16", "Training versus evaluation data", "Scans: classes by fold", "f" },
     { "17", "Ethical approval", NULL, NULL },
     { "18", "Open science", NULL, NULL },
     { "19", "Patient and public involvement", NULL, NULL },
     { "20", "Results: participants", "Scans: numbers; rest for the author", NULL },
-    { "21", "Model development", "Scans: classes by fold", NULL },
+    { "21", "Model development", "Scans: classes by fold", "f" },
     { "22", "Full model specification", "Model card; the model file", "m" },
     { "23", "Model performance", "Results", NULL },
     { "24", "Model updating", NULL, NULL },

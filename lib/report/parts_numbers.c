@@ -59,10 +59,10 @@ part_summary(struct report *r)
     size_t seen = 0;
 
     page_paragraph(&r->page, "note", "%zu scans in %zu table%s of "
-                   "predictions, each scored once. Values with 95 %% "
-                   "intervals. Research use only: not a medical device.",
-                   count_ok(r), r->p.nfiles,
-                   r->p.nfiles == 1 ? "" : "s");
+                   "predictions, each scored once. %s 95 %% intervals. "
+                   "Research use only: not a medical device.",
+                   count_ok(r), r->p.nfiles, r->p.nfiles == 1 ? "" : "s",
+                   r->c->nboot > 0 ? "Values with" : "Some values have");
     for (size_t i = 0; i < r->p.nfiles; i++) {
         selected = selected || r->p.file[i].nselected > 0;
         seen += r->p.file[i].nseen;
@@ -207,10 +207,14 @@ part_metrics(struct report *r)
     page_table(&r->page, &t);
     if (r->p.nfiles > 1)
         by_fold(r);
-    page_paragraph(&r->page, "note", "Proportions: Wilson; AUROC: DeLong; the "
-                   "rest: bootstrap over %s. The first two take scans as "
+    page_paragraph(&r->page, "note", "Proportions: Wilson; AUROC of a class: "
+                   "DeLong; the rest: %s%s. The first two take scans as "
                    "independent and are too narrow where copies abound.",
-                   r->p.grouped ? "groups of near-copies" : "scans");
+                   r->c->nboot == 0 ? "no interval without bootstrap"
+                                    : "bootstrap over ",
+                   r->c->nboot == 0 ? ""
+                   : r->p.grouped   ? "groups of near-copies"
+                                    : "scans");
     page_end(&r->page);
 }
 
@@ -477,6 +481,7 @@ point_rows(struct report *r, const struct predictions *v)
         page_cell(&t, "%.0f", c.npos + c.nneg);
     }
     page_table(&r->page, &t);
+    r->points = true;
 }
 
 static int
