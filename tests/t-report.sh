@@ -198,8 +198,12 @@ echo 'set output "stolen.svg"' >home/.gnuplot
 runs 0 env HOME="$PWD/home" busi-report -q --bootstrap 20 -o one.html pred-0.tsv
 [ ! -e stolen.svg ] || bad "gnuplot ran what a user's file says"
 busi-report -q --bootstrap 20 -o one.html pred-0.tsv
-grep -Eq '<td>accuracy</td><td>all</td>(<td class="n">[^<]*</td>)(<td class="n">NA</td>){2}' \
-    one.html || bad "one table has a mean over folds: $(grep -o '<td>accuracy.*' one.html | head -n 1)"
+grep -q 'fold mean\|all folds\|over the folds' one.html &&
+    bad "one table is several folds: $(grep -o '.\{40\}fold mean' one.html)"
+grep -Eq '<td>accuracy</td><td>all</td><td class="n">[^<]*</td></tr>' one.html ||
+    bad "accuracy of one table: $(grep -o '<td>accuracy.*' one.html | head -n 1)"
+grep -Eq '<td>accuracy</td><td>all</td>(<td class="n">[^<]*</td>){3}</tr>' \
+    again.html || bad "accuracy has no mean over folds"
 # ------------------------------------- the checklists name what is on the page
 # filled PAGE WHETHER ITEM...: does it fill in these?
 filled() {
@@ -228,6 +232,28 @@ busi-report -q --bootstrap 0 -l unfolded.tsv -o unfolded.html pred-?.tsv
 filled unfolded.html no "Assignment to partitions" "Model development" \
     "Level at which partitions are disjoint"
 filled unfolded.html yes "Class imbalance"
+
+# ------------------------------------- what is said of folds is true of them
+grep -q 'scans of one collection' again.html || bad "folds are of one collection"
+busi-predict -q -m fold-0.st --device ref --rejects /dev/null \
+    scans/benign >new.tsv
+awk -F'\t' -v OFS='\t' 'NR > 1 { $2 = "benign" } 1' new.tsv >labelled.tsv
+runs 0 busi-report -q --bootstrap 0 -o new.html labelled.tsv
+grep -q 'scans of one collection' new.html && bad "new scans are of another one"
+sed -e '1s/$/\tselect/' -e '2,$s/$/\ttest/' labelled.tsv >chosen.tsv
+runs 0 busi-report -q --bootstrap 0 -o chosen.html chosen.tsv
+grep -q 'own test fold: results on that fold flatter it' chosen.html ||
+    bad "an epoch that was chosen on a test fold: $(grep -o 'The epoch.*' chosen.html)"
+svgs() {
+    grep -o 'image/svg+xml;base64,[^"]*' "$1" | cut -d, -f 2 | while read -r b; do
+        echo "$b" | base64 -d
+    done
+}
+if command -v gnuplot >/dev/null; then
+    svgs again.html >drawn
+    has drawn '>validation<'
+    grep -q 'choosing epochs' drawn && bad "an epoch that no fold has chosen"
+fi
 
 # ------------------------------------- thresholds
 # points WHETHER OPTION...: does the page of fold 0 have operating points?

@@ -183,10 +183,10 @@ part_training(struct report *r)
             left_out(r, paths->item[i], &e);
         } else {
             add_log(&loss, &t, "train_loss", first ? "train" : "", PLOT_BLUE);
-            add_log(&loss, &t, "val_loss", first ? "choosing epochs" : "",
+            add_log(&loss, &t, "val_loss", first ? "validation" : "",
                     PLOT_ORANGE);
             add_log(&acc, &t, "train_acc", first ? "train" : "", PLOT_BLUE);
-            add_log(&acc, &t, "val_acc", first ? "choosing epochs" : "",
+            add_log(&acc, &t, "val_acc", first ? "validation" : "",
                     PLOT_ORANGE);
             first = false;
         }
@@ -478,6 +478,17 @@ model_card(struct report *r, const struct description *d, bool fold)
     str_add(&r->page, fold ? "</details>\n" : "");
 }
 
+/* Does every row name its fold? */
+static bool
+all_folds(const struct report *r)
+{
+    size_t i = 0;
+
+    while (i < r->p.n && r->p.row[i].fold[0] != '\0')
+        i++;
+    return i == r->p.n;
+}
+
 void
 part_models(struct report *r)
 {
@@ -491,8 +502,9 @@ part_models(struct report *r)
         check_makers(r);
     page_paragraph(&r->page, "", "Intended use: research on classification of "
                    "breast ultrasound. Not intended: any decision about a "
-                   "patient. Trained and tested on scans of one collection; "
-                   "what scores well here may fail elsewhere.");
+                   "patient. %sWhat scores well here may fail elsewhere.",
+                   all_folds(r) ? "Trained and tested on scans of one "
+                                  "collection. " : "");
     page_end(&r->page);
 }
 

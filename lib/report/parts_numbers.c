@@ -76,7 +76,7 @@ part_summary(struct report *r)
                        "scored.", r->lacking);
     if (selected)
         page_paragraph(&r->page, "warn", "The epoch of a model was chosen on "
-                       "its own test fold: these results flatter it.");
+                       "its own test fold: results on that fold flatter it.");
     if (!r->p.grouped)
         page_paragraph(&r->page, "warn", "No groups of near-copies are known: "
                        "copies of test scans may have been trained on.");
@@ -101,8 +101,8 @@ static void
 confusion(struct report *r)
 {
     size_t k = r->p.classes.n, *count = mem_array(k * k, sizeof *count);
-    struct page_table t = { .caption = "Confusion matrix, all folds: rows are "
-                                       "the truth, columns what was predicted",
+    struct page_table t = { .caption = "Confusion matrix: rows are the truth, "
+                                       "columns what was predicted",
                             .columns = k + 2 };
 
     for (size_t i = 0; i < r->p.n; i++)
@@ -144,10 +144,12 @@ metric_row(struct report *r, struct page_table *t, const char *metric,
     page_cell(t, "%s", metric);
     page_cell(t, "%s", class);
     page_cell(t, "%s", text);
+    free(text);
+    if (r->p.nfiles == 1)
+        return;
     number_cell(t, report_metric(&r->metrics, metric, class, "mean",
                                  "value"));
     number_cell(t, report_metric(&r->metrics, metric, class, "sd", "value"));
-    free(text);
 }
 
 static void
@@ -187,9 +189,12 @@ part_metrics(struct report *r)
     static const char *const per_class[] = {
         "auroc", "auprc", "sensitivity", "specificity", "ppv", "npv", "f1"
     };
+    bool folds = r->p.nfiles > 1;
     struct page_table t = {
-        .caption = "All metrics, pooled over the folds; mean and standard "
-                   "deviation of the folds beside", .columns = 5
+        .caption = folds ? "All metrics, pooled over the folds; mean and "
+                           "standard deviation of the folds beside"
+                         : "All metrics",
+        .columns = folds ? 5 : 3
     };
 
     page_section(&r->page, "Results");
@@ -197,15 +202,17 @@ part_metrics(struct report *r)
     page_cell(&t, "metric");
     page_cell(&t, "class");
     page_cell(&t, "value (95 %% interval)");
-    page_cell(&t, "fold mean");
-    page_cell(&t, "fold sd");
+    if (folds) {
+        page_cell(&t, "fold mean");
+        page_cell(&t, "fold sd");
+    }
     for (size_t i = 0; i < ARRAY_LEN(over_all); i++)
         metric_row(r, &t, over_all[i], "all");
     for (size_t i = 0; i < ARRAY_LEN(per_class); i++)
         for (size_t c = 0; c < r->p.classes.n; c++)
             metric_row(r, &t, per_class[i], class_name(r, c));
     page_table(&r->page, &t);
-    if (r->p.nfiles > 1)
+    if (folds)
         by_fold(r);
     page_paragraph(&r->page, "note", "Proportions: Wilson; AUROC of a class: "
                    "DeLong; the rest: %s%s. The first two take scans as "
@@ -247,8 +254,9 @@ part_discrimination(struct report *r)
     memcpy(l->x, unit, sizeof unit);
     memcpy(l->y, unit, sizeof unit);
     str_add(&r->page, "<div class=\"plots\">\n");
-    report_plot(r, &roc, "ROC curves, each class against the rest, all folds "
-                         "pooled");
+    report_plot(r, &roc, r->p.nfiles > 1
+                ? "ROC curves, each class against the rest, all folds pooled"
+                : "ROC curves, each class against the rest");
     report_plot(r, &pr, "Precision and recall, each class against the rest");
     str_add(&r->page, "</div>\n");
     page_end(&r->page);
