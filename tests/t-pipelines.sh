@@ -155,7 +155,7 @@ busi-predict -q -m team/fold-0.safetensors -m team/fold-0.2.safetensors \
     --tta 2 -d team/data.safetensors -f team/folds.tsv --fold 0 --threads 1 \
     -o want
 cmp -s want team/pred-0.tsv || bad "not the mean of two networks"
-is "the page has both" 2 "$(grep -c '<caption>team/fold' team/report.html)"
+is "the page has both" 2 "$(grep -c '<p class="caption">team/fold' team/report.html)"
 grep -q 'made none of' team/report.html && bad "a network that voted is not known"
 team TTA=2
 team TTA=1

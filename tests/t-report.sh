@@ -255,6 +255,43 @@ if command -v gnuplot >/dev/null; then
     grep -q 'choosing epochs' drawn && bad "an epoch that no fold has chosen"
 fi
 
+# ------------------------------------- what is drawn can be read
+grep -q 'Beside a scan is its heat map' again.html || bad "no word on heat maps"
+grep -q 'Beside a scan is its heat map' maps.html && bad "of no heat map a word"
+grep -q '<caption' again.html && bad "a caption scrolls with its table"
+grep -q '<p class="caption">Confusion matrix' again.html || bad "no captions"
+grep -q '<details>' again.html && bad "what is folded up is not on paper"
+is "cards that can be folded up, and the checklists" 4 \
+    "$(grep -o '<details open>' again.html | wc -l)"
+grep -q '@media(max-width:40rem){[^@]*td.n,th.n{white-space:normal}' again.html ||
+    bad "numbers are cut on a phone"
+awk 'BEGIN {
+    OFS = "\t"
+    $1 = "id"; $2 = "label"; $3 = "pred"
+    for (c = 0; c < 7; c++) $(4 + c) = "p_BI-RADS " c
+    print
+    for (i = 0; i < 49; i++) {
+        $1 = "s" i; $2 = "BI-RADS " i % 7; $3 = "BI-RADS " (i * i) % 7
+        for (c = 0; c < 7; c++) $(4 + c) = c == (i * i) % 7 ? 0.4 : 0.1
+        print
+    }
+}' </dev/null >seven.tsv
+runs 0 busi-report -q --bootstrap 0 -o seven.html seven.tsv
+if command -v gnuplot >/dev/null; then
+    svgs seven.html | awk '/<\/svg>/ { exit } 1' >roc
+    is "seven curves and what to compare with" 8 \
+        "$(grep -o "<path stroke='[^']*' \(stroke-dasharray='[^']*'\)\?" roc |
+            grep -v '221\|102' | sort -u | wc -l)"
+    is "names of classes are above the curves" 7 "$(awk -F'[(,)]' '
+        /gridline/ && match($0, /M[0-9.]+,[0-9.]+/) {
+            split(substr($0, RSTART, RLENGTH), m, ",")
+            if (!top || m[2] + 0 < top) top = m[2] + 0 }
+        /<g transform="translate/ { y = $3 }
+        />BI-RADS/ { name[++n] = y }
+        END { for (i = 1; i <= n; i++) above += name[i] < top; print above + 0 }
+        ' roc)"
+fi
+
 # ------------------------------------- thresholds
 # points WHETHER OPTION...: does the page of fold 0 have operating points?
 points() {

@@ -23,17 +23,19 @@ static const char style[] =
     "var(--line);padding-bottom:.25rem}"
     "h3{font-size:1rem;margin:1rem 0 .25rem}"
     "p{margin:.4rem 0;max-width:48rem}"
-    "p.note,caption,figcaption{color:var(--soft);font-size:.875rem}"
+    "p.note,p.caption,figcaption{color:var(--soft);font-size:.875rem}"
     "p.warn{color:var(--warn);font-weight:600}"
     ".wide{overflow-x:auto}"
     "table{border-collapse:collapse;margin:.5rem 0;font-size:.875rem}"
-    "caption{text-align:left;padding-bottom:.25rem}"
+    "p.caption{margin:.8rem 0 0;overflow-wrap:anywhere}"
     "th,td{padding:.2rem .6rem;border-bottom:1px solid var(--line);"
     "text-align:left;vertical-align:top}"
     "th{color:var(--soft);font-weight:600}"
     "td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;"
     "white-space:nowrap}"
     "td.long{overflow-wrap:anywhere}"
+    "@media(max-width:40rem){table{font-size:.75rem}th,td{padding:.2rem .25rem}"
+    "td.n,th.n{white-space:normal}}"
     ".cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(9rem,"
     "1fr));gap:.75rem;margin:1rem 0}"
     ".card{background:var(--tint);border-radius:.4rem;padding:.6rem .8rem}"
@@ -50,7 +52,7 @@ static const char style[] =
     "code{font-size:.8rem;overflow-wrap:anywhere}"
     "@media print{body{max-width:none;font-size:10pt;color:#000;background:"
     "#fff}section{break-inside:auto}figure,tr,.card{break-inside:avoid}"
-    "h2,h2+p,caption{break-after:avoid}.plots{break-before:avoid}"
+    "h2,h2+p,p.caption{break-after:avoid}.plots{break-before:avoid}"
     ".plots{grid-template-columns:1fr 1fr}}";
 
 void
@@ -166,12 +168,9 @@ page_table(struct str *s, struct page_table *t)
     assert(t->columns > 0);
     for (size_t j = 0; j < t->columns; j++)
         number[j] = is_number_column(t, j);
+    if (t->caption != NULL)
+        page_paragraph(s, "caption", "%s", t->caption);
     str_add(s, "<div class=\"wide\"><table>");
-    if (t->caption != NULL) {
-        str_add(s, "<caption>");
-        page_text(s, t->caption);
-        str_add(s, "</caption>");
-    }
     for (size_t i = 0; i < t->cells.n; i++) {
         const char *tag = i < t->columns ? "th" : "td";
         size_t j = i % t->columns;

@@ -164,9 +164,8 @@ add_log(struct plot *p, const struct table *t, const char *column,
 void
 part_training(struct report *r)
 {
-    struct plot loss = { "epoch", "loss", 0, 0, 0, 0, "top right", NULL, 0 };
-    struct plot acc = { "epoch", "accuracy", 0, 0, 0, 1, "bottom right",
-                        NULL, 0 };
+    struct plot loss = { "epoch", "loss", 0, 0, 0, 0, NULL, 0 };
+    struct plot acc = { "epoch", "accuracy", 0, 0, 0, 1, NULL, 0 };
     const struct str_list *paths = &r->c->logs;
     bool first = true;
 
@@ -409,6 +408,11 @@ part_mistakes(struct report *r)
     for (size_t i = 0; i < n && i < SHOWN; i++)
         show_mistake(r, wrong[i]);
     str_add(&r->page, "</div>\n");
+    if (r->maps > 0)
+        page_paragraph(&r->page, "note", "Beside a scan is its heat map: where "
+                       "the networks found what speaks for the class that they "
+                       "predicted, from purple over red to yellow the more. A "
+                       "white line is the outline of the scan's masks.");
     if (r->c->cam != NULL && !any_map(r)) {
         err_set(&e, EXIT_IO, "'%s' has a heat map of none of these scans",
                 r->c->cam);
@@ -452,7 +456,7 @@ check_makers(struct report *r)
     free(made);
 }
 
-/* A model's facts, all but the first folded up. */
+/* A model's facts; all but the first can be folded up. */
 static void
 model_card(struct report *r, const struct description *d, bool fold)
 {
@@ -470,7 +474,7 @@ model_card(struct report *r, const struct description *d, bool fold)
         page_cell(&t, "%s", d->facts.fact[k].text);
     }
     if (fold) {
-        str_add(&r->page, "<details><summary>");
+        str_add(&r->page, "<details open><summary>");
         page_text(&r->page, path);
         str_add(&r->page, "</summary>");
     }

@@ -231,10 +231,8 @@ void
 part_discrimination(struct report *r)
 {
     static const double unit[2] = { 0, 1 };
-    struct plot roc = { "1 - specificity", "sensitivity", 0, 1, 0, 1,
-                        "bottom right", NULL, 0 };
-    struct plot pr = { "recall", "precision", 0, 1, 0, 1, "bottom left",
-                       NULL, 0 };
+    struct plot roc = { "1 - specificity", "sensitivity", 0, 1, 0, 1, NULL, 0 };
+    struct plot pr = { "recall", "precision", 0, 1, 0, 1, NULL, 0 };
     struct plot_line *l;
 
     page_section(&r->page, "Discrimination");
@@ -244,8 +242,10 @@ part_discrimination(struct report *r)
         enum plot_colour colour = (enum plot_colour)(c % PLOT_BLACK);
 
         l = plot_add(&roc, class_name(r, c), colour, n + 1);
+        l->dashes = (int)(c / PLOT_BLACK);
         l->n = curves_roc(s, n, l->x, l->y);
         l = plot_add(&pr, class_name(r, c), colour, n + 1);
+        l->dashes = (int)(c / PLOT_BLACK);
         l->n = curves_precision(s, n, l->x, l->y);
         free(s);
     }
@@ -268,7 +268,7 @@ part_calibration(struct report *r)
     enum { BINS = 10 };
     static const double unit[2] = { 0, 1 };
     struct plot p = { "probability of the predicted class", "share right", 0,
-                      1, 0, 1, "top left", NULL, 0 };
+                      1, 0, 1, NULL, 0 };
     struct page_table t = { .caption = "The bins", .columns = 4 };
     double m[BINS];
     struct plot_line *l;
@@ -536,7 +536,7 @@ part_benefit(struct report *r)
 {
     enum { POINTS = 60 };
     struct plot p = { "threshold probability", "net benefit", 0, 0.6, 0, 0,
-                      "top right", NULL, 0 };
+                      NULL, 0 };
     struct plot_line *net, *all;
     double top = 0;
     size_t n;

@@ -111,9 +111,9 @@ write_script(const struct plot *p, struct str *s)
 
     str_add(s, "set terminal svg size 480,340 noenhanced font 'sans-serif,14'\n"
                "set border 3 lc rgb '#666666'\nset tics nomirror out\n"
-               "set grid lc rgb '#dddddd' lw 0.5\nset samples 2\n");
-    str_addf(s, "set xlabel '%s'\nset ylabel '%s'\nset key %s samplen 2\n",
-             p->xlabel, p->ylabel, p->key);
+               "set grid lc rgb '#dddddd' lw 0.5\nset samples 2\n"
+               "set key above Left reverse samplen 2\n");
+    str_addf(s, "set xlabel '%s'\nset ylabel '%s'\n", p->xlabel, p->ylabel);
     write_range(p, s, 'x', p->lo_x, p->hi_x);
     write_range(p, s, 'y', p->lo_y, p->hi_y);
     for (size_t i = 0; i < p->n; i++) {
@@ -132,6 +132,8 @@ write_script(const struct plot *p, struct str *s)
             continue;
         str_addf(s, "%s $d%zu using 1:2 %s lc rgb '%s' ", before, i,
                  looks[l->look], colours[l->colour]);
+        if (l->dashes > 0)
+            str_addf(s, "dt %d ", l->dashes + 1);
         before = ",";
         if (l->title[0] != '\0')
             str_addf(s, "title \"%s\"", l->title);

@@ -21,6 +21,8 @@ struct plot_line {
     enum plot_colour colour;
     enum { PLOT_LINE, PLOT_DASHED, PLOT_THIN, PLOT_MARKS } look;
                                 /* dashed: what to compare with */
+    int dashes;                 /* of PLOT_LINE: 0 is none; tell lines of one
+                                   colour apart */
     double *x, *y;              /* [n]; NaN breaks the line */
     size_t n;
 };
@@ -28,7 +30,6 @@ struct plot_line {
 struct plot {
     const char *xlabel, *ylabel;
     double lo_x, hi_x, lo_y, hi_y;      /* equal: as the numbers are */
-    const char *key;            /* where gnuplot puts it: "bottom right" */
     struct plot_line *line;     /* [n], freed by plot_release() */
     size_t n;
 };
