@@ -158,8 +158,8 @@ hash_ids(struct scan_list *l, const char *path, struct err *e)
     if (rc != 0)
         return -1;
     rc = n < LEAST || n > MOST
-         ? err_set(e, EXIT_INVALID, "'%s' is not a key: it has %zu bytes, and a "
-                   "key %d to %d", path, n, LEAST, MOST)
+         ? err_set(e, EXIT_INVALID, "'%s' is not a key: it has %zu bytes, and "
+                   "a key %d to %d", path, n, LEAST, MOST)
          : scan_hash_ids(l, key, n, e);
     free(key);
     return rc;

@@ -5,13 +5,12 @@
 #
 # Incremental: a table is replaced only when its content changes, so a changed
 # scan makes the dataset and what was trained on it anew, and nothing changed
-# makes nothing.  (A change taken back is one more change, and so is another path of
-# the same folder.)  Masks, whose area the report has, count by name, size and time.
-# An interrupted training goes on where
-# it was.  With -j folds
-# train side by side: on CPUs give THREADS= each; where there are GPUs, each fold
-# takes RANKS of them for itself and others wait (on-gpu.sh; DEVICES="0 1" are all
-# that may be taken), so `make -j4` keeps four busy.
+# makes nothing.  (A change taken back is one more change, and so is another path
+# of the same folder.)  Masks, whose area the report has, count by name, size and
+# time.  An interrupted training goes on where it was.  With -j folds train side by
+# side: on CPUs give THREADS= each; where there are GPUs, each fold takes RANKS of
+# them for itself and others wait (on-gpu.sh; DEVICES="0 1" are all that may be
+# taken), so `make -j4` keeps four busy.
 #
 # PHANTOMS=3200 trains on so many drawn scans first, and every fold starts from
 # what that taught (their size is that of the scans, their start the same for all
@@ -20,8 +19,8 @@
 # MEMBERS=3 trains three networks a fold, from other seeds, whose probabilities
 # are averaged; TTA=8 averages over eight views of a scan as well.
 #
-# WORK holds the tables and the dataset, and may serve several OUTs, once it is made;
-# GROUPED=0 lets near-copies cross folds; FOLDS="0 1" trains these alone.
+# WORK holds the tables and the dataset, and may serve several OUTs, once it is
+# made; GROUPED=0 lets near-copies cross folds; FOLDS="0 1" trains these alone.
 
 BUSI     ?=
 MODEL    ?= resnet18

@@ -32,7 +32,7 @@ comm_launched(void)
     return by_mpi() || comm_tcp_launched();
 }
 
-/* ------------------------------------------------------------ one rank alone */
+/* ----------------------------------------------------------- one rank alone */
 
 static int
 self_sum(struct comm *c, float *x, size_t n, struct err *e)
@@ -75,7 +75,7 @@ self_open(void)
     return c;
 }
 
-/* ------------------------------------------------------------------- opening */
+/* ------------------------------------------------------------------ opening */
 
 struct comm *
 comm_open(double timeout, struct err *e)

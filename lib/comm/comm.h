@@ -2,10 +2,10 @@
  * comm: N processes (ranks) that train one network together.
  *
  * One rank per device.  Classes: "self" (one rank alone; every sum is what it
- * was), "mpi" (a plugin), "tcp" (comm_tcp.h), "nccl" (a plugin).  Vectors lie in
- * host memory unless `device` is set: comm_open_gpu() makes such a communicator
- * for GPUs.  Sums are made in a fixed order, neighbours first (halves.h), so
- * that every rank gets the same bits and every run too.
+ * was), "mpi" (a plugin), "tcp" (comm_tcp.h), "nccl" (a plugin).  Vectors lie
+ * in host memory unless `device` is set: comm_open_gpu() makes such a
+ * communicator for GPUs.  Sums are made in a fixed order, neighbours first
+ * (halves.h), so that every rank gets the same bits and every run too.
  */
 #ifndef BUSI_COMM_COMM_H
 #define BUSI_COMM_COMM_H

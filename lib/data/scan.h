@@ -6,12 +6,12 @@
  * .ima, whose bytes are DICOM's; of DICOM files, FILE.dcm#N is the N-th frame,
  * where the path itself is given.  DICOMDIR, hidden files and all others are
  * passed over.  Its id is its path below the folder it was found in, its label
- * the name of the folder directly above it, empty for one that lies loose in the
- * folder given.  A file given by its own path has that path, without "." parts,
- * as id.
+ * the name of the folder directly above it, empty for one that lies loose in
+ * the folder given.  A file given by its own path has that path, without "."
+ * parts, as id.
  *
- * A mask is NAME_mask.EXT or NAME_mask_N.EXT, in any case; its scan is NAME, with
- * the same ending or another, in the same folder.
+ * A mask is NAME_mask.EXT or NAME_mask_N.EXT, in any case; its scan is NAME,
+ * with the same ending or another, in the same folder.
  */
 #ifndef BUSI_DATA_SCAN_H
 #define BUSI_DATA_SCAN_H

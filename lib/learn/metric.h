@@ -81,8 +81,8 @@ void metric_confusion(const struct outcome *scan, size_t n, int k,
  * the caller frees them.  Accuracy, sensitivity, specificity, PPV and NPV:
  * Wilson; AUROC per class: DeLong; the rest: percentiles of nboot (0: none)
  * bootstrap replicates over groups, if at least nine in ten are defined and
- * not all are equal (ECE: reflected about the value v, 2 v - hi to the higher of
- * 2 v - lo and hi, and widened to hold v).
+ * not all are equal (ECE: reflected about the value v, 2 v - hi to the higher
+ * of 2 v - lo and hi, and widened to hold v).
  * Replicate b is drawn by (seed, RNG_BOOTSTRAP, 0, b) over all cores; the
  * result depends on the order of scans and groups, so sort them first.
  */

@@ -20,7 +20,10 @@ train_state_path(const char *out)
     return str_format("%.*s.state%s", n, out, dot != NULL ? dot : "");
 }
 
-/* The number of epochs may grow, but not with the cosine: every rate depends on it. */
+/*
+ * The number of epochs may grow, but not with the cosine, whose every rate
+ * depends on it.
+ */
 char *
 train_fingerprint(const struct trainer *t)
 {
@@ -46,8 +49,8 @@ train_fingerprint(const struct trainer *t)
         (long long)s->step_every, s->factor, c->momentum, c->weight_decay,
         c->smoothing, c->balanced, (int)c->augment, c->mixup,
         t->model->from.init, c->init_norm, (long long)c->freeze, c->lr_body,
-        c->ema, (int)c->select, (int)c->best, (long long)c->seed, t->backend->dtype,
-        s->kind == SCHED_COSINE ? (long long)s->epochs : 0, c->shards,
+        c->ema, (int)c->select, (int)c->best, (long long)c->seed,
+        t->backend->dtype, s->kind == SCHED_COSINE ? (long long)s->epochs : 0, c->shards,
         c->sync_bn, c->bf16_gradients);
     return text;
 }
