@@ -74,7 +74,7 @@ main(int argc, char **argv)
         { "jobs", 'j', OPT_INT, &jobs, "N", "0",
           "scans decoded at the same time; 0: all cores", 0, 1024 },
         { "resume", 0, OPT_OUT, &p.resume, "FILE", NULL,
-          "add to FILE the scans that are not in it", 0, 0 },
+          "add to FILE the scans that it has no scores of", 0, 0 },
         { "allow-train-rows", 0, OPT_FLAG, &p.allow_train_rows, NULL, NULL,
           "also score scans that a model was trained on", 0, 0 },
         OPT_REJECTS(&p.rejects),

@@ -5,12 +5,12 @@
 #
 # Incremental: a table is replaced only when its content changes, so a changed
 # scan makes the dataset and what was trained on it anew, and nothing changed
-# makes nothing.  (A change taken back is one more change, and so is another path
-# of the same folder.)  Masks, whose area the report has, count by name, size and
-# time.  An interrupted training goes on where it was.  With -j folds train side by
-# side: on CPUs give THREADS= each; where there are GPUs, each fold takes RANKS of
-# them for itself and others wait (on-gpu.sh; DEVICES="0 1" are all that may be
-# taken), so `make -j4` keeps four busy.
+# makes nothing.  (A change taken back is one more change, and so is another
+# path of the same folder.)  Masks, whose area the report has, count by name,
+# size and time.  An interrupted training goes on where it was.  With -j folds
+# train side by side: on CPUs give THREADS= each; where there are GPUs, each fold
+# takes RANKS of them for itself and others wait (on-gpu.sh; DEVICES="0 1" are
+# all that may be taken), so `make -j4` keeps four busy.
 #
 # PHANTOMS=3200 trains on so many drawn scans first, and every fold starts from
 # what that taught (their size is that of the scans, their start the same for all
@@ -89,12 +89,14 @@ $(WORK)/prep.settings: FORCE
 # bytes: another file may bring its own, older date.
 INIT     = $(shell echo " $(ARGS)" | sed -n 's/.* --init[= ] *\([^ ]*\).*/\1/p')
 files    = $(foreach f,$(wildcard $(1)),$(if $(wildcard $f/.),,$f))
-sum_of   = $$(cat $(call files,$(1)) /dev/null | cksum)
+sum_of   = $(patsubst %, of bytes $$(cat % | cksum),$(call files,$(1)))
 # WORK by its place beside OUT, so that both may move.
-PLACE    = $(patsubst $(abspath $(OUT))%,.%,$(abspath $(WORK)))
+PLACE    = $(patsubst %, in %,$(filter-out .,$(shell \
+    realpath -m --relative-to="$(OUT)" "$(WORK)")))
 
 $(OUT)/train.settings: FORCE
-	$(call if-changed,echo "$(MODEL) $(EPOCHS) $(BATCH) $(SEED) $(RANKS) $(PHANTOMS) $(PLACE) $(call sum_of,$(MODEL) $(INIT)) $(ARGS)")
+	$(call if-changed,echo "$(MODEL) $(EPOCHS) $(BATCH) $(SEED) $(RANKS)" \
+	    "$(filter-out 0,$(PHANTOMS)) $(ARGS)$(PLACE)$(call sum_of,$(MODEL) $(INIT))")
 
 # What the start from phantoms takes over from ARGS.
 START_ARGS = $(shell echo "$(ARGS)" | grep -oE -e \
@@ -121,7 +123,8 @@ $(WORK)/phantoms.settings: FORCE
 	$(call if-changed,echo "$(PHANTOMS)")
 
 $(OUT)/start.settings: FORCE
-	$(call if-changed,echo "$(MODEL) $(BATCH) $(SEED) $(RANKS) $(call sum_of,$(MODEL)) $(START_ARGS)")
+	$(call if-changed,echo "$(MODEL) $(BATCH) $(SEED) $(RANKS)" \
+	    "$(START_ARGS)$(call sum_of,$(MODEL))")
 
 # In BUSI's proportions, seven in sixteen of them benign.
 $(WORK)/phantoms.safetensors: $(WORK)/prep.settings $(WORK)/phantoms.settings

@@ -67,8 +67,8 @@ $(ROWS:%=paper/%.made): paper/%.made: shared-plain
 	    ARGS="$(SETTINGS) --select test" $(OUT)/paper/$*/metrics.tsv
 
 $(ROWS:%=honest/%.made): honest/%.made: shared-grouped
-	+@$(PAPER) WORK=$(OUT)/grouped GROUPED=1 OUT=$(OUT)/honest/$* ARGS="$(SETTINGS)" \
-	    $(OUT)/honest/$*/metrics.tsv
+	+@$(PAPER) WORK=$(OUT)/grouped GROUPED=1 OUT=$(OUT)/honest/$* \
+	    ARGS="$(SETTINGS)" $(OUT)/honest/$*/metrics.tsv
 
 $(RECIPES:%=recipe/%.made): recipe/%.made: shared-grouped
 	+@$(CV) WORK=$(OUT)/grouped GROUPED=1 OUT=$(OUT)/recipe/$* MODEL=$* \

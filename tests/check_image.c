@@ -174,20 +174,37 @@ put32(uint8_t *to, uint32_t v)
         to[i] = (uint8_t)(v >> (24 - 8 * i));
 }
 
-/* png_16, whose rows are stored, without filters and with these bits. */
-static void
-dim(uint8_t copy[sizeof png_16], unsigned bits)
-{
-    enum { DATA = 41, ROWS = DATA + 7, ROW = 19, PIXELS = 7 * ROW };
+/* Of png_16, whose rows are stored. */
+enum { DATA = 41, ROWS = DATA + 7, ROW = 19, PIXELS = 7 * ROW };
 
-    memcpy(copy, png_16, sizeof png_16);
-    for (int i = 0; i < PIXELS; i++)
-        copy[ROWS + i] &= (uint8_t)(i % ROW == 0 ? 0
-                                    : i % ROW % 2 ? bits >> 8 : bits);
+static void
+put_sums(uint8_t copy[sizeof png_16])
+{
     put32(copy + ROWS + PIXELS,
           (uint32_t)adler32(adler32(0, NULL, 0), copy + ROWS, PIXELS));
     put32(copy + ROWS + PIXELS + 4,
           (uint32_t)crc32(0, copy + DATA - 4, 4 + 7 + PIXELS + 4));
+}
+
+/* Without filters and with these bits. */
+static void
+dim(uint8_t copy[sizeof png_16], unsigned bits)
+{
+    memcpy(copy, png_16, sizeof png_16);
+    for (int i = 0; i < PIXELS; i++)
+        copy[ROWS + i] &= (uint8_t)(i % ROW == 0 ? 0
+                                    : i % ROW % 2 ? bits >> 8 : bits);
+    put_sums(copy);
+}
+
+/* Of one gray of 8 bits, in both bytes of 16. */
+static void
+spread(uint8_t copy[sizeof png_16], uint8_t gray)
+{
+    memcpy(copy, png_16, sizeof png_16);
+    for (int i = 0; i < PIXELS; i++)
+        copy[ROWS + i] = i % ROW == 0 ? 0 : gray;
+    put_sums(copy);
 }
 
 /* A TIFF file of two pixels with a gray channel and another. */
@@ -226,6 +243,8 @@ START_TEST(what_is_behind_the_colours)
     file[EXTRA + 8] = 2;
     file[EXTRA + 4] = 2;
     refuses(file, sizeof file, "neither colour nor alpha");
+    file[8] = TAGS - 1;         /* nothing is said of it */
+    refuses(file, sizeof file, "neither colour nor alpha");
 }
 END_TEST
 
@@ -245,6 +264,10 @@ START_TEST(sixteen_bits_are_used)
                       e.text);
         image_release(&m);
     }
+    spread(copy, 51);
+    ck_assert_int_eq(image_decode(&m, copy, sizeof copy, 0, &e), 0);
+    ck_assert_uint_eq(m.px[0], 51);
+    image_release(&m);
 }
 END_TEST
 

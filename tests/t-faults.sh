@@ -205,6 +205,11 @@ done
 find many -name '*.png' >list
 runs 4 sh -c 'exec <list && ulimit -n 4 && exec busi-strip -q -o lack.tsv -'
 [ ! -e lack.tsv ] || bad "a manifest of what could be opened"
+# What may be a DICOM file is not passed over for what keeps it from being read.
+mkdir dicom
+{ head -c 128 /dev/zero; printf DICM; head -c 400 /dev/zero; } >dicom/IM0001
+is "short reads of a name without an ending" "IM0001" "$(
+    LD_PRELOAD=$scratch/short.so busi-strip -q dicom | sed 1d | cut -f 1)"
 for line in "busi-strip -q --by-content -o lack.tsv scans" \
     "busi-prep -q --on-bad skip --resize 8x8 --crop 8 -o lack.tsv m.tsv" \
     "busi-dup -q -o lack.tsv m.tsv"; do

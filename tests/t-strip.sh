@@ -214,6 +214,7 @@ mask | head -c 60 >plain/benign/cut.png
 runs 0 busi-strip --by-content --masks masks.tsv plain
 has masks.tsv "^plain/benign/bits.png${tab}${tab}content$"
 has out "^benign/cut.png"
+says "whether 'plain/benign/cut.png' is a mask cannot be told"
 BUSI_PLUGINS=/nowhere runs 1 busi-strip --by-content plain
 has err "^plain/benign/bits.png${tab}unreadable${tab}image_vips is not built"
 is "what needs no libvips" 8 "$(grep -c / out)"

@@ -361,6 +361,22 @@ done
 ended "ranks of two folds" "2 2"
 has mixed.0 "rank 1 has another fold than rank 0"
 [ ! -e mixed.st ] || bad "a model of two folds"
+# A rank that has ended is started again; one signal ends the waiting.
+pids=
+for r in 0 1 1 2; do
+    RANK=$r WORLD_SIZE=3 MASTER_PORT=$MASTER_PORT $tiny --rank-timeout 30 \
+        -e 1 --schedule constant -o again.st 2>>"again.$r" &
+    pids="$pids $!"
+    sleep 0.5
+    [ "$(echo "$pids" | wc -w)" != 2 ] || kill -KILL $!
+done
+ended "a rank started again" "0 137 0 0"
+RANK=0 WORLD_SIZE=2 MASTER_PORT=$MASTER_PORT $tiny --rank-timeout 0 \
+    -o wait.st 2>wait.0 &
+pids=$!
+sleep 0.5
+kill -TERM $pids
+ended "a rank that waits is asked to stop" 143
 for what in MASTER_PORT=65535 LOCAL_WORLD_SIZE=0 LOCAL_RANK=7 RANK=4 RANK=x; do
     runs 2 env RANK=0 WORLD_SIZE=4 "$what" $tiny --rank-timeout 3 -o x.st
     says "${what%=*} is '${what#*=}'"

@@ -216,7 +216,8 @@ translate(const struct opt *opts, int base, struct option *longs, size_t *n,
 /*
  * What a careless parent may have left us.  Without descriptors 0 to 2, the
  * next file opened would become stdin, stdout or stderr: the stand-ins fail on
- * the use they are not for.  With SIGCHLD ignored, no child would have a status.
+ * the use they are not for.  With SIGCHLD ignored, no child would have a
+ * status.
  */
 static void
 guard_start(void)

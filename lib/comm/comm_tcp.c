@@ -3,6 +3,7 @@
 #include "base/halves.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/stop.h"
 #include "base/str.h"
 
 #include <errno.h>
@@ -59,7 +60,8 @@ comm_tcp_launched(void)
 {
     const char *size = getenv("WORLD_SIZE");
 
-    return getenv("RANK") != NULL && size != NULL && strcmp(size, "1") != 0;
+    return getenv("RANK") != NULL && size != NULL && size[0] != '\0' &&
+           strcmp(size, "1") != 0;
 }
 
 /* ---------------------------------------------------------------- messages */
@@ -261,9 +263,9 @@ adopt(struct tcp *t, int rank, int fd)
 static bool
 has_ended(int fd)
 {
-    char c;
+    struct pollfd p = { fd, POLLRDHUP, 0 };
 
-    return recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+    return poll(&p, 1, 0) > 0;
 }
 
 static int
@@ -303,6 +305,15 @@ take_in(struct tcp *t, int fd, struct err *e)
 }
 
 static int
+check_stop(struct err *e)
+{
+    if (stop_signal() == 0)
+        return 0;
+    return err_set(e, 128 + stop_signal(), "asked to stop before all ranks "
+                   "had come");
+}
+
+static int
 meet_here(struct tcp *t, int listener, double limit, struct err *e)
 {
     for (int missing = t->comm.size - 1; missing > 0;) {
@@ -314,7 +325,9 @@ meet_here(struct tcp *t, int listener, double limit, struct err *e)
             for (int r = 1; r < t->comm.size; r++)
                 if (t->peer[r] < 0)
                     return err_set(e, EXIT_IO, "rank %d has not come", r);
-        if (poll(&p, 1, (int)(1000 * fmin(left, 60)) + 1) <= 0)
+        if (check_stop(e) != 0)
+            return -1;
+        if (poll(&p, 1, (int)(1000 * fmin(left, 1)) + 1) <= 0)
             continue;
         fd = accept(listener, NULL, NULL);
         if (fd >= 0 && take_in(t, fd, e) != 0)
@@ -401,6 +414,8 @@ meet_master(struct tcp *t, const char *host, const char *port, double limit,
         if (clock_seconds() > limit)
             return err_set(e, EXIT_IO, "rank 0 does not listen at %s:%s",
                            host, port);
+        if (check_stop(e) != 0)
+            return -1;
         nanosleep(&nap, NULL);
     }
     adopt(t, 0, fd);

@@ -64,6 +64,8 @@ struct dup_pairs {
 };
 
 void dup_pairs_add(struct dup_pairs *l, const struct dup_pair *p);
+/* By a and b. */
+void dup_pairs_sort(struct dup_pairs *l);
 
 /*
  * Pairs of scans whose keypoints agree, unscored, by a and b; those with equal

@@ -393,6 +393,13 @@ by_numbers(const void *p, const void *q)
 }
 
 void
+dup_pairs_sort(struct dup_pairs *l)
+{
+    if (l->n > 1)
+        qsort(l->item, l->n, sizeof *l->item, by_numbers);
+}
+
+void
 dup_candidates(const struct dup_scan *scan, size_t n, int threads,
                struct dup_pairs *out)
 {
@@ -408,8 +415,7 @@ dup_candidates(const struct dup_scan *scan, size_t n, int threads,
             dup_pairs_add(out, &s.found[b].item[k]);
         free(s.found[b].item);
     }
-    if (out->n > 1)
-        qsort(out->item, out->n, sizeof *out->item, by_numbers);
+    dup_pairs_sort(out);
     free(s.found);
     index_release(&s.index);
 }

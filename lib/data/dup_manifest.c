@@ -101,16 +101,6 @@ by_pixels(const void *p, const void *q)
     return order != 0 ? order : (a->at > b->at) - (a->at < b->at);
 }
 
-static int
-by_numbers(const void *p, const void *q)
-{
-    const struct dup_pair *a = p, *b = q;
-
-    if (a->a != b->a)
-        return a->a < b->a ? -1 : 1;
-    return (a->b > b->b) - (a->b < b->b);
-}
-
 /*
  * Which of two scans is laid over the other tells in the second digit of a
  * score: their pixels decide it, not how they are named.  The fits are left
@@ -137,8 +127,7 @@ find_pairs(struct run *r)
         p->a = a < b ? a : b;
         p->b = a < b ? b : a;
     }
-    if (r->pairs.n > 0)
-        qsort(r->pairs.item, r->pairs.n, sizeof *r->pairs.item, by_numbers);
+    dup_pairs_sort(&r->pairs);
     free(order);
     free(s.scan);
 }

@@ -98,14 +98,16 @@ tiff_number(const uint8_t *p, size_t nbytes, size_t at, int width)
  * What libvips would take for something else, or NULL.  It takes YCbCr for RGB,
  * but where libjpeg unpacks it, and what lies behind the colours for alpha.
  * Tags of TIFF 6.0: 259 compression (6 and 7: JPEG), 262 photometric
- * interpretation (6: YCbCr), 338 extra samples (0: of no known meaning).
+ * interpretation (0, 1: gray, 2: RGB, 5: CMYK, 6: YCbCr), 277 samples a pixel,
+ * 338 what the extra ones are (0: of no known meaning).
  */
 static const char *
 tiff_oddity(const uint8_t *p, size_t nbytes)
 {
     size_t at = tiff_number(p, nbytes, 4, 4);
     uint32_t n = tiff_number(p, nbytes, at, 2), packed = 1, means = 0;
-    bool alpha = true;
+    uint32_t samples = 1, colours;
+    bool told = false, alpha = true;
 
     for (at += 2; n-- > 0; at += 12) {
         uint32_t tag = tiff_number(p, nbytes, at, 2);
@@ -115,9 +117,15 @@ tiff_oddity(const uint8_t *p, size_t nbytes)
             packed = value;
         else if (tag == 262)
             means = value;
-        else if (tag == 338)
+        else if (tag == 277)
+            samples = value;
+        else if (tag == 338) {
+            told = true;
             alpha = value != 0 && tiff_number(p, nbytes, at + 4, 4) == 1;
+        }
     }
+    colours = means < 2 ? 1 : means == 5 ? 4 : 3;
+    alpha = told ? alpha : samples <= colours;
     return means == 6 && packed != 6 && packed != 7
            ? "is a TIFF file of YCbCr pixels" : alpha
            ? NULL : "is a TIFF file with a channel that is neither colour nor "

@@ -11,7 +11,8 @@
 enum {
     STRIP = 16,             /* rows decoded at a time */
     ALL_BITS = 0xffff,
-    LOW_BITS = 0x3fff       /* no more of 16: they are another kind's */
+    LOW_BITS = 0x3fff,      /* no more of 16: they are another kind's */
+    NOT_SPREAD = 1 << 16    /* from 8: then both bytes are equal */
 };
 
 /*
@@ -67,7 +68,7 @@ check_header(VipsImage *in, struct err *e)
 
 /*
  * A row of the decoder as gray or RGB of 8 bits: the high byte of 16, alpha
- * flattened on black.  Returns the bits that occur, of 8 all.
+ * flattened on black.  Returns the bits that occur, of 8 all, and NOT_SPREAD.
  */
 static unsigned
 put_row(uint8_t *to, int c, const void *from, int bands, bool wide, int w)
@@ -87,7 +88,7 @@ put_row(uint8_t *to, int c, const void *from, int bands, bool wide, int w)
             if (bands > c)
                 a = wide ? p16[c] >> 8 : p8[c];
             if (wide)
-                bits |= p16[i];
+                bits |= p16[i] | (p16[i] % 257 != 0 ? NOT_SPREAD : 0);
             *to++ = image_on_black(v, a);
         }
     return bits;
@@ -117,9 +118,10 @@ pull(struct image *m, VipsImage *in, struct err *e)
     }
     g_object_unref(region);
     /* Of 10 to 14 bits the high byte is nearly black. */
-    if (rc == 0 && bits > 0 && bits <= LOW_BITS)
+    if (rc == 0 && (bits & NOT_SPREAD) != 0 && (bits & ALL_BITS) <= LOW_BITS)
         rc = err_set(e, EXIT_INVALID, "has 16 bits, of which only the low %d "
-                     "are used: spread them first", 32 - __builtin_clz(bits));
+                     "are used: spread them first",
+                     32 - __builtin_clz(bits & ALL_BITS));
     return rc;
 }
 

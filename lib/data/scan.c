@@ -87,8 +87,9 @@ is_dicom(const char *path)
     const char *name = str_base(path), *point = strrchr(name, '.');
     const char *ending = point != NULL ? point + 1 : "";
     char head[MAGIC_BYTES];
+    size_t n = 0;
+    ssize_t got;
     int fd;
-    bool is;
 
     if (name[0] == '.' || strcasecmp(name, "DICOMDIR") == 0 ||
         (ending[strspn(ending, "0123456789")] != '\0' &&
@@ -96,11 +97,13 @@ is_dicom(const char *path)
         return false;
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return false;
-    is = read(fd, head, sizeof head) == sizeof head &&
-         magic_of(head, sizeof head) == MAGIC_DICOM;
+        return true;            /* perhaps: who reads it will say why not */
+    do {
+        got = read(fd, head + n, sizeof head - n);
+        n += got > 0 ? (size_t)got : 0;
+    } while ((got > 0 && n < sizeof head) || (got < 0 && errno == EINTR));
     close(fd);
-    return is;
+    return got < 0 || magic_of(head, n) == MAGIC_DICOM;
 }
 
 static bool
@@ -430,8 +433,10 @@ is_mask(const char *file, struct err *e)
     if (ending == NULL || strcasecmp(ending, ".png") != 0)
         return false;
     if (image_load(&m, file, e) != 0) {
-        if (e->status == EXIT_INVALID)      /* for those who need its pixels */
-            err_clear(e);
+        if (e->status != EXIT_INVALID)
+            return false;
+        log_warn("whether '%s' is a mask cannot be told: %s", file, e->text);
+        err_clear(e);           /* for those who need its pixels */
         return false;
     }
     mask = black_and_white(&m);

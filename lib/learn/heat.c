@@ -121,7 +121,7 @@ find_masks(struct heat *h, const char *path, uint8_t **mask, struct err *e)
     int rc = 0;
 
     if (end == NULL)
-        return 0;
+        end = path + strlen(path);
     folder = str_format("%.*s", (int)(base - path), path);
     key.stem = str_format("%.*s", (int)(end - path), path);
     /* Once: 100 000 scans may lie there. */

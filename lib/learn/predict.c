@@ -578,9 +578,12 @@ open_old(struct run *r, const struct str_list *columns, struct err *e)
     return 0;
 }
 
-/* Old rows of scans that could not be scored, and were not tried again. */
+/*
+ * Old rows of scans that could not be scored, and were not tried again: `all`
+ * that were named have been.
+ */
 static void
-put_bad(struct run *r)
+put_bad(struct run *r, bool all)
 {
     struct table *t = &r->bad;
     size_t n = 0;
@@ -594,7 +597,7 @@ put_bad(struct run *r)
             putc(j + 1 < t->ncolumns ? '\t' : '\n', r->out.stream);
         }
     }
-    if (n > 0)
+    if (n > 0 && all)
         log_warn("%zu rows of '%s' have no scores, and their scans were not "
                  "named again", n, r->out.path);
 }
@@ -724,7 +727,7 @@ predict_run(const struct predict *p, struct err *e)
                   r.inputs.total == SIZE_MAX ? 0 : r.inputs.total);
     rc = score_all(&r, &bar, e);
     progress_close(&bar);
-    put_bad(&r);
+    put_bad(&r, rc == 0 && !r.inputs.cut);
     if (rc == 0) {
         rc = sum_up(&r);
     } else if (p->resume != NULL &&

@@ -447,6 +447,14 @@ sort_groups(const struct predictions *p, size_t *n)
     return named;
 }
 
+/* Two folds, as far as both are known. */
+static bool
+other_fold(const struct prediction *a, const struct prediction *b)
+{
+    return a->fold[0] != '\0' && b->fold[0] != '\0' &&
+           strcmp(a->fold, b->fold) != 0;
+}
+
 static void
 number_groups(struct predictions *p)
 {
@@ -460,7 +468,7 @@ number_groups(struct predictions *p)
         if (i == 0 || strcmp(named[i - 1]->group, named[i]->group) != 0)
             p->ngroups++;
         else if (named[i - 1]->file != named[i]->file ||
-                 strcmp(named[i - 1]->fold, named[i]->fold) != 0)
+                 other_fold(named[i - 1], named[i]))
             p->crossed = true;
         named[i]->outcome.group = (uint32_t)(p->ngroups - 1);
     }
@@ -558,7 +566,7 @@ find_crossed(struct predictions *p)
     for (size_t i = 1; i < n; i++)
         p->crossed = p->crossed ||
                      (by_group(&named[i - 1], &named[i]) == 0 &&
-                      strcmp(named[i - 1]->fold, named[i]->fold) != 0);
+                      other_fold(named[i - 1], named[i]));
     free(named);
 }
 

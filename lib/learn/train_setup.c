@@ -175,8 +175,9 @@ make_model(struct train_setup *s, const struct train_conf *c, struct err *e)
     in = graph_input(&m->graph);
     if (in->c != d->c || in->h > d->h || (s->size > 0 && in->h != net.size))
         return err_set(e, EXIT_USAGE, "'%s' takes pictures of %d channels, "
-                       "size %d; '%s' has %d, size %d", s->net, in->c, in->h,
-                       d->file.path, d->c, net.size);
+                       "size %d; '%s' has %d, size %d%s", s->net, in->c, in->h,
+                       d->file.path, d->c, d->h,
+                       s->size > 0 ? ", and --size is given" : "");
     if (4 * in->h < 3 * d->h)
         log_warn("size %d: of each picture of %d the middle alone is judged; "
                  "busi-prep --resize makes small ones", in->h, d->h);

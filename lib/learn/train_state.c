@@ -50,7 +50,8 @@ train_fingerprint(const struct trainer *t)
         c->smoothing, c->balanced, (int)c->augment, c->mixup,
         t->model->from.init, c->init_norm, (long long)c->freeze, c->lr_body,
         c->ema, (int)c->select, (int)c->best, (long long)c->seed,
-        t->backend->dtype, s->kind == SCHED_COSINE ? (long long)s->epochs : 0, c->shards,
+        t->backend->dtype,
+        s->kind == SCHED_COSINE ? (long long)s->epochs : 0, c->shards,
         c->sync_bn, c->bf16_gradients);
     return text;
 }

@@ -22,7 +22,7 @@ static void
 left_out(struct report *r, const char *path, const struct err *e)
 {
     if (e->shortage) {
-        r->failed = *e;
+        err_copy(&r->failed, e);
         return;
     }
     page_paragraph(&r->page, "warn", "Left out: %s.", e->text);
