@@ -26,7 +26,7 @@ run busi-prep --resize 128x128 --crop 128 -o data.safetensors scans.tsv
 # busy machine tens of times as long: one is nearly as fast.
 for i in 0 1 2 3 4; do
     run busi-train -d data.safetensors -f folds.tsv --fold $i -m "$model" \
-        --size 112 -e 30 -b 16 --select last --device cpu --threads 1 \
+        --size 112 -e 30 -b 16 --select last --device cpu \
         --log "log-$i.tsv" -o "fold-$i.safetensors"
     run busi-predict -m "fold-$i.safetensors" -d data.safetensors \
         -f folds.tsv --fold $i --device cpu -o "pred-$i.tsv"

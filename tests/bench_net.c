@@ -99,7 +99,10 @@ static int
 run_op(struct bench *b, int op, enum pass pass, int step, struct err *e)
 {
     double start = clock_seconds();
-    int rc = b->backend->class->run(b->plan, op, pass, e);
+    int rc;
+
+    while ((rc = b->backend->class->run(b->plan, op, pass, e)) == RUN_SHARE)
+        ;
 
     if (step >= 0)
         b->op[pass][op * b->steps + step] = clock_seconds() - start;
@@ -167,8 +170,12 @@ bench(struct bench *b, char **arg, struct err *e)
     b->train = strcmp(arg[MODE], "train") == 0;
     if (b->steps < 1 || batch < 1)
         return err_set(e, EXIT_USAGE, "no batch or no steps");
+    if (net_build(&b->graph, arg[MODEL], &net, e) != 0)
+        return -1;
+    conf.nparams = b->graph.nparams;
+    conf.batch = b->train ? batch : 0;
     b->backend = backend_open("cpu", &conf, e);
-    if (b->backend == NULL || net_build(&b->graph, arg[MODEL], &net, e) != 0)
+    if (b->backend == NULL)
         return -1;
     b->seconds = mem_array((size_t)b->steps, sizeof *b->seconds);
     for (int i = 0; i < 2; i++)

@@ -768,6 +768,36 @@ START_TEST(pool_names_the_first_that_fails)
 }
 END_TEST
 
+/* Beside four busy programs for each core there is room for one thread. */
+START_TEST(pool_knows_its_room)
+{
+    enum { MOST = 64 };
+    struct pool_room r = { 0 };
+    int n = 4 * pool_cores();
+    pid_t busy[MOST];
+    double start;
+
+    ck_assert_int_eq(pool_room(&r, 1000), 1000);
+    ck_assert_int_eq(pool_room(&r, 1000), 1000);
+    if (n > MOST)
+        return;
+    for (int i = 0; i < n; i++)
+        if ((busy[i] = fork()) == 0)
+            for (;;)
+                continue;
+    for (int i = 0; i < 3; i++) {
+        for (start = clock_seconds(); clock_seconds() < start + 0.6;)
+            continue;
+        (void)pool_room(&r, 1000);
+    }
+    ck_assert_int_eq(pool_room(&r, 1000), 1);
+    for (int i = 0; i < n; i++) {
+        kill(busy[i], SIGKILL);
+        waitpid(busy[i], NULL, 0);
+    }
+}
+END_TEST
+
 static int
 sh(const char *script, struct str *out, struct str *said)
 {
@@ -800,4 +830,4 @@ CHECK_MAIN("base", 60, memory_is_zero_and_aligned, natural_order,
            files_in, rejects, errors, options_have_defaults, sha256, hmac,
            sha256_of_files, philox_known_answers, draws_by_place,
            distributions, pool_does_all_once,
-           pool_names_the_first_that_fails, children)
+           pool_names_the_first_that_fails, pool_knows_its_room, children)

@@ -135,21 +135,16 @@ START_TEST(test_torchvision)
 }
 END_TEST
 
-/* Gradients of a batch of four, and how much memory their plan takes. */
+/* A network's gradients, and how much memory their plan takes. */
 static float *
-gradients(const char *name, bool recompute, struct net *net, size_t *nbytes)
+gradients(const struct backend_conf *conf, struct net *net, size_t *nbytes)
 {
-    struct net_conf size = { 1, 64, 3, -1 };
-    struct backend_conf conf = { .dtype = DTYPE_F32, .threads = 1,
-                                 .recompute = recompute };
     struct err e = { 0 };
-    struct backend *b = backend_open("cpu", &conf, &e);
+    struct backend *b = backend_open("cpu", conf, &e);
     struct side s;
     float *grads;
 
     ck_assert_msg(b != NULL, "%s", e.text);
-    ck_assert_int_eq(net_build(&net->g, name, &size, &e), 0);
-    net_fill(net, 4);
     side_open(&s, b, net, MODE_TRAIN);
     side_run(&s, &net->feed);
     *nbytes = s.plan->nbytes;
@@ -166,20 +161,61 @@ START_TEST(test_recompute)
                                          "mobilenet_v2" };
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        struct net one = { 0 }, two = { 0 };
+        struct backend_conf conf = { .dtype = DTYPE_F32, .threads = 1 };
+        struct net_conf size = { 1, 64, 3, -1 };
+        struct net net = { 0 };
+        struct err e = { 0 };
         size_t held, less;
-        float *a = gradients(names[i], false, &one, &held);
-        float *b = gradients(names[i], true, &two, &less);
+        float *a, *b;
 
-        ck_assert_mem_eq(a, b, one.g.nparams * sizeof *a);
+        ck_assert_int_eq(net_build(&net.g, names[i], &size, &e), 0);
+        net_fill(&net, 4);
+        a = gradients(&conf, &net, &held);
+        conf.recompute = true;
+        b = gradients(&conf, &net, &less);
+        ck_assert_mem_eq(a, b, net.g.nparams * sizeof *a);
         printf("%s: %.2f of the memory when values are made again\n",
                names[i], (double)less / (double)held);
         ck_assert(10 * less < 9 * held);
         free(a);
         free(b);
-        net_release(&one);
-        net_release(&two);
+        net_release(&net);
     }
+}
+END_TEST
+
+/*
+ * A batch that threads share by pictures, in parts that are not equal, has the
+ * gradients of one thread.  Without ReLUs, as above.
+ */
+START_TEST(test_cut)
+{
+    static const char text[] =
+        "input x channels=1 size=28\nconv a x out=20 kernel=5 stride=2 pad=2\n"
+        "bn an a\nconv b an out=20 kernel=3 pad=1\nbn bn b\nadd s bn an\n"
+        "avgpool p s size=1\nlinear fc p out=3";
+    struct backend_conf conf = { .dtype = DTYPE_F32, .threads = 1 };
+    struct net net = { 0 };
+    double far = 0, norm = 0;
+    size_t nbytes;
+    float *one, *cut;
+
+    net_parse(&net, text, 17);
+    one = gradients(&conf, &net, &nbytes);
+    conf.threads = 3;
+    conf.batch = 17;
+    conf.nparams = net.g.nparams;
+    cut = gradients(&conf, &net, &nbytes);
+    for (size_t i = 0; i < net.g.nparams; i++) {
+        far += pow((double)one[i] - (double)cut[i], 2);
+        norm += pow((double)one[i], 2);
+    }
+    printf("cut in 3: %.1e of the gradients' norm\n", sqrt(far / norm));
+    ck_assert(far > 0);
+    ck_assert_double_lt(sqrt(far / norm), 1e-5);
+    free(one);
+    free(cut);
+    net_release(&net);
 }
 END_TEST
 
@@ -225,7 +261,8 @@ START_TEST(test_fast)
 END_TEST
 
 CHECK_SUITE(run_suite, "cpu", 300, test_convs, test_elements, test_flats,
-            test_nets, test_large, test_torchvision, test_recompute, test_fast)
+            test_nets, test_large, test_torchvision, test_recompute, test_cut,
+            test_fast)
 
 /* In a child: oneDNN's threads would not survive the forks of the tests. */
 static int

@@ -46,8 +46,10 @@ struct backend_conf {
     int threads;                /* 0: as many as the machine has */
     int device;                 /* number of the GPU, -1: any */
     bool deterministic;         /* wanted: same bits whatever the threads */
-    int shards;                 /* cpu: with `deterministic`, so many parts of
-                                   a batch (cpu_shards.h); 0: not so */
+    int shards;                 /* cpu: into so many a batch is cut
+                                   (cpu_shards.h); 0: into what is best, for */
+    size_t nparams;             /* training a network of so many floats */
+    int batch;                  /* by so many pictures; 0: not for training */
     bool sync_bn;               /* batch-norm over all places that a batch
                                    lies in: see RUN_SHARE */
     bool recompute;             /* cpu: hold no batch-norm's value until the
@@ -177,8 +179,8 @@ struct backend_class {
     /*
      * For tests and heat maps: a value, or in a train plan its gradient, as
      * f32 [N,C,H,W].  -1 where the plan does not have it at this moment
-     * (fused away, not made yet, or overwritten).  NULL with `shards`, which
-     * are for training.
+     * (fused away, not made yet, or overwritten).  NULL where batches are
+     * cut into shards, which are for training.
      */
     int (*peek)(struct plan *p, int op, bool gradient, float *host);
     /* What computes an operation, for profiles and tests; "" if nothing of

@@ -11,7 +11,8 @@
 
 struct shards {
     struct backend head;
-    int n, threads;
+    int n, threads;                 /* parts; at a time, at most */
+    struct pool_room room;
     struct backend *inner[SHARDS_MOST];
     float *grads[SHARDS_MOST];      /* of all but the first */
     float *buffers[SHARDS_MOST];    /* likewise: scratch */
@@ -50,7 +51,7 @@ cpu_shards_open(const struct backend_class *inner,
     struct backend_conf one = *conf;
 
     one.threads = 1;
-    one.deterministic = false;
+    one.shards = 0;
     one.sync_bn = true;
     s->head.class = &cpu_shards_class;
     s->n = conf->shards;
@@ -204,6 +205,7 @@ shards_feed(struct plan *head, const struct feed *f)
 
     head->fed = f->n;
     p->shared = false;
+    omp_set_num_threads(pool_room(&s->room, s->threads));
 #pragma omp parallel for schedule(dynamic)
     for (int i = 0; i < s->n; i++) {
         struct feed part = *f;

@@ -1,12 +1,17 @@
 #include "base/pool.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 struct job {
     void (*work)(void *ctx, size_t i, int thread);
@@ -29,6 +34,63 @@ pool_cores(void)
     if (sched_getaffinity(0, sizeof set, &set) != 0)
         return 1;
     return CPU_COUNT(&set);
+}
+
+/* Seconds that our cores have been idle, and all that they have counted. */
+static void
+read_idle(double *idle, double *all)
+{
+    /* user nice system idle iowait irq softirq steal */
+    enum { FIELDS = 8, IDLE = 3, IOWAIT = 4 };
+    FILE *f = fopen("/proc/stat", "re");
+    double tick = (double)sysconf(_SC_CLK_TCK);
+    char line[512];
+    cpu_set_t set;
+
+    *idle = *all = 0;
+    if (f == NULL)
+        return;
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        CPU_ZERO(&set);
+    while (fgets(line, sizeof line, f) != NULL) {
+        char *at = line + 3;
+        unsigned long cpu;
+
+        if (strncmp(line, "cpu", 3) != 0 || *at < '0' || *at > '9')
+            continue;
+        cpu = strtoul(at, &at, 10);
+        if (cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &set))
+            continue;
+        for (int i = 0; i < FIELDS; i++) {
+            double s = (double)strtoull(at, &at, 10) / tick;
+
+            *all += s;
+            *idle += i == IDLE || i == IOWAIT ? s : 0;
+        }
+    }
+    fclose(f);
+}
+
+int
+pool_room(struct pool_room *r, int most)
+{
+    struct pool_room now = { .at = clock_seconds(), .cores = most };
+    struct timespec t;
+    double seconds = now.at - r->at;
+
+    if (r->at > 0 && seconds < 0.5)
+        return r->cores;
+    read_idle(&now.idle, &now.all);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    now.own = (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+    /* Where cores do not count all of the time, their idle time means nothing. */
+    if (r->at > 0 && now.all - r->all > 0.8 * pool_cores() * seconds) {
+        double room = (now.own - r->own + now.idle - r->idle) / seconds + 0.5;
+
+        now.cores = room >= most ? most : room < 1 ? 1 : (int)room;
+    }
+    *r = now;
+    return now.cores;
 }
 
 static void *

@@ -227,7 +227,9 @@ open_backend(struct train_setup *s, struct train_conf *c,
                                  .device = device_of(comm),
                                  .deterministic = s->deterministic,
                                  .recompute = s->recompute,
-                                 .sync_bn = s->sync_bn && several };
+                                 .sync_bn = s->sync_bn && several,
+                                 .nparams = s->model.graph.nparams,
+                                 .batch = (int)(c->batch / comm->size) };
 
     conf.threads = (int)s->threads;
     if (conf.threads == 0) {
@@ -235,7 +237,7 @@ open_backend(struct train_setup *s, struct train_conf *c,
         conf.threads = conf.threads > 0 ? conf.threads : 1;
     }
     c->threads = conf.threads;
-    if (SHARDS % comm->size == 0)
+    if (s->deterministic && SHARDS % comm->size == 0)
         conf.shards = SHARDS / comm->size;
     s->backend = backend_open(s->device, &conf, e);
     if (s->backend == NULL)

@@ -40,7 +40,7 @@ train_plan(struct trainer *t, int n, int skip, struct err *e)
         return NULL;
     for (int k = 0; k < 2; k++)
         t->train[i]->spent[k] = t->spent[k];
-    if (t->comm->size > 1) {
+    if (t->comm->size > 1 && t->c->sync_bn) {
         t->train[i]->share = share_sums;
         t->train[i]->share_ctx = t->comm;
     }
