@@ -286,22 +286,21 @@ take_in(struct tcp *t, int fd, struct err *e)
     }
     t->peer[0] = -1;
     rank = (int)h.rank;
-    if (h.size == (uint32_t)t->comm.size && rank > 0 && rank < t->comm.size &&
-        t->peer[rank] >= 0 && has_ended(t->peer[rank])) {
-        close(t->peer[rank]);   /* started again */
-        t->peer[rank] = -1;
-    }
-    if (h.size == (uint32_t)t->comm.size && rank > 0 && rank < t->comm.size &&
-        t->peer[rank] < 0) {
-        adopt(t, rank, fd);
-        return 0;
-    }
-    close(fd);
-    if (h.size != (uint32_t)t->comm.size)
+    if (h.size != (uint32_t)t->comm.size) {
+        close(fd);
         return err_set(e, EXIT_USAGE, "rank %d was told of %u ranks, rank 0 "
                        "of %d", rank, h.size, t->comm.size);
-    return err_set(e, EXIT_USAGE, "two processes say that they are rank %d",
-                   rank);
+    }
+    if (rank <= 0 || rank >= t->comm.size ||
+        (t->peer[rank] >= 0 && !has_ended(t->peer[rank]))) {
+        close(fd);
+        return err_set(e, EXIT_USAGE, "two processes say that they are rank "
+                       "%d", rank);
+    }
+    if (t->peer[rank] >= 0)
+        close(t->peer[rank]);       /* started again */
+    adopt(t, rank, fd);
+    return 0;
 }
 
 static int
