@@ -2,7 +2,7 @@
 
 BENCH_RUNS ?= 3
 BENCH_NETS ?= resnet18 resnet34 resnet50 mobilenet_v2 vgg16
-BENCH_PARTS ?= machine networks batches onnx ranks programs
+BENCH_PARTS ?= machine networks batches onnx ranks busy programs
 
 bench: all $(BUILD)/tests/bench_net $(BUILD)/tests/bench_machine
 	@BUILD=$(abspath $(BUILD)) RUNS=$(BENCH_RUNS) NETS="$(BENCH_NETS)" \

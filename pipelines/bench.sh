@@ -192,6 +192,27 @@ ranks() {
     done
 }
 
+# What another program on one of the cores costs a training.
+busy() {
+    steps=10
+    for net in resnet18 mobilenet_v2 examples/small.model; do
+        rm -f "$dir/ours" "$dir/peer"
+        i=0
+        while [ $i -lt "$RUNS" ]; do
+            ours train $net 16 "$fast" >>"$dir/peer"
+            sh -c 'while :; do :; done' &
+            loop=$!
+            ours train $net 16 "$fast" >>"$dir/ours"
+            kill $loop
+            wait $loop 2>/dev/null
+            i=$((i + 1))
+        done
+        row "train $net $fast batch 16 beside a busy program" \
+            "$(median <"$dir/ours")" "$(median <"$dir/peer")" images/s \
+            "ours alone"
+    done
+}
+
 # ----------------------------------------------------------------- the programs
 
 now() {
@@ -205,6 +226,7 @@ seconds() {
     echo "$start $(now)" | awk '{ print $2 - $1 }'
 }
 
+# prep_scans DTYPE
 prep_scans() {
     n=$(($(wc -l <"$dir/scans.tsv") - 1))
     rm -f "$dir/ours" "$dir/peer"
@@ -212,14 +234,14 @@ prep_scans() {
     i=0
     while [ $i -lt "$RUNS" ]; do
         s=$(seconds "$BUILD/bin/busi-prep" -q --on-bad skip -j $threads \
-            --dtype f32 -o "$dir/scans.st" "$dir/scans.tsv")
+            --dtype "$1" -o "$dir/scans.st" "$dir/scans.tsv")
         echo "$n $s" | awk '{ print $1 / $2 }' >>"$dir/ours"
         [ -z "$python" ] || "$python" "$peers/pil_prep.py" -j $threads \
             -o "$dir/peer.npy" "$scans" |
             awk -F'\t' '{ print $2 + 0 }' >>"$dir/peer"
         i=$((i + 1))
     done
-    row "busi-prep, $n scans, -j $threads" "$(median <"$dir/ours")" \
+    row "busi-prep $1, $n scans, -j $threads" "$(median <"$dir/ours")" \
         "$(median <"$dir/peer")" images/s "Pillow and NumPy, import not counted"
 }
 
@@ -256,6 +278,7 @@ any_model() {
             -b 2 --dtype f32 --device cpu -o "$dir/$1.st"
 }
 
+# predict_scans NET DTYPE
 predict_scans() {
     net=$1
     any_model "$net" || return
@@ -266,18 +289,18 @@ predict_scans() {
     i=0
     while [ $i -lt "$RUNS" ]; do
         seconds sh -c "'$BUILD/bin/busi-predict' -q --threads $threads \
-            --allow-train-rows --dtype f32 --device cpu -m '$dir/$net.st' \
+            --allow-train-rows --dtype $2 --device cpu -m '$dir/$net.st' \
             <'$dir/156'" >>"$dir/ours"
         seconds sh -c "head -n 1 '$dir/156' | '$BUILD/bin/busi-predict' -q \
-            --threads $threads --allow-train-rows --dtype f32 --device cpu \
+            --threads $threads --allow-train-rows --dtype $2 --device cpu \
             -m '$dir/$net.st'" >>"$dir/first"
         [ -z "$python" ] || seconds predict_peer "$net" >>"$dir/peer"
         i=$((i + 1))
     done
-    row "busi-predict, $n scans, $net, start to last row" \
+    row "busi-predict, $n scans, $net $2, start to last row" \
         "$(median <"$dir/ours")" "$(median <"$dir/peer")" s \
-        "PyTorch and Pillow in one script" less
-    row "busi-predict, start to first row, $net" "$(median <"$dir/first")" \
+        "PyTorch and Pillow in one script, f32" less
+    row "busi-predict, start to first row, $net $2" "$(median <"$dir/first")" \
         NA s "" less
 }
 
@@ -320,14 +343,17 @@ for part in $PARTS; do
             done
         done
         ;;
-    batches | ranks) $part ;;
+    batches | ranks | busy) $part ;;
     onnx)
         [ -z "$python" ] || for net in $NETS; do onnx "$net"; done
         ;;
     programs)
-        prep_scans
+        prep_scans f32
+        prep_scans u8
         for net in resnet18 mobilenet_v2; do
-            predict_scans "$net"
+            for dtype in $dtypes; do
+                predict_scans "$net" "$dtype"
+            done
         done
         ;;
     esac

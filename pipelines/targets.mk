@@ -39,7 +39,7 @@ help:
 #| make predict MODEL=FILE IN=DIR OUT=pred.tsv
 #|                        score a folder; again: only what is new
 #| make bench             ours against the peers, in turn (BUSI=DIR for scans)
-#|     BENCH_PARTS="machine networks batches onnx ranks programs" BENCH_NETS=...
+#|     BENCH_PARTS="machine networks batches onnx ranks busy programs" BENCH_NETS=...
 #| make parity            our numbers against PyTorch's (makes a Python for it)
 #| CUDA=0|1               the GPU plugin (default: 1 where nvcc and cuDNN are);
 #|     CUDA_HOME=DIR CUDNN_HOME=DIR NCCL_HOME=DIR PYTHON=python3
