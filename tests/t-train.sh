@@ -361,6 +361,17 @@ done
 ended "ranks of two folds" "2 2"
 has mixed.0 "rank 1 has another fold than rank 0"
 [ ! -e mixed.st ] || bad "a model of two folds"
+# Ranks that count differently: both say how.
+pids=
+for r in 0 1; do
+    RANK=$r WORLD_SIZE=$((2 + r)) MASTER_PORT=$MASTER_PORT $tiny \
+        --rank-timeout 9 -o count.st 2>"count.$r" &
+    pids="$pids $!"
+done
+ended "ranks of two and of three" "2 2"
+for r in 0 1; do
+    has count.$r "rank 1 was told of 3 ranks, rank 0 of 2"
+done
 # A rank that has ended is started again; one signal ends the waiting.
 pids=
 for r in 0 1 1 2; do

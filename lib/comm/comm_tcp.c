@@ -6,6 +6,7 @@
 #include "base/stop.h"
 #include "base/str.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -177,9 +178,8 @@ sum_here(struct tcp *t, void *x, size_t nbytes, const struct kind *k,
     for (int r = 1; r < t->comm.size; r++)
         if (take_message(t, r, term(t, r), nbytes, e) != 0)
             return tell(t, e);
-    for (int step = 1; step < t->comm.size; step *= 2)
-        for (int r = 0; r + step < t->comm.size; r += 2 * step)
-            k->add(term(t, r), term(t, r + step), nbytes / k->width);
+    HALVES_EACH (r, step, t->comm.size)
+        k->add(term(t, r), term(t, r + step), nbytes / k->width);
     memcpy(x, term(t, 0), nbytes);
     for (int r = 1; r < t->comm.size; r++)
         if (send_message(t, r, 0, x, nbytes, e) != 0)
@@ -268,39 +268,57 @@ has_ended(int fd)
     return poll(&p, 1, 0) > 0;
 }
 
+/* Slot 0 is that of whoever has not been taken in. */
+static int
+leave(struct tcp *t, int fd)
+{
+    close(fd);
+    t->peer[0] = -1;
+    return 0;
+}
+
 static int
 take_in(struct tcp *t, int fd, struct err *e)
 {
+    uint32_t size = (uint32_t)t->comm.size;
+    struct err dull = { 0 };
     struct head h;
-    int rank;
+    int *seat;
 
     /* Slot 0 is free on rank 0: for whoever has not said its name yet. */
     adopt(t, 0, fd);
     t->timeout = GRACE_SECONDS;
     t->start = clock_seconds();
-    if (move(t, 0, &h, NULL, sizeof h, e) != 0 || h.magic != MAGIC) {
-        close(fd);              /* none of ours */
+    if (move(t, 0, &h, NULL, sizeof h, &dull) != 0 || h.magic != MAGIC)
+        return leave(t, fd);    /* none of ours */
+    seat = h.rank > 0 && h.rank < size ? &t->peer[h.rank] : &t->peer[0];
+    if (h.size != size) {
+        err_set(e, EXIT_USAGE, "rank %u was told of %u ranks, rank 0 of %u",
+                h.rank, h.size, size);
+    } else if (*seat >= 0 && !has_ended(*seat)) {
+        err_set(e, EXIT_USAGE, "two processes say that they are rank %u",
+                h.rank);
+    } else {
+        if (*seat >= 0)
+            close(*seat);       /* started again */
+        *seat = fd;
         t->peer[0] = -1;
-        *e = (struct err){ 0 };
         return 0;
     }
-    t->peer[0] = -1;
-    rank = (int)h.rank;
-    if (h.size != (uint32_t)t->comm.size) {
-        close(fd);
-        return err_set(e, EXIT_USAGE, "rank %d was told of %u ranks, rank 0 "
-                       "of %d", rank, h.size, t->comm.size);
-    }
-    if (rank <= 0 || rank >= t->comm.size ||
-        (t->peer[rank] >= 0 && !has_ended(t->peer[rank]))) {
-        close(fd);
-        return err_set(e, EXIT_USAGE, "two processes say that they are rank "
-                       "%d", rank);
-    }
-    if (t->peer[rank] >= 0)
-        close(t->peer[rank]);       /* started again */
-    adopt(t, rank, fd);
-    return 0;
+    send_message(t, 0, e->status, e->text, strlen(e->text), &dull);
+    leave(t, fd);
+    return -1;
+}
+
+/* The first that has not come, or the number of ranks. */
+static int
+missing(const struct tcp *t)
+{
+    int r = 1;
+
+    while (r < t->comm.size && t->peer[r] >= 0)
+        r++;
+    return r;
 }
 
 static int
@@ -315,15 +333,13 @@ check_stop(struct err *e)
 static int
 meet_here(struct tcp *t, int listener, double limit, struct err *e)
 {
-    for (int missing = t->comm.size - 1; missing > 0;) {
+    while (missing(t) < t->comm.size) {
         struct pollfd p = { listener, POLLIN, 0 };
         double left = limit - clock_seconds();
         int fd;
 
         if (left <= 0)
-            for (int r = 1; r < t->comm.size; r++)
-                if (t->peer[r] < 0)
-                    return err_set(e, EXIT_IO, "rank %d has not come", r);
+            return err_set(e, EXIT_IO, "rank %d has not come", missing(t));
         if (check_stop(e) != 0)
             return -1;
         if (poll(&p, 1, (int)(1000 * fmin(left, 1)) + 1) <= 0)
@@ -331,36 +347,29 @@ meet_here(struct tcp *t, int listener, double limit, struct err *e)
         fd = accept(listener, NULL, NULL);
         if (fd >= 0 && take_in(t, fd, e) != 0)
             return -1;
-        missing = 0;
-        for (int r = 1; r < t->comm.size; r++)
-            missing += t->peer[r] < 0;
     }
     return 0;
 }
 
+/* At a loopback address, where all ranks are on this machine, no other comes. */
 static int
-listen_at(const char *port, struct err *e)
+listen_at(const char *host, int port, struct err *e)
 {
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
-                              .ai_family = AF_INET, .ai_flags = AI_PASSIVE };
-    struct addrinfo *a = NULL;
-    int one = 1, fd = -1;
+    struct sockaddr_in at = { .sin_family = AF_INET,
+                              .sin_port = htons((uint16_t)port) };
+    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    if (getaddrinfo(NULL, port, &hints, &a) == 0)
-        fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0) {
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-        if (bind(fd, a->ai_addr, a->ai_addrlen) != 0 || listen(fd, 64) != 0) {
-            err_errno(e, "cannot listen on port %s", port);
-            close(fd);
-            fd = -1;
-        }
-    }
-    if (fd < 0)
-        err_errno(e, "cannot listen on port %s", port);
-    if (a != NULL)
-        freeaddrinfo(a);
-    return fd;
+    if (strncmp(host, "127.", 4) == 0)
+        inet_pton(AF_INET, host, &at.sin_addr);
+    if (fd >= 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
+        bind(fd, (struct sockaddr *)&at, sizeof at) == 0 &&
+        listen(fd, 64) == 0)
+        return fd;
+    err_errno(e, "cannot listen on port %d", port);
+    if (fd >= 0)
+        close(fd);
+    return -1;
 }
 
 /* A connection within the time left, of which a try takes two seconds. */
@@ -457,9 +466,11 @@ tcp_open(double timeout, struct err *e)
     for (int r = 0; r < t->comm.size; r++)
         t->peer[r] = -1;
     t->terms = mem_array(t->comm.rank == 0 ? (size_t)t->comm.size : 1, CHUNK);
+    if (host == NULL)
+        host = "127.0.0.1";
     if (t->comm.rank > 0)
-        rc = meet_master(t, host != NULL ? host : "127.0.0.1", port, limit, e);
-    else if ((listener = listen_at(port, e)) >= 0)
+        rc = meet_master(t, host, port, limit, e);
+    else if ((listener = listen_at(host, number + 1, e)) >= 0)
         rc = meet_here(t, listener, limit, e);
     if (listener >= 0)
         close(listener);
