@@ -279,7 +279,6 @@ unit_setup(struct unit_plan *p, struct unit *u, bool fast, struct err *e)
     struct dn_conf conf;
     struct cpu_wino wino;
     struct cpu_stem s;
-    size_t n;
 
     u->own = mem_array(1, sizeof(struct cpu_unit));
     if (u->kind == OP_BN)
@@ -291,25 +290,15 @@ unit_setup(struct unit_plan *p, struct unit *u, bool fast, struct err *e)
     mine(u)->conv = cpu_conv_new(c->dn, c->k, &conf, &wino, fast, e);
     if (mine(u)->conv == NULL)
         return -1;
-    if (u->bn != NONE && o->nweights + (size_t)o->out > c->nfolded) {
-        free(c->folded);
-        c->nfolded = o->nweights + (size_t)o->out;
-        c->folded = mem_aligned(c->nfolded, sizeof *c->folded);
-    }
+    if (u->bn != NONE)
+        c->folded = mem_scratch(c->folded, o->nweights + (size_t)o->out,
+                                &c->nfolded, sizeof *c->folded);
     if (conf.train && conf.own_weights) {
         s = stem_of(p, u);
-        n = c->k->stem_sums(&s);
-        if (n > c->nsums) {
-            free(c->sums);
-            c->sums = mem_aligned(n, sizeof *c->sums);
-            c->nsums = n;
-        }
-        n = (size_t)s.out.c * (o->nweights / (size_t)o->out);
-        if (n > c->nwide) {
-            free(c->wide);
-            c->wide = mem_aligned(n, sizeof *c->wide);
-            c->nwide = n;
-        }
+        c->sums = mem_scratch(c->sums, c->k->stem_sums(&s), &c->nsums,
+                              sizeof *c->sums);
+        c->wide = mem_scratch(c->wide, (size_t)s.out.c * (o->nweights /
+                              (size_t)o->out), &c->nwide, sizeof *c->wide);
     }
     return 0;
 }

@@ -82,12 +82,7 @@ dn_close(struct dn *d)
 void *
 dn_scratch(struct dn *d, size_t nbytes)
 {
-    if (nbytes > d->nscratch) {
-        free(d->scratch);
-        d->scratch = mem_aligned(nbytes, 1);
-        d->nscratch = nbytes;
-    }
-    return d->scratch;
+    return d->scratch = mem_scratch(d->scratch, nbytes, &d->nscratch, 1);
 }
 
 void

@@ -229,10 +229,9 @@ shards_feed(struct plan *head, const struct feed *f)
 static void
 add_sums(struct shards_plan *p, int n)
 {
-    for (int step = 1; step < n; step *= 2)
-        for (int i = 0; i + step < n; i += 2 * step)
-            halves_add_doubles(p->inner[i]->sums, p->inner[i + step]->sums,
-                               p->inner[0]->nsums);
+    HALVES_EACH (i, step, n)
+        halves_add_doubles(p->inner[i]->sums, p->inner[i + step]->sums,
+                           p->inner[0]->nsums);
     p->head.sums = p->inner[0]->sums;
     p->head.nsums = p->inner[0]->nsums;
 }
@@ -250,10 +249,8 @@ add_grads(struct shards_plan *p, int n, size_t begin, size_t end)
     for (size_t at = begin; at < end; at += CHUNK) {
         size_t m = end - at < CHUNK ? end - at : CHUNK;
 
-        for (int step = 1; step < n; step *= 2)
-            for (int i = 0; i + step < n; i += 2 * step)
-                halves_add_floats(p->grads[i] + at, p->grads[i + step] + at,
-                                  m);
+        HALVES_EACH (i, step, n)
+            halves_add_floats(p->grads[i] + at, p->grads[i + step] + at, m);
     }
 }
 
@@ -299,9 +296,8 @@ shards_result(struct plan *head, float *probs, double *loss)
         if (probs != NULL)
             probs += (size_t)p->inner[i]->fed * k;
     }
-    for (int step = 1; step < s->n; step *= 2)
-        for (int i = 0; i + step < s->n; i += 2 * step)
-            sum[i] += sum[i + step];
+    HALVES_EACH (i, step, s->n)
+        sum[i] += sum[i + step];
     if (loss != NULL)
         *loss = sum[0];
 }

@@ -354,9 +354,7 @@ cuda_unit_forward(struct cuda_plan *p, struct unit *u)
     case OP_RELU:
     case OP_RELU6:
         if (o->flat)
-            cuda_relu(units_floats(&p->u, u->op),
-                      u->kind == OP_RELU ? ACT_RELU : ACT_RELU6, x, y,
-                      stream);
+            cuda_relu(units_floats(&p->u, u->op), u->act, x, y, stream);
         else
             cuda_add(s, c->bf16, u->act, x, NULL, NULL, 0, y, stream);
         break;
@@ -510,9 +508,8 @@ backward(struct cuda_plan *p, struct unit *u)
     case OP_RELU:
     case OP_RELU6:
         if (o->flat)
-            cuda_relu_back(units_floats(&p->u, u->op),
-                           u->kind == OP_RELU ? ACT_RELU : ACT_RELU6, y, dy,
-                           dx, stream);
+            cuda_relu_back(units_floats(&p->u, u->op), u->act, y, dy, dx,
+                           stream);
         else
             cuda_act_back(s, c->bf16, u->act, y, dy, dx, stream);
         break;

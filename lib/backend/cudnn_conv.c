@@ -510,7 +510,6 @@ list_release(const struct api *f, struct list *l)
 {
     for (int i = 0; i < l->n; i++)
         f->drop(l->config[i]);
-    l->n = 0;
 }
 
 enum { NOTES = 32 };        /* of an engine; newer versions know more */
@@ -743,7 +742,6 @@ build(struct cudnn *d, struct cudnn_plan *p, struct err *e)
     struct list l = { { NULL }, 0 };
     desc g = graph(&b, &p->shape, p->pass);
     char why[256];
-    int nconfigs;
 
     ask(d, &b, g, CUDNN_HEUR_MODE_A, &l);
     b.rc = l.n > 0 ? CUDNN_STATUS_SUCCESS : b.rc;
@@ -751,7 +749,6 @@ build(struct cudnn *d, struct cudnn_plan *p, struct err *e)
         ask(d, &b, g, CUDNN_HEUR_MODE_FALLBACK, &l);
     if (!recall(d, p, &l))
         choose(d, p, &l);
-    nconfigs = l.n;         /* list_release() clears it */
     list_release(&d->f, &l);
     drop_all(&b);
     if (p->plan != NULL)
@@ -760,7 +757,7 @@ build(struct cudnn *d, struct cudnn_plan *p, struct err *e)
     return err_set(e, EXIT_IO, "%s has no engine for the convolution %s "
                    "within %zu MB (%s; %s)", d->about, p->key,
                    d->conf.workspace >> 20,
-                   nconfigs == 0 ? d->f.error(b.rc) : "none fits", why);
+                   l.n == 0 ? d->f.error(b.rc) : "none fits", why);
 }
 
 const struct cudnn_plan *

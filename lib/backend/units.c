@@ -55,7 +55,8 @@ static struct unit
 start_unit(const struct graph *g, int i, bool fold, bool *taken)
 {
     struct unit u = { .kind = g->op[i].kind, .op = i, .bn = NONE, .z = NONE,
-                      .last = i, .at = NONE, .again = NONE, .dx = { NONE, NONE },
+                      .last = i, .act = act_of(g->op[i].kind), .at = NONE,
+                      .again = NONE, .dx = { NONE, NONE },
                       .dx_into = { NONE, NONE } };
     int r;
 
@@ -79,10 +80,6 @@ start_unit(const struct graph *g, int i, bool fold, bool *taken)
     case OP_ADD:
         u.z = g->op[i].in[1];
         take_act(g, &u, taken);
-        break;
-    case OP_RELU:
-    case OP_RELU6:
-        u.act = act_of(u.kind);
         break;
     default:
         break;

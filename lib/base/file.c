@@ -15,35 +15,40 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A regular file, to be read; a pipe without a writer does not hold us up. */
+static int
+open_regular(const char *path, size_t *nbytes, struct err *e)
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    struct stat st;
+
+    if (fd < 0)
+        return err_errno(e, "cannot open '%s'", path);
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+        *nbytes = (size_t)st.st_size;
+        return fd;
+    }
+    close(fd);
+    return err_set(e, EXIT_IO, "cannot read '%s': not a regular file", path);
+}
+
 int
 file_map(struct file_map *m, const char *path, struct err *e)
 {
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc = -1;
-    void *p;
+    size_t n = 0;
+    int fd = open_regular(path, &n, e);
+    void *p = "";
 
     memset(m, 0, sizeof *m);
     if (fd < 0)
-        return err_errno(e, "cannot open '%s'", path);
-    if (fstat(fd, &st) != 0) {
-        err_errno(e, "cannot read '%s'", path);
-    } else if (!S_ISREG(st.st_mode)) {
-        err_set(e, EXIT_IO, "cannot read '%s': not a regular file", path);
-    } else if (st.st_size == 0) {
-        m->data = (const unsigned char *)"";
-        rc = 0;
-    } else {
-        p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-        if (p == MAP_FAILED) {
-            err_errno(e, "cannot map '%s'", path);
-        } else {
-            m->data = p;
-            m->nbytes = (size_t)st.st_size;
-            rc = 0;
-        }
-    }
+        return -1;
+    if (n > 0)
+        p = mmap(NULL, n, PROT_READ, MAP_SHARED, fd, 0);
     close(fd);
-    return rc;
+    if (p == MAP_FAILED)
+        return err_errno(e, "cannot map '%s'", path);
+    *m = (struct file_map){ p, n };
+    return 0;
 }
 
 void
@@ -105,23 +110,14 @@ int
 file_load(const char *path, size_t limit, char **data, size_t *nbytes,
           struct err *e)
 {
-    /* O_NONBLOCK: a pipe without a writer must not hold us up. */
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC), rc = -1;
-    struct stat st;
+    size_t n = 0;
+    int fd = open_regular(path, &n, e), rc;
 
     if (fd < 0)
-        return err_errno(e, "cannot open '%s'", path);
-    if (fstat(fd, &st) != 0) {
-        err_errno(e, "cannot read '%s'", path);
-    } else if (!S_ISREG(st.st_mode)) {
-        err_set(e, EXIT_IO, "cannot read '%s': not a regular file", path);
-    } else if ((uint64_t)st.st_size > limit) {
-        err_set(e, EXIT_INVALID, "'%s' is larger than %zu MB", path,
-                limit >> 20);
-    } else {
-        rc = drain(fd, path, (size_t)st.st_size + 1, (size_t)st.st_size, data,
-                   nbytes, e);
-    }
+        return -1;
+    rc = n > limit ? err_set(e, EXIT_INVALID, "'%s' is larger than %zu MB",
+                             path, limit >> 20)
+                   : drain(fd, path, n + 1, n, data, nbytes, e);
     close(fd);
     return rc;
 }
@@ -388,9 +384,8 @@ file_make_folder(const char *path, struct err *e)
 int
 file_make_folder_of(const char *file, struct err *e)
 {
-    const char *base = str_base(file);
-    char *folder = str_format("%.*s", (int)(base - file), file);
-    int rc = base > file ? file_make_folder(folder, e) : 0;
+    char *folder = folder_of(file);
+    int rc = file_make_folder(folder, e);
 
     free(folder);
     return rc;

@@ -5,14 +5,17 @@
  * is parts 0 and 1 of 4.  Sums that are added up in the same order, neighbours
  * first, have the same bits however many of the parts lie in one place:
  *
- *     for (step = 1; step < parts; step *= 2)
- *         for (i = 0; i + step < parts; i += 2 * step)
- *             add(x[i], x[i + step], n);
+ *     HALVES_EACH (i, step, parts)
+ *         add(x[i], x[i + step], n);
  */
 #ifndef BUSI_BASE_HALVES_H
 #define BUSI_BASE_HALVES_H
 
 #include <stddef.h>
+
+#define HALVES_EACH(i, step, parts)                         \
+    for (int step = 1; step < (parts); step *= 2)           \
+        for (int i = 0; i + step < (parts); i += 2 * step)
 
 /* Part `part` of `parts` is [*from, *to). */
 void halves_cut(size_t n, int part, int parts, size_t *from, size_t *to);

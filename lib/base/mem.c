@@ -84,6 +84,16 @@ mem_aligned(size_t n, size_t size)
 }
 
 void *
+mem_scratch(void *p, size_t n, size_t *room, size_t size)
+{
+    if (p != NULL && n <= *room)
+        return p;
+    free(p);
+    *room = n;
+    return mem_aligned(n, size);
+}
+
+void *
 mem_huge(size_t n, size_t size)
 {
     void *p;

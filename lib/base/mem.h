@@ -31,7 +31,9 @@ void *mem_must(void *p, size_t nbytes) NEVER_NULL;
 
 /* Aligned to 64 bytes, zeros: for numbers that vector code reads. */
 void *mem_aligned(size_t n, size_t size) NEVER_NULL;
-/* The same on pages of 2 MB, for what is large and walked over and over. */
+/* p, or other room for n: what it held may be lost.  *room: its size. */
+void *mem_scratch(void *p, size_t n, size_t *room, size_t size) NEVER_NULL;
+/* As mem_aligned(), on pages of 2 MB: for what is large and walked often. */
 void *mem_huge(size_t n, size_t size) NEVER_NULL;
 
 #endif

@@ -246,13 +246,9 @@ add_terms(struct mpi *m, char *x, size_t n, const struct kind *k)
     size_t mine = part(m, n, m->comm.rank + 1) - at;
     char *own = x + at * k->width, *total = own;
 
-    for (int step = 1; step < m->comm.size; step *= 2)
-        for (int r = 0; r + step < m->comm.size; r += 2 * step) {
-            int s = r + step;
-
-            k->add(r == m->comm.rank ? own : terms_of(m, r),
-                   s == m->comm.rank ? own : terms_of(m, s), mine);
-        }
+    HALVES_EACH (r, step, m->comm.size)
+        k->add(r == m->comm.rank ? own : terms_of(m, r),
+               r + step == m->comm.rank ? own : terms_of(m, r + step), mine);
     if (m->comm.rank > 0)
         total = terms_of(m, 0);
     if (mine > 0 && total != own)
@@ -322,11 +318,7 @@ sum_floats(struct mpi *m, float *x, size_t n, struct err *e)
 
     if (!m->comm.bf16)
         return sum(m, x, n, &whole, e);
-    if (n > m->nbf16) {
-        free(m->bf16);
-        m->bf16 = mem_aligned(n, sizeof *m->bf16);
-        m->nbf16 = n;
-    }
+    m->bf16 = mem_scratch(m->bf16, n, &m->nbf16, sizeof *m->bf16);
     for (size_t i = 0; i < n; i++)
         m->bf16[i] = narrow(x[i]);
     if (sum(m, m->bf16, n, &bf16, e) != 0)

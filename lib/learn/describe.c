@@ -482,6 +482,22 @@ relate_predictions(const char *path, const char *folds, struct err *e)
     return rc;
 }
 
+/* Nothing but datasets and predictions is dealt into folds. */
+static int
+relate_folds(const struct description *d, const struct description *folds,
+             struct err *e)
+{
+    if (d->kind != FILE_DATASET && d->kind != FILE_PREDICTIONS)
+        return 0;
+    if (strcmp(d->path, "-") == 0 || strcmp(folds->path, "-") == 0)
+        return err_set(e, EXIT_USAGE, "folds are held against datasets and "
+                       "predictions that are named, not read from the "
+                       "standard input");
+    return d->kind == FILE_DATASET
+           ? relate_dataset(d->path, folds->path, e)
+           : relate_predictions(d->path, folds->path, e);
+}
+
 int
 describe_relate(struct description *d, size_t n, struct err *e)
 {
@@ -489,24 +505,9 @@ describe_relate(struct description *d, size_t n, struct err *e)
         for (size_t k = 0; k < d[i].nparents; k++)
             if (relate_parent(&d[i], &d[i].parent[k], d, n, e) != 0)
                 return -1;
-        for (size_t k = 0; k < n; k++) {
-            bool both = d[k].kind == FILE_FOLDS &&
-                        (d[i].kind == FILE_DATASET ||
-                         d[i].kind == FILE_PREDICTIONS);
-
-            if (both && (strcmp(d[k].path, "-") == 0 ||
-                         strcmp(d[i].path, "-") == 0))
-                return err_set(e, EXIT_USAGE, "folds are held against datasets "
-                               "and predictions that are named, not read from "
-                               "the standard input");
-            if (!both)
-                continue;
-            if ((d[i].kind == FILE_DATASET &&
-                 relate_dataset(d[i].path, d[k].path, e) != 0) ||
-                (d[i].kind == FILE_PREDICTIONS &&
-                 relate_predictions(d[i].path, d[k].path, e) != 0))
+        for (size_t k = 0; k < n; k++)
+            if (d[k].kind == FILE_FOLDS && relate_folds(&d[i], &d[k], e) != 0)
                 return -1;
-        }
     }
     return 0;
 }

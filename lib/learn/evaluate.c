@@ -140,13 +140,17 @@ enum { POOLED = -1 };
 /* ------------------------------------------------------- parts of the scans */
 
 static void
+add_with(struct sheet *s, const char *metric, const char *class, double value,
+         struct interval i, double n)
+{
+    add(s, metric, class, &(struct metric){ value, i.lo, i.hi, n });
+}
+
+static void
 add_share(struct sheet *s, const char *metric, const char *class, double x,
           double n)
 {
-    struct interval i = stat_wilson(x, n);
-
-    add(s, metric, class,
-        &(struct metric){ n > 0 ? x / n : NAN, i.lo, i.hi, n });
+    add_with(s, metric, class, n > 0 ? x / n : NAN, stat_wilson(x, n), n);
 }
 
 /* How many scans of each class are there, and right, with marks or without? */
@@ -419,13 +423,6 @@ share_groups(const struct predictions *p)
 }
 
 static void
-add_with(struct sheet *s, const char *metric, const char *class, double value,
-         struct interval i, double n)
-{
-    add(s, metric, class, &(struct metric){ value, i.lo, i.hi, n });
-}
-
-static void
 compare_decisions(struct sheet *s, const struct outcome *a,
                   const struct outcome *b, size_t n)
 {
@@ -440,10 +437,8 @@ compare_decisions(struct sheet *s, const struct outcome *a,
         only_b += y && !x;
         both += x && y;
     }
-    add_with(s, "accuracy_a", "all", (double)(both + only_a) / d,
-             stat_wilson((double)(both + only_a), d), d);
-    add_with(s, "accuracy_b", "all", (double)(both + only_b) / d,
-             stat_wilson((double)(both + only_b), d), d);
+    add_share(s, "accuracy_a", "all", (double)(both + only_a), d);
+    add_share(s, "accuracy_b", "all", (double)(both + only_b), d);
     add_with(s, "accuracy_difference", "all",
              ((double)only_a - (double)only_b) / d,
              stat_paired(only_a, only_b, n), d);

@@ -115,9 +115,7 @@ by_id(const void *a, const void *b)
 {
     const struct input *const *x = a, *const *y = b;
 
-    return (*x)->id == NULL || (*y)->id == NULL
-               ? ((*x)->id != NULL) - ((*y)->id != NULL)
-               : strcmp((*x)->id, (*y)->id);
+    return strcmp((*x)->id, (*y)->id);
 }
 
 /* Folders with files of the same names would give rows of the same id. */
@@ -125,13 +123,15 @@ static int
 check_ids(const struct input_list *l, struct err *e)
 {
     const struct input **by = mem_array(l->n, sizeof *by);
+    size_t n = 0;
     int rc = 0;
 
     for (size_t i = 0; i < l->n; i++)
-        by[i] = &l->item[i];
-    qsort(by, l->n, sizeof *by, by_id);
-    for (size_t i = 1; i < l->n && rc == 0; i++)
-        if (by[i]->id != NULL && by_id(&by[i - 1], &by[i]) == 0)
+        if (!is_stream(&l->item[i]))
+            by[n++] = &l->item[i];
+    qsort(by, n, sizeof *by, by_id);
+    for (size_t i = 1; i < n && rc == 0; i++)
+        if (by_id(&by[i - 1], &by[i]) == 0)
             rc = err_set(e, EXIT_INVALID, "'%s' and '%s' would have the same "
                          "id '%s'", by[i - 1]->path, by[i]->path, by[i]->id);
     free(by);

@@ -49,9 +49,10 @@ loader_norm(const struct loader *l, const size_t *rows, size_t n)
     return sum;
 }
 
-void
-loader_target(const struct loader *l, size_t row, double share, double norm,
-              float *target)
+/* Add a row's target, times share over norm. */
+static void
+add_target(const struct loader *l, size_t row, double share, double norm,
+           float *target)
 {
     int64_t label = l->data->labels[row];
 
@@ -71,10 +72,9 @@ struct job {
     double norm;
 };
 
-/* Picture and target of one row, times `share`, to what is there or alone. */
+/* The picture of one row. */
 static int
-take(const struct job *j, size_t row, double share, float *image,
-     float *target, int thread, struct err *e)
+take(const struct job *j, size_t row, float *image, int thread, struct err *e)
 {
     const struct loader *l = j->l;
     const struct dataset *d = l->data;
@@ -86,7 +86,6 @@ take(const struct job *j, size_t row, double share, float *image,
     augment_draw(&a, j->look->augment, l->seed, j->look->epoch, (uint32_t)row,
                  d->h, d->w, l->size);
     augment_apply(&a, &d->recipe, px, d->h, d->w, d->c, l->size, image);
-    loader_target(l, row, share, j->norm, target);
     return 0;
 }
 
@@ -130,25 +129,37 @@ loader_partner(const struct loader *l, const struct look *look, size_t row,
                        : l->partners[rng_below(&r, (uint32_t)l->npartners)];
 }
 
+void
+loader_target(const struct loader *l, const struct look *look, size_t row,
+              double norm, float *target)
+{
+    double share;
+    size_t partner = loader_partner(l, look, row, &share);
+
+    memset(target, 0, (size_t)l->classes * sizeof *target);
+    add_target(l, row, share, norm, target);
+    if (share < 1)
+        add_target(l, partner, 1 - share, norm, target);
+}
+
 static int
 fill_one(void *ctx, size_t i, int thread, struct err *e)
 {
     const struct job *j = ctx;
     struct loader *l = j->l;
     size_t row = j->rows[i], one = (size_t)l->data->c * l->size * l->size;
-    size_t partner;
     float *image = l->images + i * one, *other = l->other + thread * one;
-    float *target = l->targets + i * (size_t)l->classes;
     double share;
+    size_t partner = loader_partner(l, j->look, row, &share);
 
     l->samples[i] = (uint32_t)row;
-    memset(target, 0, (size_t)l->classes * sizeof *target);
-    partner = loader_partner(l, j->look, row, &share);
-    if (take(j, row, share, image, target, thread, e) != 0)
+    loader_target(l, j->look, row, j->norm,
+                  l->targets + i * (size_t)l->classes);
+    if (take(j, row, image, thread, e) != 0)
         return -1;
     if (share == 1)
         return 0;
-    if (take(j, partner, 1 - share, other, target, thread, e) != 0)
+    if (take(j, partner, other, thread, e) != 0)
         return -1;
     for (size_t k = 0; k < one; k++)
         image[k] = (float)share * image[k] + (float)(1 - share) * other[k];

@@ -56,8 +56,8 @@ int loader_fill(struct loader *l, const size_t *rows, int n,
 size_t loader_partner(const struct loader *l, const struct look *look,
                       size_t row, double *share);
 
-/* Add a row's target, times share over norm, to target [classes]. */
-void loader_target(const struct loader *l, size_t row, double share,
+/* The target [classes] of a row, mixed or not, over norm. */
+void loader_target(const struct loader *l, const struct look *look, size_t row,
                    double norm, float *target);
 
 /* Sum of the weights of rows: the norm of a global batch. */

@@ -52,16 +52,20 @@ static void
 constant(struct export *x, const char *name, enum elem type, int ndims,
          const int64_t *dims, const void *data, size_t nbytes, bool copy)
 {
+    struct str head = { 0 };
     struct constant *c;
 
     x->constant = mem_room(x->constant, x->n, &x->room, sizeof *x->constant);
     c = &x->constant[x->n++];
     memset(c, 0, sizeof *c);
     for (int i = 0; i < ndims; i++)
-        proto_int(&c->head, TENSOR_DIMS, dims[i]);
-    proto_int(&c->head, TENSOR_TYPE, type);
-    proto_text(&c->head, TENSOR_NAMED, name);
-    proto_head(&c->head, TENSOR_RAW, nbytes);
+        proto_int(&head, TENSOR_DIMS, dims[i]);
+    proto_int(&head, TENSOR_TYPE, type);
+    proto_text(&head, TENSOR_NAMED, name);
+    proto_head(&head, TENSOR_RAW, nbytes);
+    proto_head(&c->head, GRAPH_INITIALIZER, head.n + nbytes);
+    str_add_bytes(&c->head, head.text, head.n);
+    str_release(&head);
     if (copy) {
         c->own = mem_alloc(nbytes);
         memcpy(c->own, data, nbytes);
@@ -436,17 +440,8 @@ put(const struct export *x, struct str *s, struct str *graph,
     size_t nbytes = graph->n;
     struct file_out out;
 
-    for (size_t i = 0; i < x->n; i++) {
-        struct str *head = &x->constant[i].head;
-        struct str start = { 0 };
-
-        proto_head(&start, GRAPH_INITIALIZER,
-                   head->n + x->constant[i].nbytes);
-        str_add_bytes(&start, head->text, head->n);
-        str_release(head);
-        *head = start;
-        nbytes += start.n + x->constant[i].nbytes;
-    }
+    for (size_t i = 0; i < x->n; i++)
+        nbytes += x->constant[i].head.n + x->constant[i].nbytes;
     proto_head(s, MODEL_GRAPH, nbytes);
     if (s->n + nbytes > INT32_MAX)
         return err_set(e, EXIT_INVALID, "'%s' would be larger than the 2 GB "

@@ -115,19 +115,6 @@ places(const struct resident_set *s, const size_t *rows, size_t n)
     return place;
 }
 
-/* Of one row, mixed or not, as loader_fill() has it. */
-static void
-put_target(const struct loader *l, const struct look *look, size_t row,
-           double norm, float *target)
-{
-    double share;
-    size_t partner = loader_partner(l, look, row, &share);
-
-    loader_target(l, row, share, norm, target);
-    if (share < 1)
-        loader_target(l, partner, 1 - share, norm, target);
-}
-
 int
 resident_epoch(struct resident_set *s, const size_t *rows, size_t n,
                size_t batch, size_t first, const struct look *look,
@@ -143,13 +130,12 @@ resident_epoch(struct resident_set *s, const size_t *rows, size_t n,
         j.place = places(s, rows, n);
     pool_run(l->threads, n, prepare_one, &j);
     free(j.place);
-    memset(s->targets, 0, n * k * sizeof *s->targets);
     for (size_t i = 0; i < n; i += batch) {
         size_t m = n - i < batch ? n - i : batch;
         double norm = updates != NULL ? loader_norm(l, rows + i, m) : 1;
 
         for (size_t r = i; r < i + m; r++)
-            put_target(l, look, rows[r], norm, s->targets + r * k);
+            loader_target(l, look, rows[r], norm, s->targets + r * k);
     }
     x = (struct epoch){ n, batch, first, l->classes, s->rows, s->maps,
                         look->mixup > 0 ? s->mixes : NULL,

@@ -63,23 +63,20 @@ mean_buffers(struct trainer *t, struct err *e)
     const struct backend_class *k = t->backend->class;
     size_t n = t->model->graph.nbuffers;
     float *x = t->model->buffers;
-    bool same = t->comm->size == 1 || t->c->sync_bn;
     int busy = 0;
 
+    k->get(t->backend, x, t->v.buffers, n);
+    if (t->comm->size == 1 || t->c->sync_bn)
+        return 0;
     for (int r = 0; r < t->comm->size; r++)
         busy += is_busy(t, r);
-    if (!same && !is_busy(t, t->comm->rank)) {
+    if (!is_busy(t, t->comm->rank))
         memset(x, 0, n * sizeof *x);
-        k->put(t->backend, t->v.buffers, x, n);
-    }
-    if (!same && t->comm->device &&
-        sum_whole(t->comm, t->v.buffers, n, e) != 0)
+    k->put(t->backend, t->v.buffers, x, n);
+    if (sum_whole(t->comm, t->comm->device ? t->v.buffers : x, n, e) != 0)
         return -1;
-    k->get(t->backend, x, t->v.buffers, n);
-    if (same)
-        return 0;
-    if (!t->comm->device && sum_whole(t->comm, x, n, e) != 0)
-        return -1;
+    if (t->comm->device)
+        k->get(t->backend, x, t->v.buffers, n);
     for (size_t i = 0; i < n; i++)
         x[i] /= (float)busy;
     k->put(t->backend, t->v.buffers, x, n);

@@ -119,7 +119,6 @@ part_scans(struct report *r)
         marked += r->p.row[i].marks != NULL &&
                   r->p.row[i].marks[0] != '\0';
     }
-    page_section(&r->page, "Scans");
     page_cell(&flow, "what");
     page_cell(&flow, "scans or groups");
     if (r->has_manifest) {
@@ -137,7 +136,6 @@ part_scans(struct report *r)
     else
         page_paragraph(&r->page, "note", "Not given: -l MANIFEST, which has "
                        "groups, folds and the scans themselves.");
-    page_end(&r->page);
 }
 
 /* ---------------------------------------------------------------- training */
@@ -169,7 +167,6 @@ part_training(struct report *r)
     const struct str_list *paths = &r->c->logs;
     bool first = true;
 
-    page_section(&r->page, "Training");
     for (size_t i = 0; i < paths->n; i++) {
         struct table t = { 0 };
         struct err e = { 0 };
@@ -204,7 +201,6 @@ part_training(struct report *r)
     }
     plot_release(&loss);
     plot_release(&acc);
-    page_end(&r->page);
 }
 
 /* ------------------------------------------------------- marks, plain folds */
@@ -287,7 +283,6 @@ part_leaks(struct report *r)
 {
     struct table plain = { 0 };
 
-    page_section(&r->page, "Shortcuts and leaks");
     marks(r);
     if (r->c->plain == NULL)
         page_paragraph(&r->page, "note", "Not given: --plain, metrics of the "
@@ -297,7 +292,6 @@ part_leaks(struct report *r)
              table_need(&plain, "metric", &r->failed) >= 0)
         plain_folds(r, &plain);
     table_release(&plain);
-    page_end(&r->page);
 }
 
 /* ---------------------------------------------------------------- mistakes */
@@ -397,7 +391,6 @@ part_mistakes(struct report *r)
             wrong[n++] = &r->p.row[i];
     if (n > 0)
         qsort(wrong, n, sizeof *wrong, by_confidence);
-    page_section(&r->page, "Worst mistakes");
     page_paragraph(&r->page, "", "%zu scans were taken for another class; "
                    "here are the %zu with the truth farthest behind.",
                    n, n < SHOWN ? n : SHOWN);
@@ -418,7 +411,6 @@ part_mistakes(struct report *r)
                 r->c->cam);
         left_out(r, r->c->cam, &e);
     }
-    page_end(&r->page);
     free(wrong);
 }
 
@@ -496,7 +488,6 @@ all_folds(const struct report *r)
 void
 part_models(struct report *r)
 {
-    page_section(&r->page, "Model card");
     if (r->digests.n == 0)
         page_paragraph(&r->page, "note", "Not given: --model, the models that "
                        "made the predictions.");
@@ -509,7 +500,6 @@ part_models(struct report *r)
                    "patient. %sWhat scores well here may fail elsewhere.",
                    all_folds(r) ? "Trained and tested on scans of one "
                                   "collection. " : "");
-    page_end(&r->page);
 }
 
 /* -------------------------------------------------------------- checklists */
@@ -648,7 +638,6 @@ static const struct item tripod[] = {
 void
 part_checklists(struct report *r)
 {
-    page_section(&r->page, "Checklists");
     page_paragraph(&r->page, "", "What this page can fill in of two reporting "
                    "guidelines; the rest is for the author.");
     str_add(&r->page, "<details open><summary>CLAIM 2024</summary>");
@@ -658,7 +647,6 @@ part_checklists(struct report *r)
     checklist(r, "TRIPOD+AI statement, 2024, by main items", tripod,
               ARRAY_LEN(tripod));
     str_add(&r->page, "</details>\n");
-    page_end(&r->page);
 }
 
 /* -------------------------------------------------------------- provenance */
@@ -668,7 +656,6 @@ part_provenance(struct report *r)
 {
     const struct report_conf *c = r->c;
 
-    page_section(&r->page, "Provenance");
     page_paragraph(&r->page, "", "busi-report %s; bootstrap of %zu "
                    "replicates, seed %llu.", BUSI_VERSION, c->nboot,
                    (unsigned long long)c->seed);
@@ -676,5 +663,4 @@ part_provenance(struct report *r)
     page_text(&r->page, c->command);
     str_add(&r->page, "</code></p>\n");
     page_table(&r->page, &r->sources);
-    page_end(&r->page);
 }

@@ -197,7 +197,6 @@ part_metrics(struct report *r)
         .columns = folds ? 5 : 3
     };
 
-    page_section(&r->page, "Results");
     confusion(r);
     page_cell(&t, "metric");
     page_cell(&t, "class");
@@ -222,7 +221,6 @@ part_metrics(struct report *r)
                    r->c->nboot == 0 ? ""
                    : r->p.grouped   ? "groups of near-copies"
                                     : "scans");
-    page_end(&r->page);
 }
 
 /* ------------------------------------------------------------------ curves */
@@ -235,7 +233,6 @@ part_discrimination(struct report *r)
     struct plot pr = { "recall", "precision", 0, 1, 0, 1, NULL, 0 };
     struct plot_line *l;
 
-    page_section(&r->page, "Discrimination");
     for (size_t c = 0; c < r->p.classes.n; c++) {
         size_t n;
         struct scored *s = curves_sort(&r->p, (int)c, &n);
@@ -259,7 +256,6 @@ part_discrimination(struct report *r)
                 : "ROC curves, each class against the rest");
     report_plot(r, &pr, "Precision and recall, each class against the rest");
     str_add(&r->page, "</div>\n");
-    page_end(&r->page);
 }
 
 void
@@ -275,7 +271,6 @@ part_calibration(struct report *r)
     char *ece = report_interval(r, "ece", "all");
     char *brier = report_interval(r, "brier", "all");
 
-    page_section(&r->page, "Calibration");
     page_paragraph(&r->page, "", "Expected calibration error %s (15 bins), "
                    "Brier score %s.", ece, brier);
     l = plot_add(&p, "perfect", PLOT_GRAY, 2);
@@ -302,7 +297,6 @@ part_calibration(struct report *r)
     str_add(&r->page, "<div>");
     page_table(&r->page, &t);
     str_add(&r->page, "</div></div>\n");
-    page_end(&r->page);
     free(ece);
     free(brier);
 }
@@ -518,7 +512,6 @@ part_operating(struct report *r)
 {
     struct predictions v = { 0 };
 
-    page_section(&r->page, "Operating points");
     page_paragraph(&r->page, "", "Calling a scan %s from a threshold on its "
                    "probability.", class_name(r, (size_t)r->positive));
     if (r->c->validation.n == 0)
@@ -528,7 +521,6 @@ part_operating(struct report *r)
     else if (read_validation(r, &v) == 0)
         point_rows(r, &v);
     predictions_release(&v);
-    page_end(&r->page);
 }
 
 void
@@ -542,7 +534,6 @@ part_benefit(struct report *r)
     size_t n;
     struct scored *s = curves_sort(&r->p, r->positive, &n);
 
-    page_section(&r->page, "Decision curve");
     page_paragraph(&r->page, "", "Net benefit of acting on what is called %s, "
                    "in true positives per scan, against acting on all scans "
                    "and on none (Vickers and Elkin 2006).",
@@ -565,6 +556,5 @@ part_benefit(struct report *r)
     str_add(&r->page, "<div class=\"plots\">\n");
     report_plot(r, &p, "Decision curve; acting on none has benefit 0");
     str_add(&r->page, "</div>\n");
-    page_end(&r->page);
     free(s);
 }

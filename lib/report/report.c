@@ -173,16 +173,27 @@ read_all(struct report *r, struct err *e)
 static int
 write_page(struct report *r, struct err *e)
 {
-    static void (*const part[])(struct report *) = {
-        part_summary, part_scans, part_training, part_metrics,
-        part_discrimination, part_calibration, part_operating, part_benefit,
-        part_leaks, part_mistakes, part_models, part_checklists,
-        part_provenance
+    static const struct {
+        const char *heading;
+        void (*add)(struct report *);
+    } part[] = {
+        { "Scans", part_scans }, { "Training", part_training },
+        { "Results", part_metrics }, { "Discrimination", part_discrimination },
+        { "Calibration", part_calibration },
+        { "Operating points", part_operating },
+        { "Decision curve", part_benefit },
+        { "Shortcuts and leaks", part_leaks },
+        { "Worst mistakes", part_mistakes }, { "Model card", part_models },
+        { "Checklists", part_checklists }, { "Provenance", part_provenance }
     };
 
     page_open(&r->page, r->c->title);
-    for (size_t i = 0; i < ARRAY_LEN(part) && r->failed.status == 0; i++)
-        part[i](r);
+    part_summary(r);
+    for (size_t i = 0; i < ARRAY_LEN(part) && r->failed.status == 0; i++) {
+        page_section(&r->page, part[i].heading);
+        part[i].add(r);
+        page_end(&r->page);
+    }
     page_close(&r->page);
     return r->failed.status == 0 ? 0 : err_copy(e, &r->failed);
 }
