@@ -351,7 +351,7 @@ meet_here(struct tcp *t, int listener, double limit, struct err *e)
     return 0;
 }
 
-/* At a loopback address, where all ranks are on this machine, no other comes. */
+/* At a loopback address nobody from another machine comes. */
 static int
 listen_at(const char *host, int port, struct err *e)
 {
