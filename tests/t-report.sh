@@ -49,10 +49,18 @@ value() {
     awk -F'\t' -v m="$1" -v c="$2" '$1 == m && $2 == c && $NF == "pooled" {
         printf "%.3f (%.3f to %.3f)", $3, $4, $5 }' metrics.tsv
 }
-for m in "accuracy all" "auroc malignant" "sensitivity benign" "brier all"; do
+for m in "accuracy all" "auroc malignant" "auprc macro" "sensitivity benign" \
+    "brier all"; do
     # shellcheck disable=SC2086     # two words
     grep -Fq "$(value $m)" page.html || bad "$m is not $(value $m)"
 done
+# The bins on the page are those of the calibration error: their mean gap is it.
+sed -n '/>The bins</,/<\/table>/p' page.html | sed 's/<[^>]*>/ /g' | awk '
+    $2 == "to" { n += $4; gap += $4 * ($5 > $6 ? $5 - $6 : $6 - $5) }
+    END { printf "%.4f\n", gap / n }' >gap
+awk -F'\t' -v gap="$(cat gap)" '$1 == "ece" && $NF == "pooled" {
+    exit !(gap - $3 < 0.001 && $3 - gap < 0.001) }' metrics.tsv ||
+    bad "the bins have an error of $(cat gap): $(grep ^ece metrics.tsv)"
 for f in pred-0.tsv log-1.tsv folds.tsv fold-2.st val-0.tsv metrics.tsv; do
     grep -q "$(sha256sum <$f | cut -d' ' -f1)" page.html ||
         bad "the digest of $f is missing"

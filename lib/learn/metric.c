@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ECE_BINS = 15 };
-
 /* What a scan adds to the sums of a replicate, times its group's weight. */
 struct share {
     double brier, nll;
@@ -33,6 +31,12 @@ struct scorer {
     struct share *share;    /* [N] */
     uint32_t *ranking;      /* [K,N] from the highest score down */
 };
+
+int
+metric_ece_bin(double p)
+{
+    return (int)fmin(fmax(ceil(p * ECE_BINS) - 1, 0), ECE_BINS - 1);
+}
 
 static size_t
 nvalues(int k)
@@ -184,7 +188,6 @@ scorer_init(struct scorer *s, const struct outcome *scan, size_t n, int k,
         const struct outcome *x = &scan[i];
         struct share *h = &s->share[i];
         double confidence = x->p[x->pred];
-        double bin = ceil(confidence * ECE_BINS) - 1;
 
         for (int c = 0; c < k; c++) {
             double d = x->p[c] - (c == x->truth);
@@ -193,7 +196,7 @@ scorer_init(struct scorer *s, const struct outcome *scan, size_t n, int k,
         }
         h->nll = -log(fmax(x->p[x->truth], DBL_EPSILON));
         h->gap = (x->truth == x->pred) - confidence;
-        h->bin = (uint32_t)fmin(fmax(bin, 0), ECE_BINS - 1);
+        h->bin = (uint32_t)metric_ece_bin(confidence);
         h->cell = (uint32_t)(x->truth * k + x->pred);
         h->group = x->group;
     }

@@ -16,7 +16,7 @@
  *   kappa              Cohen 1960, unweighted
  *   Brier              mean over scans of sum_k (p[k] - [t = k])^2: 0..2
  *   NLL                mean of -log p[t], p cut at 2^-52 from below
- *   ECE                Guo et al. 2017: 15 bins (i/15, (i+1)/15] of p[y]
+ *   ECE                Guo et al. 2017: bins (i/15, (i+1)/15] of p[y]
  *   AUROC              ties count one half; macro: mean of those defined
  *   AUPRC              average precision, sum of (R_i - R_i-1) P_i, a step at
  *                      every distinct score; macro: mean of those defined
@@ -37,6 +37,11 @@ struct outcome {
     int truth, pred;    /* 0..K-1 */
     uint32_t group;     /* 0..ngroups-1, what the bootstrap draws */
 };
+
+enum { ECE_BINS = 15 };
+
+/* Which of them a probability of 0..1 lies in. */
+int metric_ece_bin(double p);
 
 enum metric_kind {
     METRIC_ACCURACY,

@@ -125,10 +125,10 @@ curves_benefit(const struct scored *s, size_t n, double t, bool all)
 }
 
 void
-curves_reliability(const struct predictions *p, int bins, double *x,
-                   double *y, double *m)
+curves_reliability(const struct predictions *p, double *x, double *y,
+                   double *m)
 {
-    for (int b = 0; b < bins; b++)
+    for (int b = 0; b < ECE_BINS; b++)
         x[b] = y[b] = m[b] = 0;
     for (size_t i = 0; i < p->n; i++) {
         const struct outcome *o = &p->row[i].outcome;
@@ -138,12 +138,12 @@ curves_reliability(const struct predictions *p, int bins, double *x,
         if (!p->row[i].ok)
             continue;
         top = o->p[o->pred];
-        b = (int)fmin(floor(top * bins), bins - 1);
+        b = metric_ece_bin(top);
         x[b] += top;
         y[b] += o->pred == o->truth;
         m[b]++;
     }
-    for (int b = 0; b < bins; b++) {
+    for (int b = 0; b < ECE_BINS; b++) {
         x[b] = m[b] > 0 ? x[b] / m[b] : NAN;
         y[b] = m[b] > 0 ? y[b] / m[b] : NAN;
     }

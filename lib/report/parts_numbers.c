@@ -189,6 +189,7 @@ part_metrics(struct report *r)
     static const char *const per_class[] = {
         "auroc", "auprc", "sensitivity", "specificity", "ppv", "npv", "f1"
     };
+    enum { MACRO = 2 };         /* so many of them have a mean of the classes */
     bool folds = r->p.nfiles > 1;
     struct page_table t = {
         .caption = folds ? "All metrics, pooled over the folds; mean and "
@@ -207,9 +208,12 @@ part_metrics(struct report *r)
     }
     for (size_t i = 0; i < ARRAY_LEN(over_all); i++)
         metric_row(r, &t, over_all[i], "all");
-    for (size_t i = 0; i < ARRAY_LEN(per_class); i++)
+    for (size_t i = 0; i < ARRAY_LEN(per_class); i++) {
+        if (i < MACRO)
+            metric_row(r, &t, per_class[i], "macro");
         for (size_t c = 0; c < r->p.classes.n; c++)
             metric_row(r, &t, per_class[i], class_name(r, c));
+    }
     page_table(&r->page, &t);
     if (folds)
         by_fold(r);
@@ -261,32 +265,32 @@ part_discrimination(struct report *r)
 void
 part_calibration(struct report *r)
 {
-    enum { BINS = 10 };
     static const double unit[2] = { 0, 1 };
     struct plot p = { "probability of the predicted class", "share right", 0,
                       1, 0, 1, NULL, 0 };
     struct page_table t = { .caption = "The bins", .columns = 4 };
-    double m[BINS];
+    double m[ECE_BINS];
     struct plot_line *l;
     char *ece = report_interval(r, "ece", "all");
     char *brier = report_interval(r, "brier", "all");
 
-    page_paragraph(&r->page, "", "Expected calibration error %s (15 bins), "
-                   "Brier score %s.", ece, brier);
+    page_paragraph(&r->page, "", "Expected calibration error %s (%d bins), "
+                   "Brier score %s.", ece, ECE_BINS, brier);
     l = plot_add(&p, "perfect", PLOT_GRAY, 2);
     l->look = PLOT_DASHED;
     memcpy(l->x, unit, sizeof unit);
     memcpy(l->y, unit, sizeof unit);
-    l = plot_add(&p, "found", PLOT_BLUE, BINS);
+    l = plot_add(&p, "found", PLOT_BLUE, ECE_BINS);
     l->look = PLOT_MARKS;
-    curves_reliability(&r->p, BINS, l->x, l->y, m);
+    curves_reliability(&r->p, l->x, l->y, m);
     page_cell(&t, "bin");
     page_cell(&t, "scans");
     page_cell(&t, "probability");
     page_cell(&t, "share right");
-    for (int b = 0; b < BINS; b++)
+    for (int b = 0; b < ECE_BINS; b++)
         if (m[b] > 0) {
-            page_cell(&t, "%.1f to %.1f", b / 10.0, (b + 1) / 10.0);
+            page_cell(&t, "%.2f to %.2f", b / (double)ECE_BINS,
+                      (b + 1) / (double)ECE_BINS);
             page_cell(&t, "%.0f", m[b]);
             page_cell(&t, "%.3f", l->x[b]);
             page_cell(&t, "%.3f", l->y[b]);
