@@ -46,7 +46,7 @@ main(int argc, char **argv)
 {
     const char *out = NULL;
     struct predict p = { .out = "-" };
-    int64_t fold, tta, batch, threads, jobs;
+    int64_t fold = -1, tta, batch, threads, jobs;
     int dtype, status = -1;
     const struct opt opts[] = {
         { "model", 'm', OPT_LIST, &p.models, "MODEL", NULL,
@@ -55,7 +55,7 @@ main(int argc, char **argv)
           "score the rows of this dataset", 0, 0 },
         { "folds", 'f', OPT_IN, &p.folds, "FOLDS", NULL,
           "the table that deals the rows into folds", 0, 0 },
-        { "fold", 0, OPT_INT, &fold, "I", "-1",
+        { "fold", 0, OPT_INT, &fold, "I", NULL,
           "of them, score the rows of fold I", -1, 1e6 },
         { "output", 'o', OPT_OUT, &out, "FILE", NULL,
           "where the table goes; default: standard output", 0, 0 },

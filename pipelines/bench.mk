@@ -20,6 +20,7 @@ scale-dup: all $(BUILD)/tests/plant_dups
 
 # What a run like the paper's pays besides computing.
 slowdown: all $(BUILD)/tests/bench_net
+	@[ -n "$(BUSI)" ] || { echo "name a folder: BUSI=DIR" >&2; exit 2; }
 	@BUILD=$(abspath $(BUILD)) BUSI="$(BUSI)" NET=$(or $(NET),resnet34) \
 	    sh pipelines/slowdown.sh
 

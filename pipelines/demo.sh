@@ -47,8 +47,12 @@ run busi-report --title "Phantoms" -o report.html -l folds.tsv \
     --validation val-4.tsv --cam maps pred-0.tsv pred-1.tsv pred-2.tsv \
     pred-3.tsv pred-4.tsv
 printf '\nPooled over the five test folds, with 95 %% intervals:\n\n'
-awk -F'\t' '$7 == "fold" || $7 == "pooled" {
-    printf "%-18s %-22s %8s %8s %8s %5s\n", $1, $2, substr($3, 1, 6),
-        substr($4, 1, 6), substr($5, 1, 6), $6 }' metrics.tsv
+awk -F'\t' 'function short(x) {
+        return x ~ /^-?[0-9]/ && x !~ /^[0-9]+$/ ? sprintf("%.4f", x) : x
+    }
+    $7 == "fold" || $7 == "pooled" {
+        printf "%-18s %-22s %8s %8s %8s %5s\n", $1, $2, short($3), short($4),
+            short($5), $6
+    }' metrics.tsv
 printf '\n%s s.  The report: %s\n' "$(($(date +%s) - start))" \
     "$(pwd)/report.html"

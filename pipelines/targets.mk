@@ -1,21 +1,26 @@
 # Targets that hand over to a pipeline with the programs just built.
 
 SETTINGS = BUSI_BIN=$(BIN)/
+PIPELINE = $(MAKE) --no-print-directory $(SETTINGS)
 
-cv: all
-	@$(MAKE) --no-print-directory -f pipelines/cv.mk $(SETTINGS) \
+cv: deps
+	@$(MAKE) --no-print-directory -s all
+	@$(PIPELINE) -f pipelines/cv.mk \
 	    OUT=$(or $(OUT),$(BUILD)/cv/$(notdir $(or $(MODEL),resnet18)))
 
-table1: all
-	@$(MAKE) --no-print-directory -f pipelines/table1.mk $(SETTINGS) \
+table1: deps
+	@$(MAKE) --no-print-directory -s all
+	@$(PIPELINE) -f pipelines/table1.mk \
 	    OUT=$(or $(OUT),$(BUILD)/table1)
 
-scaling: all
-	@$(MAKE) --no-print-directory -f pipelines/scaling.mk $(SETTINGS) \
+scaling: deps
+	@$(MAKE) --no-print-directory -s all
+	@$(PIPELINE) -f pipelines/scaling.mk \
 	    OUT=$(or $(OUT),$(BUILD)/scaling/$(notdir $(or $(MODEL),resnet18)))
 
-predict: all
-	@$(MAKE) --no-print-directory -f pipelines/predict.mk $(SETTINGS)
+predict: deps
+	@$(MAKE) --no-print-directory -s all
+	@$(PIPELINE) -f pipelines/predict.mk
 
 help:
 	@sed -n 's/^#| \{0,1\}//p' pipelines/targets.mk

@@ -283,7 +283,9 @@ dataset_join(const struct dataset *d, const struct table *t, size_t *line,
     for (size_t row = 0; row < d->n; row++)
         if (line[row] == t->nrows)
             return err_set(e, EXIT_INVALID, "'%s' does not cover '%s': it "
-                           "lacks '%s'", t->path, d->file.path, d->ids[row]);
+                           "lacks '%s' (busi-prep makes a dataset of that "
+                           "table's scans alone)", t->path, d->file.path,
+                           d->ids[row]);
     return 0;
 }
 
