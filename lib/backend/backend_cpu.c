@@ -85,11 +85,11 @@ cpu_close(struct backend *b)
  * Is a batch to be cut among the threads, so that each computes all operations
  * for its part, or every operation?  Threads that share an operation wait for
  * each other many times in it, in oneDNN's weight gradients without ever
- * sleeping: beside other programs they come to a tenth of what they do alone.  So
- * a batch is cut where that costs nothing.  Measured with two threads: level in
- * bf16 from 8 pictures each, and in f32 where a network is small; large ones want
- * 16 there, for Winograd's convolutions.  Each part has gradients and packed weights
- * of its own, so large networks on many threads are not cut.
+ * sleeping: beside other programs they come to a tenth of what they do alone.
+ * So a batch is cut where that costs nothing.  Measured with two threads: level
+ * in bf16 from 8 pictures each, and in f32 where a network is small; large ones
+ * want 16 there, for Winograd's convolutions.  Each part has gradients and
+ * packed weights of its own, so large networks on many threads are not cut.
  */
 static int
 shards_for(const struct backend_conf *c, int threads, bool bf16)

@@ -166,10 +166,10 @@ attributes(const struct dn_conf *c, dnnl_primitive_attr_t *attr)
 }
 
 /*
- * In f32 as for training, whose Winograd convolutions transform the weights of
- * each batch: 4 % of ResNet-18's time by 16 pictures.  For inference oneDNN does
- * it once, but so slowly that it takes as long as a thousand scans have to make
- * up for, and keeps four times the weights.
+ * In f32 as for training, whose Winograd convolutions transform the weights for
+ * each batch: 4 % of ResNet-18's time with 16 pictures.  For inference oneDNN
+ * does it once, but so slowly that it pays from a thousand scans on, and keeps
+ * four times the weights.
  */
 static dnnl_status_t
 descriptor(struct dn_conv *v, enum dn_pass pass, dnnl_convolution_desc_t *cd)

@@ -5,11 +5,11 @@
  * one thread in a CPU backend of its own, shards side by side.  Batch-norm is
  * that of the whole batch: its sums, like the gradients and the loss, are added
  * up neighbours first, over the shards and then over the ranks.  So the bits
- * are the same for any number of threads, where oneDNN cuts its weight gradients
- * by it, and for any number of ranks if there are as many shards in all; and
- * only as many threads work as the machine has room for at the moment, since
- * waiting for one that another program keeps from its core costs far more than
- * it brings.
+ * are the same for any number of threads, by which oneDNN cuts its weight
+ * gradients, and for any number of ranks if there are as many shards in all;
+ * and only as many threads work as the machine has room for at the moment,
+ * since waiting for one that another program keeps from its core costs far
+ * more than it brings.
  *
  * Costs: each shard packs the weights for itself (time and memory of packed
  * weights, forward and backward, and of gradients times the shards of this

@@ -83,7 +83,7 @@ pool_room(struct pool_room *r, int most)
     read_idle(&now.idle, &now.all);
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     now.own = (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-    /* Where cores do not count all of the time, their idle time means nothing. */
+    /* Where cores do not count all time, their idle time means nothing. */
     if (r->at > 0 && now.all - r->all > 0.8 * pool_cores() * seconds) {
         double room = (now.own - r->own + now.idle - r->idle) / seconds + 0.5;
 

@@ -14,8 +14,8 @@ int pool_cores(void);
 /*
  * How many cores this process can have for itself: those it kept busy since the
  * last measurement and those that stood idle meanwhile, from 1 to `most`.
- * Measured twice a second at most; `most` before that, and where /proc/stat does
- * not tell.  *r: zeros at first.
+ * Measured twice a second at most; `most` before that, and where /proc/stat
+ * does not tell.  *r: zeros at first.
  */
 struct pool_room {
     double at, own, idle, all;  /* seconds: clock, of this process, of cores */

@@ -53,8 +53,8 @@ double curves_benefit(const struct scored *s, size_t n, double t, bool all);
 
 /*
  * Reliability in the bins of the calibration error (metric_ece_bin()), of the
- * probability of the predicted class: x mean probability, y share that is right,
- * m scans, each [ECE_BINS]; NaN where empty.
+ * probability of the predicted class: x mean probability, y share that is
+ * right, m scans, each [ECE_BINS]; NaN where empty.
  */
 void curves_reliability(const struct predictions *p, double *x, double *y,
                         double *m);
