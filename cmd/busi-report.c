@@ -50,8 +50,9 @@ main(int argc, char **argv)
         opts, examples, false
     };
     struct err e = { 0 };
-    char *command = opt_command_line(argc, argv);
+    const char *const but[] = { "rejects", NULL };
     int at = opt_start(&program, argc, argv), rc = 0;
+    char *command = opt_settings(&program, argc, argv, but);
 
     c.command = command;
     c.preds = argv + at;

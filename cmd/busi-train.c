@@ -59,23 +59,16 @@ train(struct train_setup *s, struct train_conf *c, struct err *e)
     return rc == 0 && stopped != 0 ? 128 + stopped : rc;
 }
 
-/* The command line, but for --resume: the model is the same without it. */
-static char *
-without_resume(int argc, char **command)
-{
-    int n = 0;
-
-    for (int i = 0; i < argc; i++)
-        if (strncmp(command[i], "--res", 5) != 0)
-            command[n++] = command[i];
-    return opt_command_line(n, command);
-}
-
 /* Here, or in each of the ranks that the command line is given to. */
 static int
-work(struct train_setup *s, struct train_conf *c, int ranks, int argc,
-     char **command, struct err *e)
+work(const struct program *p, struct train_setup *s, struct train_conf *c,
+     int ranks, int argc, char **command, struct err *e)
 {
+    /* These change no model; the last two not with --deterministic. */
+    const char *const but[] = {
+        "resume", "profile", "save-every", "rank-timeout",
+        s->deterministic ? "threads" : NULL, "ranks", NULL
+    };
     char *text;
     int status;
 
@@ -83,7 +76,7 @@ work(struct train_setup *s, struct train_conf *c, int ranks, int argc,
         return -1;
     if (ranks > 1 && !comm_launched())
         return comm_launch(ranks, argc, command, e);
-    c->command = text = without_resume(argc, command);
+    c->command = text = opt_settings(p, argc, command, but);
     status = train(s, c, e);
     free(text);
     return status;
@@ -228,7 +221,7 @@ main(int argc, char **argv)
     if (at < argc)
         err_set(&e, EXIT_USAGE, "no operands are taken, not '%s'", argv[at]);
     else
-        status = work(&s, &c, (int)ranks, argc, command, &e);
+        status = work(&program, &s, &c, (int)ranks, argc, command, &e);
     free(command);
     return opt_finish(status, &e);
 }

@@ -73,6 +73,9 @@ cp page.html again.html
 runs 0 busi-report "$@" --plain metrics.tsv --cam maps -l folds.tsv \
     -o page.html pred-0.tsv pred-1.tsv pred-2.tsv
 cmp -s page.html again.html || bad "the same page has other bytes"
+runs 0 busi-report "$@" --plain metrics.tsv --cam maps -l folds.tsv -v \
+    --output=other.html pred-0.tsv pred-1.tsv pred-2.tsv
+cmp -s page.html other.html || bad "a page of another name has other bytes"
 
 # Well-formed: every element that opens closes, in order.
 if command -v python3 >/dev/null; then
@@ -116,7 +119,9 @@ runs 0 busi-report -q --bootstrap 0 -o bare.html pred-0.tsv
 is "what is not given is named" "--cam --log --model --plain --validation -l" \
     "$(grep -o 'Not given: -*[a-z]*' bare.html | cut -d' ' -f3 | sort -u | xargs)"
 runs 0 busi-report -q --bootstrap 0 pred-0.tsv
-cmp -s out bare.html && bad "the command line is not in the page"
+cmp -s out bare.html || bad "the page on stdout has other bytes"
+grep -q '>busi-report --bootstrap=0 pred-0.tsv<' bare.html ||
+    bad "the settings are not in the page"
 
 # Whatever stands in a table stays text.
 awk -F'\t' -v OFS='\t' 'NR == 1 { sub("p_normal", "p_<script>alert(1)</script>") }

@@ -62,6 +62,8 @@ is "--early-stop 2, then 8" "$(numbers long.tsv)" "$(numbers short.tsv)"
 cp four.st first.st
 runs 0 train -e 4 --schedule constant --log four.tsv -o four.st
 cmp -s four.st first.st || bad "the same command gives another model"
+runs 0 train --schedule=constant -ve4 --lo x.tsv --save-every 0 --ou other.st
+cmp -s four.st other.st || bad "other names of outputs give another model"
 runs 0 train -e 4 --schedule constant --seed 2 -o seed.st
 cmp -s four.st seed.st && bad "another seed gives the same model"
 runs 0 train -e 4 --schedule constant --threads 2 --log two.tsv -o two.st

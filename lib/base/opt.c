@@ -228,17 +228,41 @@ guard_start(void)
             open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
 }
 
-/* One option that getopt_long has found: c as in translate(). */
+enum { OPTIONS_MOST = 128 };
+
+/* The program's options, so many, and the common ones. */
+static size_t
+translate_all(const struct program *p, struct option longs[OPTIONS_MOST],
+              struct str *shorts)
+{
+    size_t n = 0, nown;
+
+    memset(longs, 0, OPTIONS_MOST * sizeof *longs);
+    translate(p->opts, LONG_ONLY, longs, &n, shorts);
+    nown = n;
+    translate(common, LONG_ONLY + (int)nown, longs, &n, shorts);
+    return nown;
+}
+
+/* What getopt_long has found, c as in translate(); NULL: a common one. */
+static const struct opt *
+own(const struct program *p, int c)
+{
+    for (const struct opt *o = p->opts; o->name != NULL; o++)
+        if (o->key == c || o - p->opts == c - LONG_ONLY)
+            return o;
+    return NULL;
+}
+
 static int
 take(const struct program *p, size_t nown, int c, struct err *e)
 {
-    const struct opt *o;
+    const struct opt *o = own(p, c);
 
+    if (o != NULL)
+        return set(o, optarg, e);
     if (c >= LONG_ONLY + (int)nown)
         return set_common(p, &common[c - LONG_ONLY - (int)nown], e);
-    for (o = p->opts; o->name != NULL; o++)
-        if (o->key == c || o - p->opts == c - LONG_ONLY)
-            return set(o, optarg, e);
     for (o = common; o->key != c; o++)
         ;
     return set_common(p, o, e);
@@ -247,19 +271,17 @@ take(const struct program *p, size_t nown, int c, struct err *e)
 int
 opt_parse(const struct program *p, int argc, char **argv, struct err *e)
 {
-    struct option longs[128];
+    struct option longs[OPTIONS_MOST];
     struct str shorts = { 0 };
-    size_t n = 0, nown = 0;
+    size_t nown;
     int c, rc = 0;
 
-    memset(longs, 0, sizeof longs);
-    for (const struct opt *o = p->opts; o->name != NULL; o++, nown++)
+    for (const struct opt *o = p->opts; o->name != NULL; o++)
         if (o->preset == NULL)
             clear(o);
         else if (set(o, o->preset, e) != 0)
             return -1;
-    translate(p->opts, LONG_ONLY, longs, &n, &shorts);
-    translate(common, LONG_ONLY + (int)nown, longs, &n, &shorts);
+    nown = translate_all(p, longs, &shorts);
     argv[0] = (char *)p->name;      /* getopt's messages start with it */
     optind = 0;
     while (rc == 0 &&
@@ -362,26 +384,75 @@ opt_finish(int status, const struct err *e)
     return status;
 }
 
-char *
-opt_command_line(int argc, char *const *argv)
+/* A word of a command, quoted where a shell needs it. */
+static void
+add_word(struct str *s, const char *word)
 {
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn"
                                 "opqrstuvwxyz0123456789-_=./,:+@%";
-    struct str s = { 0 };
 
-    for (int i = 0; i < argc; i++) {
-        str_add(&s, i > 0 ? " " : "");
-        if (argv[i][0] != '\0' && argv[i][strspn(argv[i], plain)] == '\0') {
-            str_add(&s, argv[i]);
-            continue;
-        }
-        str_add(&s, "'");
-        for (const char *p = argv[i]; *p != '\0'; p++)
-            if (*p == '\'')
-                str_add(&s, "'\\''");
-            else
-                str_add_bytes(&s, p, 1);
-        str_add(&s, "'");
+    if (word[0] != '\0' && word[strspn(word, plain)] == '\0') {
+        str_add(s, word);
+        return;
     }
-    return s.text;
+    str_add(s, "'");
+    for (const char *p = word; *p != '\0'; p++)
+        if (*p == '\'')
+            str_add(s, "'\\''");
+        else
+            str_add_bytes(s, p, 1);
+    str_add(s, "'");
+}
+
+static bool
+left_out(const struct opt *o, const char *const *but)
+{
+    while (*but != NULL && strcmp(*but, o->name) != 0)
+        but++;
+    return is_output(o) || *but != NULL;
+}
+
+char *
+opt_settings(const struct program *p, int argc, char *const *argv,
+             const char *const *but)
+{
+    struct option longs[OPTIONS_MOST];
+    struct str said[OPTIONS_MOST] = { { 0 } }, shorts = { 0 }, all = { 0 };
+    char **copy = mem_array((size_t)argc + 1, sizeof *copy);
+    int says = opterr, c;
+
+    memcpy(copy, argv, (size_t)argc * sizeof *copy);
+    translate_all(p, longs, &shorts);
+    opterr = optind = 0;
+    /* NOLINTNEXTLINE: as above. */
+    while ((c = getopt_long(argc, copy, shorts.text, longs, NULL)) != -1) {
+        const struct opt *o = own(p, c);
+        struct str *s = o != NULL ? &said[o - p->opts] : NULL;
+
+        if (o == NULL || left_out(o, but))
+            continue;
+        if (o->kind != OPT_LIST)        /* the last one holds */
+            str_release(s);
+        if (optarg != NULL && o->preset != NULL &&
+            strcmp(optarg, o->preset) == 0)
+            continue;
+        str_addf(s, " --%s", o->name);
+        if (o->kind != OPT_FLAG) {
+            str_add(s, "=");
+            add_word(s, optarg);
+        }
+    }
+    opterr = says;
+    str_add(&all, p->name);
+    for (int i = 0; i < OPTIONS_MOST; i++) {
+        str_add_bytes(&all, said[i].text, said[i].n);
+        str_release(&said[i]);
+    }
+    while (optind < argc) {
+        str_add(&all, " ");
+        add_word(&all, copy[optind++]);
+    }
+    str_release(&shorts);
+    free(copy);
+    return all.text;
 }

@@ -47,6 +47,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     char *words = fuzz_text(data, n), *argv[MOST + 2], *line;
     struct err e = { 0 };
+    static const char *const none[] = { NULL };
     int argc = 1, at;
 
     argv[0] = words;
@@ -57,8 +58,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     argv[argc] = NULL;
     opterr = 0;
     log_set_level(LOG_QUIET);
-    line = opt_command_line(argc, argv);
-    if (strlen(line) < (size_t)argc - 1)
+    line = opt_settings(&program, argc, argv, none);
+    if (strncmp(line, program.name, strlen(program.name)) != 0)
         abort();
     free(line);
     at = opt_parse(&program, argc, argv, &e);
