@@ -59,8 +59,8 @@ judge(const struct str_list *faults, const struct table *t, struct err *e)
     for (size_t i = 0; i < faults->n; i++)
         log_error("%s", faults->item[i]);
     if (faults->n > 0)
-        return err_set(e, EXIT_INVALID, "'%s' is not a valid split: %zu faults",
-                       t->path, faults->n);
+        return err_set(e, EXIT_INVALID, "'%s' is not a valid split (faults: "
+                       "%zu)", t->path, faults->n);
     return 0;
 }
 

@@ -157,14 +157,8 @@ keep(struct run *r, const struct scan *s, struct safet_out *o)
 static void
 leave_out(struct run *r, struct scan *s)
 {
-    const char *path = r->table.row[s->row][r->path];
-
-    if (!r->p->skip)
-        log_error("'%s': %s", path, s->detail);
-    if (r->p->skip || r->p->rejects != NULL)
-        reject_add(&r->rejects, path, s->reason, s->detail);
-    else
-        r->rejects.n++;
+    reject_add(&r->rejects, r->table.row[s->row][r->path], s->reason,
+               s->detail);
     free(s->detail);
 }
 
