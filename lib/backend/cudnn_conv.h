@@ -66,7 +66,7 @@ void cudnn_planned(struct cudnn *d);
 
 /* Bytes of scratch that cudnn_run() needs. */
 size_t cudnn_workspace(const struct cudnn_plan *p);
-/* "engine 38 of 6, 0.031 ms" */
+/* "engine 38, 0.031 ms" */
 const char *cudnn_explain(const struct cudnn_plan *p);
 
 /*

@@ -4,7 +4,8 @@
  * Each line is `PROGRAM: text`.  Errors are always printed; warnings unless
  * -q; notes only with -v.  The level, the program's name and its start are
  * globals, as are the signal in stop.c, whether stdin was read in file.c, the
- * plugin in image_file.c and the processes in the sandbox; there are no others.
+ * plugin in image_file.c, the lock of libvips' errors in image_vips.c and the
+ * processes in the sandbox; there are no others.
  */
 #ifndef BUSI_BASE_LOG_H
 #define BUSI_BASE_LOG_H

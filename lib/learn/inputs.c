@@ -419,10 +419,8 @@ inputs_open_rows(struct inputs *in, const struct input_rows *r,
         i->label = label_of(r->data, row);
     }
     if ((r->folds != NULL && join_folds(in, r, e) != 0) ||
-        check_seen(in, r, e) != 0) {
-        inputs_close(in);
+        check_seen(in, r, e) != 0)
         return -1;
-    }
     in->total = in->given.n;
     return 0;
 }

@@ -53,7 +53,10 @@ struct inputs {
     bool has_folds, has_groups;
 };
 
-/* Paths, ended with NULL; "-", or none at all, is the standard input. */
+/*
+ * Paths, ended with NULL; "-", or none at all, is the standard input.
+ * inputs_close() after an error, too, here and below.
+ */
 int inputs_open_paths(struct inputs *in, char *const *paths, bool nul,
                       struct err *e);
 

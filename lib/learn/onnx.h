@@ -5,8 +5,8 @@
  * as the recipe resizes and crops them.  Output `probabilities`, f32 [N,K].
  * All between is inside: the crop to the network's size, normalisation, the
  * network (batch-norm as such, dropout left out), temperature and softmax.
- * metadata_props holds classes (tab-separated), recipe, temperature, content
- * (the model's digest) and version.  Weights keep torchvision's names; the
+ * metadata_props holds classes (tab-separated), recipe, temperature, select,
+ * content (the model's digest) and version.  Weights keep torchvision's names; the
  * value of an operation is called NAME.out, so that no model text can make
  * names clash.  Adaptive pooling is two products with constant matrices.
  */
