@@ -453,13 +453,13 @@ tcp_open(double timeout, struct err *e)
     const char *host = getenv("MASTER_ADDR");
     double limit = timeout > 0 ? clock_seconds() + timeout : INFINITY;
     struct comm places = { .class = &comm_tcp_class };
-    int number, listener = -1, rc = -1;
+    int given, listener = -1, rc = -1;
     struct tcp *t;
     char *port;
 
-    if (read_places(&places, &number, e) != 0)
+    if (read_places(&places, &given, e) != 0)
         return NULL;
-    port = str_format("%d", number + 1);
+    port = str_format("%d", given + 1);
     t = mem_array(1, sizeof *t);
     t->comm = places;
     t->peer = mem_array((size_t)t->comm.size, sizeof *t->peer);
@@ -470,16 +470,16 @@ tcp_open(double timeout, struct err *e)
         host = "127.0.0.1";
     if (t->comm.rank > 0)
         rc = meet_master(t, host, port, limit, e);
-    else if ((listener = listen_at(host, number + 1, e)) >= 0)
+    else if ((listener = listen_at(host, given + 1, e)) >= 0)
         rc = meet_here(t, listener, limit, e);
     if (listener >= 0)
         close(listener);
     free(port);
     t->timeout = timeout;
-    if (rc == 0 && tcp_hsum(&t->comm, NULL, 0, e) == 0)
-        return &t->comm;
-    if (e->status != 0)
+    if (rc != 0)
         tell(t, e);
+    else if (tcp_hsum(&t->comm, NULL, 0, e) == 0)
+        return &t->comm;
     tcp_close(&t->comm, true);
     return NULL;
 }

@@ -6,8 +6,8 @@
  * All between is inside: the crop to the network's size, normalisation, the
  * network (batch-norm as such, dropout left out), temperature and softmax.
  * metadata_props holds classes (tab-separated), recipe, temperature, select,
- * content (the model's digest) and version.  Weights keep torchvision's names; the
- * value of an operation is called NAME.out, so that no model text can make
+ * content (the model's digest) and version.  Weights keep torchvision's names;
+ * the value of an operation is called NAME.out, so that no model text can make
  * names clash.  Adaptive pooling is two products with constant matrices.
  */
 #ifndef BUSI_LEARN_ONNX_H
