@@ -22,7 +22,7 @@
 
 struct dataset {
     struct safet file;
-    char digest[65];            /* names the file's content, as hex */
+    char digest[DIGEST_HEX];    /* names the file's content, as hex */
     size_t n;                   /* rows */
     int c, h, w;                /* of one picture */
     int64_t *labels;            /* [n] class, or -1 */

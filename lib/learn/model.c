@@ -239,7 +239,7 @@ model_open(struct model *m, const char *path, struct err *e)
 
 VECTORS
 bool
-all_finite(const float *x, size_t n)
+model_all_finite(const float *x, size_t n)
 {
     int others = 0;
 
@@ -251,8 +251,8 @@ all_finite(const float *x, size_t n)
 int
 model_check_finite(const struct model *m, const char *path, struct err *e)
 {
-    if (all_finite(m->params, m->graph.nparams) &&
-        all_finite(m->buffers, m->graph.nbuffers))
+    if (model_all_finite(m->params, m->graph.nparams) &&
+        model_all_finite(m->buffers, m->graph.nbuffers))
         return 0;
     return err_set(e, EXIT_NUMBERS, "'%s' has weights that are not finite",
                    path);

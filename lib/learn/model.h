@@ -48,7 +48,7 @@ struct model {
 int model_open(struct model *m, const char *path, struct err *e);
 /* EXIT_NUMBERS if a weight or statistic is NaN or infinite. */
 int model_check_finite(const struct model *m, const char *path, struct err *e);
-bool all_finite(const float *x, size_t n);
+bool model_all_finite(const float *x, size_t n);
 void model_release(struct model *m);
 
 /* Fills m->digest too.  Whole or not at all. */

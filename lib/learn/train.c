@@ -119,8 +119,8 @@ keep_best(struct trainer *t, const struct score *s, struct err *e)
            t->model->graph.nparams);
     memcpy(t->best_buffers, t->model->buffers,
            t->model->graph.nbuffers * sizeof *t->best_buffers);
-    if (all_finite(t->best_params, t->model->graph.nparams) &&
-        all_finite(t->best_buffers, t->model->graph.nbuffers))
+    if (model_all_finite(t->best_params, t->model->graph.nparams) &&
+        model_all_finite(t->best_buffers, t->model->graph.nbuffers))
         return 0;
     return err_set(e, EXIT_NUMBERS, "the weights are not finite numbers any more "
                    "(epoch %lld); a lower --lr may help",

@@ -63,6 +63,13 @@ train_setup_check(const struct train_setup *s, struct train_conf *c,
     return 0;
 }
 
+static void
+add_seen(struct train_setup *s, size_t n, size_t row)
+{
+    memcpy(s->model.from.seen + DIGEST_BYTES * n,
+           s->data.sha256 + DIGEST_BYTES * row, DIGEST_BYTES);
+}
+
 /*
  * SHA-256 of all scans that train or choose the epoch, and of those that the
  * start was trained on, sorted, each once.  Test rows that chose it (--select
@@ -77,13 +84,14 @@ set_seen(struct train_setup *s)
     struct provenance *own = &s->model.from;
     size_t n = 0;
 
-    own->seen = mem_array(p->ntrain + p->nval + start->nseen, 32);
+    own->seen = mem_array(p->ntrain + p->nval + start->nseen, DIGEST_BYTES);
     for (size_t j = 0; j < p->ntrain; j++)
-        memcpy(own->seen + 32 * n++, s->data.sha256 + 32 * p->train[j], 32);
+        add_seen(s, n++, p->train[j]);
     for (size_t j = 0; j < p->nval; j++)
-        memcpy(own->seen + 32 * n++, s->data.sha256 + 32 * p->val[j], 32);
+        add_seen(s, n++, p->val[j]);
     if (start->nseen > 0)
-        memcpy(own->seen + 32 * n, start->seen, 32 * start->nseen);
+        memcpy(own->seen + DIGEST_BYTES * n, start->seen,
+               DIGEST_BYTES * start->nseen);
     own->nseen = n + start->nseen;
     provenance_sort(own);
 }
@@ -126,7 +134,8 @@ count_seen(const struct train_setup *s, const size_t *row, size_t n)
 
     for (size_t i = 0; i < n; i++)
         seen += provenance_has_seen(&s->init.from,
-                                    s->data.sha256 + 32 * row[i]);
+                                    s->data.sha256 +
+                                    DIGEST_BYTES * row[i]);
     return seen;
 }
 
