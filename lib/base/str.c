@@ -138,6 +138,15 @@ str_twice(char *const *text, size_t n)
     return i < n ? text[i] : NULL;
 }
 
+long
+str_list_find(const struct str_list *l, const char *text)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (strcmp(l->item[i], text) == 0)
+            return (long)i;
+    return -1;
+}
+
 bool
 str_list_distinct(const struct str_list *l)
 {

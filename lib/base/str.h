@@ -43,6 +43,8 @@ void str_add_list(struct str *s, const struct str_list *l, const char *between);
 void str_list_split(struct str_list *l, const char *text, char at);
 /* A text that is there twice, or NULL. */
 const char *str_twice(char *const *text, size_t n);
+/* Where a text stands first, or -1. */
+long str_list_find(const struct str_list *l, const char *text);
 /* Is none empty and none there twice? */
 bool str_list_distinct(const struct str_list *l);
 bool str_list_same(const struct str_list *a, const struct str_list *b);

@@ -106,7 +106,7 @@ fold_open(struct fold_set *s, const struct table *t, const char *group,
     key = table_sorted(t, s->id, lookup_natural);
     for (size_t i = 0; i < s->n; i++) {
         s->order[i] = key[i].at;
-        s->class[i] = manifest_class(&s->classes, t->row[i][label]);
+        s->class[i] = str_list_find(&s->classes, t->row[i][label]);
         parent[i] = i;
     }
     free(key);

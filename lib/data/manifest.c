@@ -51,15 +51,6 @@ manifest_classes(const struct table *t, struct str_list *classes)
     tally_release(&label);
 }
 
-long
-manifest_class(const struct str_list *classes, const char *label)
-{
-    for (size_t i = 0; i < classes->n; i++)
-        if (strcmp(classes->item[i], label) == 0)
-            return (long)i;
-    return -1;
-}
-
 /* Without outer blanks, in small letters; the caller frees it. */
 static char *
 bare(const char *label)
@@ -113,7 +104,7 @@ holds(char *want, const struct tally *have)
     if (equals == NULL || !str_int(equals + 1, &count) || count < 0)
         return -1;
     *equals = '\0';
-    k = manifest_class(&have->name, want);
+    k = str_list_find(&have->name, want);
     return (k < 0 ? 0 : have->count[k]) == (size_t)count;
 }
 
@@ -147,7 +138,7 @@ manifest_expect(const struct table *t, const char *text, struct err *e)
         else
             str_addf(&found, "%s%s=%zu", k > 0 ? "," : "", name,
                      have.count[k]);
-        good = good && manifest_class(&want, name) >= 0;
+        good = good && str_list_find(&want, name) >= 0;
     }
     if (rc == 0 && !good)
         rc = err_set(e, EXIT_INVALID, "expected %s scans, found %s", text,

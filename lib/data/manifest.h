@@ -20,9 +20,6 @@ int manifest_check(const struct table *t, struct err *e);
 /* The labels that occur, without the empty one, in natural order. */
 void manifest_classes(const struct table *t, struct str_list *classes);
 
-/* Number of a label in the list, -1 if it is not there (or empty). */
-long manifest_class(const struct str_list *classes, const char *label);
-
 /* Warn of two labels that differ in case or outer blanks alone. */
 void manifest_doubt(const struct table *t);
 

@@ -104,7 +104,7 @@ find_label(const struct run *r, struct scan *s)
 {
     const char *label = r->label < 0 ? "" : r->table.row[s->row][r->label];
 
-    s->label = manifest_class(&r->classes, label);
+    s->label = str_list_find(&r->classes, label);
     return s->label >= 0 || label[0] == '\0';
 }
 

@@ -2,7 +2,6 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "data/manifest.h"
 #include "learn/stat.h"
 
 #include <math.h>
@@ -371,7 +370,7 @@ evaluate_table(const struct predictions *p, const struct evaluate_conf *c,
     struct sheet s = { out, &p->classes, NULL, -1 };
 
     if (c->positive != NULL)
-        s.positive = (int)manifest_class(&p->classes, c->positive);
+        s.positive = (int)str_list_find(&p->classes, c->positive);
     if (c->positive != NULL && s.positive < 0)
         return err_set(e, EXIT_USAGE, "--positive: '%s' has no class '%s'",
                        p->file[0].table.path, c->positive);

@@ -203,7 +203,7 @@ read_class(const struct table *t, size_t row, const char *column,
            const char *name, const struct str_list *classes, int *class,
            struct err *e)
 {
-    long c = manifest_class(classes, name);
+    long c = str_list_find(classes, name);
 
     if (c < 0)
         return err_set(e, EXIT_INVALID,

@@ -3,7 +3,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "data/manifest.h"
 #include "learn/evaluate.h"
 #include "report/parts.h"
 
@@ -95,7 +94,7 @@ find_positive(struct report *r, struct err *e)
     const struct str_list *k = &r->p.classes;
     const char *name = r->c->positive != NULL ? r->c->positive : "malignant";
 
-    r->positive = (int)manifest_class(k, name);
+    r->positive = (int)str_list_find(k, name);
     if (r->positive < 0 && r->c->positive != NULL)
         return err_set(e, EXIT_USAGE, "there is no class '%s'", name);
     if (r->positive < 0)
