@@ -6,7 +6,6 @@
 #include "data/image_file.h"
 #include "data/manifest.h"
 
-#include <stdlib.h>
 
 static const char *const examples[] = {
     "busi-strip scans | busi-dup > groups.tsv",

@@ -6,7 +6,6 @@
 #include "data/image_file.h"
 #include "data/prep.h"
 
-#include <stdlib.h>
 
 static const char *const examples[] = {
     "busi-prep -o data.safetensors manifest.tsv",

@@ -9,7 +9,6 @@
 #include "data/probe.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 struct settings {
     const char *out, *group, *probe;

@@ -6,7 +6,6 @@
 #include "learn/train.h"
 #include "learn/train_setup.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

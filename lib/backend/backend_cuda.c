@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { WORKSPACE_MOST = 1 << 30 };  /* bytes that cuDNN may ask for */
 

@@ -2,8 +2,6 @@
 
 #include "base/mem.h"
 
-#include <stdlib.h>
-#include <string.h>
 
 /* ---------------------------------------------------------------- planning */
 

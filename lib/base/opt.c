@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/magic.h"
-#include "base/mem.h"
 #include "base/str.h"
 #include "base/version.h"
 
@@ -17,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum { LONG_ONLY = 256 };   /* getopt's value of option i: LONG_ONLY + i */
 

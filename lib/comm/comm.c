@@ -6,7 +6,6 @@
 #include "comm/comm_tcp.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static bool
 more_than_one(const char *variable)

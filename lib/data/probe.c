@@ -8,8 +8,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <strings.h>
 
 enum { SIDE = 64, PIXELS = SIDE * SIDE };
 
