@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "data/fold.h"
 #include "data/manifest.h"
+#include "learn/evaluate.h"
 #include "learn/predictions.h"
 
 #include <math.h>
@@ -178,24 +179,10 @@ static void
 tell_metric(struct facts *f, const struct table *t, const char *metric,
             const char *class)
 {
-    size_t at[3] = { 0, 0, 0 };
-    static const char *const column[3] = { "metric", "class", "value" };
-    long fold = table_find(t, "fold");
     double value;
 
-    for (int k = 0; k < 3; k++)
-        at[k] = (size_t)table_find(t, column[k]);
-    for (size_t i = 0; i < t->nrows; i++) {
-        char **cell = t->row[i];
-
-        if (strcmp(cell[at[0]], metric) != 0 ||
-            strcmp(cell[at[1]], class) != 0 ||
-            (fold >= 0 && strcmp(cell[fold], "pooled") != 0))
-            continue;
-        if (str_real(cell[at[2]], &value))
-            facts_real(f, metric, value);
-        return;
-    }
+    if (str_real(evaluate_cell(t, metric, class, "pooled", "value"), &value))
+        facts_real(f, metric, value);
 }
 
 /* Is every cell of these columns, where they are there, a number or NA? */

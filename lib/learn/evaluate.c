@@ -523,7 +523,22 @@ evaluate_compare(const struct predictions *p, struct table *out)
     free(b);
 }
 
-/* --------------------------------------------------------------------- JSON */
+/* -------------------------------------------------------------- the table */
+
+const char *
+evaluate_cell(const struct table *t, const char *metric, const char *class,
+              const char *fold, const char *column)
+{
+    long m = table_find(t, "metric"), c = table_find(t, "class");
+    long f = table_find(t, "fold"), v = table_find(t, column);
+
+    for (size_t i = 0; i < t->nrows && m >= 0 && c >= 0 && v >= 0; i++)
+        if (strcmp(t->row[i][m], metric) == 0 &&
+            strcmp(t->row[i][c], class) == 0 &&
+            strcmp(f < 0 ? "pooled" : t->row[i][f], fold) == 0)
+            return t->row[i][v];
+    return "NA";
+}
 
 static bool
 is_number(const char *column)

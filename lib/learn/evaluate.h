@@ -51,6 +51,14 @@ const char *evaluate_fold(const struct predictions *p, size_t file,
  */
 void evaluate_compare(const struct predictions *p, struct table *out);
 
+/*
+ * A cell of such a table, of one with folds in the row of that fold ("pooled":
+ * over all, which is the only one without); "NA" if there is none.
+ */
+const char *evaluate_cell(const struct table *t, const char *metric,
+                          const char *class, const char *fold,
+                          const char *column);
+
 /* The table as a JSON array of objects; NA is null. */
 void evaluate_json(const struct table *t, FILE *f);
 

@@ -4,11 +4,12 @@
 #ifndef BUSI_REPORT_PARTS_H
 #define BUSI_REPORT_PARTS_H
 
+#include "base/reject.h"
 #include "learn/describe.h"
+#include "learn/evaluate.h"
 #include "learn/predictions.h"
 #include "report/page.h"
 #include "report/plot.h"
-#include "base/reject.h"
 #include "report/report.h"
 
 struct report {
@@ -30,12 +31,8 @@ struct report {
     struct err failed;          /* first error of a part: no page is made */
 };
 
-/* A cell of the metrics: column value, lo, hi or n; "NA" if there is none. */
-const char *report_metric(const struct table *t, const char *metric,
-                          const char *class, const char *fold,
-                          const char *column);
-/* A number to three digits; what is none (NA) as it is. */
-void report_short(char to[16], const char *number);
+/* A cell with a number to three digits; what is none (NA) as it is. */
+void report_number(struct page_table *t, const char *number);
 /* "0.712 (0.675 to 0.746)", of the pooled folds. */
 char *report_interval(const struct report *r, const char *metric,
                       const char *class);
@@ -45,7 +42,10 @@ void report_source(struct report *r, const char *what, const char *path,
 /* A diagram with its caption, or why there is none; ends the plot. */
 void report_plot(struct report *r, struct plot *p, const char *caption);
 
-/* Each adds its section to the page, or sets r->failed. */
+/*
+ * Each fills its section of the page, or sets r->failed; the summary stands
+ * before the first.
+ */
 void part_summary(struct report *r);
 void part_scans(struct report *r);
 void part_training(struct report *r);

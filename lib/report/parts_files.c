@@ -223,11 +223,11 @@ marks(struct report *r)
         page_cell(&t, "scans");
         page_cell(&t, "marked");
         page_cell(&t, "%s", with);
-        page_cell(&t, "%s", report_metric(&r->metrics, "accuracy_marked",
+        page_cell(&t, "%s", evaluate_cell(&r->metrics, "accuracy_marked",
                                           "all", "pooled", "n"));
         page_cell(&t, "unmarked");
         page_cell(&t, "%s", without);
-        page_cell(&t, "%s", report_metric(&r->metrics, "accuracy_unmarked",
+        page_cell(&t, "%s", evaluate_cell(&r->metrics, "accuracy_unmarked",
                                           "all", "pooled", "n"));
         page_table(&r->page, &t);
     }
@@ -253,9 +253,8 @@ plain_folds(struct report *r, const struct table *plain)
     };
     struct page_table t = { .caption = "The same training on folds that let "
                                        "near-copies cross", .columns = 3 };
-    char text[16];
 
-    if (strcmp(report_metric(plain, "accuracy", "all", "pooled", "value"),
+    if (strcmp(evaluate_cell(plain, "accuracy", "all", "pooled", "value"),
                "NA") == 0) {
         err_set(&r->failed, EXIT_INVALID, "'%s' has no pooled accuracy: "
                 "--plain takes what busi-eval says of plain folds",
@@ -268,12 +267,10 @@ plain_folds(struct report *r, const struct table *plain)
     page_cell(&t, "plain folds");
     for (size_t i = 0; i < ARRAY_LEN(metrics); i++) {
         page_cell(&t, "%s", metrics[i][0]);
-        report_short(text, report_metric(&r->metrics, metrics[i][0],
-                                         metrics[i][1], "pooled", "value"));
-        page_cell(&t, "%s", text);
-        report_short(text, report_metric(plain, metrics[i][0],
-                                         metrics[i][1], "pooled", "value"));
-        page_cell(&t, "%s", text);
+        report_number(&t, evaluate_cell(&r->metrics, metrics[i][0],
+                                        metrics[i][1], "pooled", "value"));
+        report_number(&t, evaluate_cell(plain, metrics[i][0], metrics[i][1],
+                                        "pooled", "value"));
     }
     page_table(&r->page, &t);
 }

@@ -2,7 +2,6 @@
 #include "report/parts.h"
 
 #include "base/mem.h"
-#include "learn/evaluate.h"
 #include "learn/stat.h"
 #include "report/curves.h"
 
@@ -39,16 +38,6 @@ card(struct report *r, const char *metric, const char *class,
     free(text);
 }
 
-static size_t
-count_ok(const struct report *r)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < r->p.n; i++)
-        n += r->p.row[i].ok;
-    return n;
-}
-
 void
 part_summary(struct report *r)
 {
@@ -58,10 +47,11 @@ part_summary(struct report *r)
     bool selected = false;
     size_t seen = 0;
 
-    page_paragraph(&r->page, "note", "%zu scans in %zu table%s of "
+    page_paragraph(&r->page, "note", "%s scans in %zu table%s of "
                    "predictions, each scored once. %s 95 %% intervals. "
                    "Research use only: not a medical device.",
-                   count_ok(r), r->p.nfiles, r->p.nfiles == 1 ? "" : "s",
+                   evaluate_cell(&r->metrics, "n", "all", "pooled", "value"),
+                   r->p.nfiles, r->p.nfiles == 1 ? "" : "s",
                    r->c->nboot > 0 ? "Values with" : "Some values have");
     for (size_t i = 0; i < r->p.nfiles; i++) {
         selected = selected || r->p.file[i].nselected > 0;
@@ -100,15 +90,11 @@ part_summary(struct report *r)
 static void
 confusion(struct report *r)
 {
-    size_t k = r->p.classes.n, *count = mem_array(k * k, sizeof *count);
+    size_t k = r->p.classes.n;
     struct page_table t = { .caption = "Confusion matrix: rows are the truth, "
                                        "columns what was predicted",
                             .columns = k + 2 };
 
-    for (size_t i = 0; i < r->p.n; i++)
-        if (r->p.row[i].ok)
-            count[(size_t)r->p.row[i].outcome.truth * k +
-                  (size_t)r->p.row[i].outcome.pred]++;
     page_cell(&t, "truth");
     for (size_t y = 0; y < k; y++)
         page_cell(&t, "%s", class_name(r, y));
@@ -117,22 +103,18 @@ confusion(struct report *r)
         char *share = report_interval(r, "sensitivity", class_name(r, c));
 
         page_cell(&t, "%s", class_name(r, c));
-        for (size_t y = 0; y < k; y++)
-            page_cell(&t, "%zu", count[c * k + y]);
+        for (size_t y = 0; y < k; y++) {
+            char *pair = str_format("%s>%s", class_name(r, c),
+                                    class_name(r, y));
+
+            page_cell(&t, "%s", evaluate_cell(&r->metrics, "confusion", pair,
+                                              "pooled", "value"));
+            free(pair);
+        }
         page_cell(&t, "%s", share);
         free(share);
     }
     page_table(&r->page, &t);
-    free(count);
-}
-
-static void
-number_cell(struct page_table *t, const char *number)
-{
-    char text[16];
-
-    report_short(text, number);
-    page_cell(t, "%s", text);
 }
 
 static void
@@ -147,9 +129,10 @@ metric_row(struct report *r, struct page_table *t, const char *metric,
     free(text);
     if (r->p.nfiles == 1)
         return;
-    number_cell(t, report_metric(&r->metrics, metric, class, "mean",
-                                 "value"));
-    number_cell(t, report_metric(&r->metrics, metric, class, "sd", "value"));
+    report_number(t, evaluate_cell(&r->metrics, metric, class, "mean",
+                                   "value"));
+    report_number(t, evaluate_cell(&r->metrics, metric, class, "sd",
+                                   "value"));
 }
 
 static void
@@ -170,11 +153,11 @@ by_fold(struct report *r)
         const char *fold = evaluate_fold(&r->p, i, text);
 
         page_cell(&t, "%s", fold);
-        page_cell(&t, "%s", report_metric(&r->metrics, "n", "all", fold,
+        page_cell(&t, "%s", evaluate_cell(&r->metrics, "n", "all", fold,
                                           "value"));
         for (size_t j = 0; j < ARRAY_LEN(metrics); j++)
-            number_cell(&t, report_metric(&r->metrics, metrics[j][0],
-                                          metrics[j][1], fold, "value"));
+            report_number(&t, evaluate_cell(&r->metrics, metrics[j][0],
+                                            metrics[j][1], fold, "value"));
     }
     page_table(&r->page, &t);
 }
@@ -229,10 +212,19 @@ part_metrics(struct report *r)
 
 /* ------------------------------------------------------------------ curves */
 
+static void
+add_diagonal(struct plot *p, const char *name)
+{
+    struct plot_line *l = plot_add(p, name, PLOT_GRAY, 2);
+
+    l->look = PLOT_DASHED;
+    l->x[0] = l->y[0] = 0;
+    l->x[1] = l->y[1] = 1;
+}
+
 void
 part_discrimination(struct report *r)
 {
-    static const double unit[2] = { 0, 1 };
     struct plot roc = { "1 - specificity", "sensitivity", 0, 1, 0, 1, NULL, 0 };
     struct plot pr = { "recall", "precision", 0, 1, 0, 1, NULL, 0 };
     struct plot_line *l;
@@ -250,10 +242,7 @@ part_discrimination(struct report *r)
         l->n = curves_precision(s, n, l->x, l->y);
         free(s);
     }
-    l = plot_add(&roc, "", PLOT_GRAY, 2);
-    l->look = PLOT_DASHED;
-    memcpy(l->x, unit, sizeof unit);
-    memcpy(l->y, unit, sizeof unit);
+    add_diagonal(&roc, "");
     str_add(&r->page, "<div class=\"plots\">\n");
     report_plot(r, &roc, r->p.nfiles > 1
                 ? "ROC curves, each class against the rest, all folds pooled"
@@ -265,7 +254,6 @@ part_discrimination(struct report *r)
 void
 part_calibration(struct report *r)
 {
-    static const double unit[2] = { 0, 1 };
     struct plot p = { "probability of the predicted class", "share right", 0,
                       1, 0, 1, NULL, 0 };
     struct page_table t = { .caption = "The bins", .columns = 4 };
@@ -276,10 +264,7 @@ part_calibration(struct report *r)
 
     page_paragraph(&r->page, "", "Expected calibration error %s (%d bins), "
                    "Brier score %s.", ece, ECE_BINS, brier);
-    l = plot_add(&p, "perfect", PLOT_GRAY, 2);
-    l->look = PLOT_DASHED;
-    memcpy(l->x, unit, sizeof unit);
-    memcpy(l->y, unit, sizeof unit);
+    add_diagonal(&p, "perfect");
     l = plot_add(&p, "found", PLOT_BLUE, ECE_BINS);
     l->look = PLOT_MARKS;
     curves_reliability(&r->p, l->x, l->y, m);

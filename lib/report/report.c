@@ -3,7 +3,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "learn/evaluate.h"
 #include "report/parts.h"
 
 #include <stdlib.h>
@@ -11,23 +10,8 @@
 
 /* ------------------------------------------------------- used by all parts */
 
-const char *
-report_metric(const struct table *t, const char *metric, const char *class,
-              const char *fold, const char *column)
-{
-    long m = table_find(t, "metric"), c = table_find(t, "class");
-    long f = table_find(t, "fold"), v = table_find(t, column);
-
-    for (size_t i = 0; i < t->nrows && m >= 0 && c >= 0 && v >= 0; i++)
-        if (strcmp(t->row[i][m], metric) == 0 &&
-            strcmp(t->row[i][c], class) == 0 &&
-            strcmp(f < 0 ? "pooled" : t->row[i][f], fold) == 0)
-            return t->row[i][v];
-    return "NA";
-}
-
-void
-report_short(char to[16], const char *number)
+static void
+shorten(char to[16], const char *number)
 {
     double x;
 
@@ -37,6 +21,15 @@ report_short(char to[16], const char *number)
         snprintf(to, 16, "%s", number);
 }
 
+void
+report_number(struct page_table *t, const char *number)
+{
+    char text[16];
+
+    shorten(text, number);
+    page_cell(t, "%s", text);
+}
+
 char *
 report_interval(const struct report *r, const char *metric, const char *class)
 {
@@ -44,7 +37,7 @@ report_interval(const struct report *r, const char *metric, const char *class)
     char cell[3][16];
 
     for (int i = 0; i < 3; i++)
-        report_short(cell[i], report_metric(&r->metrics, metric, class, "pooled",
+        shorten(cell[i], evaluate_cell(&r->metrics, metric, class, "pooled",
                                        columns[i]));
     if (strcmp(cell[1], "NA") == 0)
         return str_format("%s", cell[0]);
