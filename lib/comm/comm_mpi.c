@@ -84,6 +84,17 @@ mpi_failed(int code, struct err *e)
     return err_set(e, EXIT_IO, "MPI failed: %s", text);
 }
 
+/* What was begun with a peer is among what wait_all() waits for. */
+static int
+posted(struct mpi *m, int code, size_t nbytes, int peer, struct err *e)
+{
+    if (code != MPI_SUCCESS)
+        return mpi_failed(code, e);
+    m->peer[m->nrequests++] = peer;
+    m->nbytes += nbytes;
+    return 0;
+}
+
 static int
 post_send(struct mpi *m, const void *x, size_t n, const struct kind *k,
           int peer, enum tag tag, struct err *e)
@@ -91,11 +102,7 @@ post_send(struct mpi *m, const void *x, size_t n, const struct kind *k,
     int code = MPI_Isend(x, (int)n, k->type, peer, (int)tag, MPI_COMM_WORLD,
                          &m->request[m->nrequests]);
 
-    if (code != MPI_SUCCESS)
-        return mpi_failed(code, e);
-    m->peer[m->nrequests++] = peer;
-    m->nbytes += n * k->width;
-    return 0;
+    return posted(m, code, n * k->width, peer, e);
 }
 
 static int
@@ -105,11 +112,7 @@ post_receive(struct mpi *m, void *x, size_t n, const struct kind *k,
     int code = MPI_Irecv(x, (int)n, k->type, peer, (int)tag, MPI_COMM_WORLD,
                          &m->request[m->nrequests]);
 
-    if (code != MPI_SUCCESS)
-        return mpi_failed(code, e);
-    m->peer[m->nrequests++] = peer;
-    m->nbytes += n * k->width;
-    return 0;
+    return posted(m, code, n * k->width, peer, e);
 }
 
 /*
