@@ -152,6 +152,13 @@ add_share(struct sheet *s, const char *metric, const char *class, double x,
     add_with(s, metric, class, n > 0 ? x / n : NAN, stat_wilson(x, n), n);
 }
 
+/* Of all files, or of this one? */
+static bool
+takes(long file, size_t of)
+{
+    return file == POOLED || (size_t)file == of;
+}
+
 /* How many scans of each class are there, and right, with marks or without? */
 static void
 add_part(struct sheet *s, const struct predictions *p, long file, bool marked)
@@ -163,7 +170,7 @@ add_part(struct sheet *s, const struct predictions *p, long file, bool marked)
         const struct prediction *r = &p->row[i];
 
         if (!r->ok || r->marks == NULL || (r->marks[0] != '\0') != marked ||
-            (file != POOLED && r->file != (size_t)file))
+            !takes(file, r->file))
             continue;
         n[r->outcome.truth]++;
         right[r->outcome.truth] += r->outcome.truth == r->outcome.pred;
@@ -189,14 +196,14 @@ add_parts(struct sheet *s, const struct predictions *p, long file)
     for (size_t i = 0; i < p->nfiles; i++) {
         chosen = chosen || p->file[i].nselected > 0;
         shown = shown || p->file[i].nseen > 0;
-        if (file == POOLED || (size_t)file == i)
+        if (takes(file, i))
             seen += (double)p->file[i].nseen;
     }
     for (size_t i = 0; i < p->n; i++) {
         const struct prediction *r = &p->row[i];
 
         known = known || (r->ok && r->marks != NULL);
-        if (!r->ok || (file != POOLED && r->file != (size_t)file))
+        if (!r->ok || !takes(file, r->file))
             continue;
         n++;
         selected += r->selected;
@@ -229,7 +236,7 @@ select_file(const struct predictions *p, long file, size_t *n,
         const struct prediction *r = &p->row[i];
         uint32_t *g = &number_of[r->outcome.group];
 
-        if (file != POOLED && r->file != (size_t)file)
+        if (!takes(file, r->file))
             continue;
         if (!r->ok) {
             ++*nrejected;
