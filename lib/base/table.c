@@ -352,11 +352,17 @@ write_row(FILE *f, char *const *cells, size_t n)
 }
 
 void
+table_write_row(const struct table *t, size_t row, FILE *f)
+{
+    write_row(f, t->row[row], t->ncolumns);
+}
+
+void
 table_write(const struct table *t, FILE *f)
 {
     write_row(f, t->column, t->ncolumns);
     for (size_t i = 0; i < t->nrows; i++)
-        write_row(f, t->row[i], t->ncolumns);
+        table_write_row(t, i, f);
 }
 
 int

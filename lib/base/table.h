@@ -78,7 +78,8 @@ void table_write(const struct table *t, FILE *f);
 /* To a file, whole or not at all; "-" is stdout. */
 int table_save(const struct table *t, const char *path, struct err *e);
 
-/* One escaped cell. */
+/* One row, or one cell of it, as table_write() writes them. */
+void table_write_row(const struct table *t, size_t row, FILE *f);
 void table_put(FILE *f, const char *text);
 
 #endif

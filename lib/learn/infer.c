@@ -117,7 +117,7 @@ add_tempered(double *sum, const float *p, size_t k, double temperature)
 {
     double all = 0;
 
-    for (size_t i = 0; i < k; i++)
+    for (size_t i = 0; i < k && temperature != 1; i++)
         all += pow((double)p[i], 1 / temperature);
     for (size_t i = 0; i < k; i++)
         sum[i] += temperature == 1 ? (double)p[i]

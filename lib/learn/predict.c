@@ -592,10 +592,7 @@ put_bad(struct run *r, bool all)
         if (str_set_has(r->written, t->row[i][OLD_ID]))
             continue;
         n++;
-        for (size_t j = 0; j < t->ncolumns; j++) {
-            table_put(r->out.stream, t->row[i][j]);
-            putc(j + 1 < t->ncolumns ? '\t' : '\n', r->out.stream);
-        }
+        table_write_row(t, i, r->out.stream);
     }
     if (n > 0 && all)
         log_warn("%zu rows of '%s' have no scores, and their scans were not "

@@ -185,7 +185,6 @@ page_table(struct str *s, struct page_table *t)
     str_add(s, "\n</table></div>\n");
     free(number);
     str_list_release(&t->cells);
-    t->cells = (struct str_list){ 0 };
 }
 
 /* Base64 (RFC 4648). */
