@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/magic.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "base/version.h"
 
