@@ -7,8 +7,8 @@ build=$(cd "$1" && pwd) || exit 1
 shift
 [ $# -gt 0 ] || set -- $(find "$build/tests" -name 'check_*' -type f -perm -100 | sort) \
     $(ls tests/t-*.sh 2>/dev/null)
-# Other programs may have the cores: threads that wait sleep, and no single check
-# is cut short long before the half hour.
+# Other programs may have the cores: threads that wait sleep, and no single
+# check is cut short long before the half hour.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY-passive}
 export CK_TIMEOUT_MULTIPLIER=${CK_TIMEOUT_MULTIPLIER-5}
 log=$(mktemp)

@@ -77,10 +77,10 @@ int opt_finish(int status, const struct err *e);
 
 /*
  * What a command line sets, as a command quoted for a shell, the same however
- * it was typed: options by their long names in the table's order, then operands.
- * Left out are outputs, -q and -v, defaults, and the options named in `but`
- * [NULL-ended].  The command line is one that opt_start() takes; the caller
- * frees the string.
+ * it was typed: options by their long names in the table's order, then
+ * operands.  Left out are outputs, -q and -v, defaults, and the options named in
+ * `but` [NULL-ended].  The command line is one that opt_start() takes; the
+ * caller frees the string.
  */
 char *opt_settings(const struct program *p, int argc, char *const *argv,
                    const char *const *but);

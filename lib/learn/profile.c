@@ -17,7 +17,7 @@ static const char product[] =
     "conv b a out=512 kernel=1\navgpool p b size=1\nlinear fc p out=2";
 enum { PRODUCT = 2 };       /* operation b */
 
-/* Operations that take less of the whole have no line (fused ones nothing). */
+/* What has no products and takes less of the whole has no line. */
 #define LEAST 0.0005
 
 /* Seconds of the product, the best of several. */
@@ -127,7 +127,7 @@ profile_ops(const struct graph *g, double *const spent[2], double images,
             by->backend->class->explain(by, i, name);
         gflop += images * work(g, i);
         convs += o->kind == OP_CONV ? sum : 0;
-        if (sum < LEAST * all)
+        if (sum < LEAST * all && work(g, i) == 0)
             continue;
         fprintf(to, "%-28s %-8s %9.4f %9.4f %5.1f %%", o->name,
                 op_kind_name(o->kind), 1e3 * spent[0][i] / images,
