@@ -444,7 +444,7 @@ opt_settings(const struct program *p, int argc, char *const *argv,
     opterr = says;
     str_add(&all, p->name);
     for (int i = 0; i < OPTIONS_MOST; i++) {
-        str_add_bytes(&all, said[i].text, said[i].n);
+        str_add(&all, said[i].n > 0 ? said[i].text : "");
         str_release(&said[i]);
     }
     while (optind < argc) {
