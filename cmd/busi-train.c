@@ -63,7 +63,7 @@ static int
 work(const struct program *p, struct train_setup *s, struct train_conf *c,
      int ranks, int argc, char **command, struct err *e)
 {
-    /* These change no model; the last two not with --deterministic. */
+    /* These change no model, the last two only with --deterministic. */
     const char *const but[] = {
         "resume", "profile", "save-every", "rank-timeout",
         s->deterministic ? "threads" : NULL, "ranks", NULL
